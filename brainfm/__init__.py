@@ -1,0 +1,1 @@
+"""Build EEG/MEG foundation models and find out honestly whether they work."""

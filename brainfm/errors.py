@@ -1,0 +1,16 @@
+"""The two ways in which a command ends badly, each one sentence for the user."""
+
+
+class UsageError(ValueError):
+    """The call or the configuration is wrong; found before any data is touched (exit code 2).
+
+    The message is one sentence: what was met, what was wanted, what to do.
+    """
+
+    exit_code = 2
+
+
+class WorkError(RuntimeError):
+    """The work failed or is incomplete (exit code 1)."""
+
+    exit_code = 1
