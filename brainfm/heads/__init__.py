@@ -1,0 +1,5 @@
+"""`Features` → prediction."""
+
+from brainfm.heads.linear import LinearHead
+
+__all__ = ["LinearHead"]

@@ -1,0 +1,1 @@
+"""Blocks that tokenizers, backbones and heads are made of."""

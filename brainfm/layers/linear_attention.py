@@ -1,0 +1,92 @@
+"""A transformer whose attention is linear in the length of the sequence.
+
+Shen et al., "Efficient Attention: Attention with Linear Complexities", WACV 2021, eq. 4: the softmax
+of the queries runs over features and that of the keys over the sequence, so that keys and values
+meet in one (feature, feature) matrix before any query sees them. It is what TFM-Tokenizer uses
+throughout (pre-norm, feed-forward of width 4, dropout on the attention's output only).
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class LinearAttention(nn.Module):
+    """Multi-head attention at a cost linear in the number of tokens.
+
+    Parameters
+    ----------
+    dim : width of a token; must be a multiple of ``heads``.
+    heads : number of heads.
+    dropout : probability of dropping an output value.
+    """
+
+    def __init__(self, dim: int, *, heads: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "row token dim"],
+        mask: Bool[Tensor, "row token"] | None = None,
+    ) -> Float[Tensor, "row token dim"]:
+        """Attend from every token to every token that ``mask`` calls real."""
+        q, k, v = (
+            rearrange(layer(x), "r t (h d) -> r h t d", h=self.heads)
+            for layer in (self.query, self.key, self.value)
+        )
+        if mask is not None:
+            k = k.masked_fill(~mask[:, None, :, None], torch.finfo(k.dtype).min)
+        q = q.softmax(-1) * q.shape[-1] ** -0.5
+        context = torch.einsum("rhtd,rhte->rhde", k.softmax(-2), v)
+        y = torch.einsum("rhtd,rhde->rhte", q, context)
+        return self.dropout(self.out(rearrange(y, "r h t d -> r t (h d)")))
+
+
+class LinearTransformer(nn.Module):
+    """Pre-norm transformer blocks with `LinearAttention` and no position code of its own.
+
+    Parameters
+    ----------
+    dim : width of a token.
+    depth : number of blocks.
+    heads : attention heads a block.
+    dropout : dropout on each attention's output.
+    """
+
+    def __init__(self, dim: int, *, depth: int, heads: int = 8, dropout: float = 0.2):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "norm1": nn.LayerNorm(dim),
+                    "attention": LinearAttention(dim, heads=heads, dropout=dropout),
+                    "norm2": nn.LayerNorm(dim),
+                    "feed": nn.Sequential(
+                        nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
+                    ),
+                }
+            )
+            for _ in range(depth)
+        )
+
+    def forward(
+        self,
+        x: Float[Tensor, "row token dim"],
+        mask: Bool[Tensor, "row token"] | None = None,
+    ) -> tuple[Float[Tensor, "row token dim"], ...]:
+        """Return every block's output, first to last."""
+        outputs = []
+        for block in self.blocks:
+            x = x + block["attention"](block["norm1"](x), mask)
+            x = x + block["feed"](block["norm2"](x))
+            outputs.append(x)
+        return tuple(outputs)

@@ -1,0 +1,33 @@
+"""Short-time magnitude spectra and the scale of a signal."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def scale_by_percentile(
+    signal: Float[Tensor, "row time"], *, quantile: float = 0.95
+) -> Float[Tensor, "row time"]:
+    """Divide each row by the 95th percentile of its absolute value.
+
+    The guard against silence is the smallest normal number, not the customary 1e-8: EEG in volts
+    is 1e-5, and an absolute constant of that order would make the result depend on the unit.
+    """
+    scale = torch.quantile(signal.abs().float(), quantile, dim=-1, keepdim=True)
+    return signal / scale.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def magnitude_spectrogram(
+    signal: Float[Tensor, "row time"], *, n_fft: int, hop: int
+) -> Float[Tensor, "row frequency frame"]:
+    """Return linear magnitudes without centring, padding or the Nyquist bin.
+
+    There are ``n_fft // 2`` bins and ``(time - n_fft) // hop + 1`` frames, Hann-windowed.
+    """
+    window = torch.hann_window(n_fft, device=signal.device, dtype=signal.dtype)
+    spectrum = torch.stft(
+        signal, n_fft, hop_length=hop, window=window, center=False, return_complex=True
+    )
+    return spectrum.abs()[:, :-1]

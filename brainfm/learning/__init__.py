@@ -1,0 +1,1 @@
+"""The only training loop, its checkpoints, and the fine-tuned estimator."""

@@ -1,0 +1,183 @@
+"""The only training loop: it trains tokenizers, foundation models and fine-tuned heads alike.
+
+All randomness of step n comes from the seed and n. A run that is stopped at any step and resumed from
+its last checkpoint therefore reads the same windows, draws the same masks and drops the same units
+as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from brainfm.contracts import Batch, Objective
+from brainfm.errors import WorkError
+from brainfm.learning.callbacks import LastCheckpoint, MetricsFile
+from brainfm.learning.train import Train
+
+TRAINING, VALIDATION = 0, 1  # streams of random numbers
+
+
+def draw_seed(seed: int, stream: int, step: int) -> int:
+    """Return a seed for one step that no other step or stream shares."""
+    return int(np.random.SeedSequence([seed, stream, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Loop(lightning.LightningModule):
+    """One objective, trained step by step.
+
+    Parameters
+    ----------
+    objective : says what to minimise.
+    train : says how.
+    seed : of every random draw.
+    """
+
+    def __init__(self, objective: Objective, train: Train, seed: int):
+        super().__init__()
+        self.objective, self.options, self.seed = objective, train, seed
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """Set up AdamW under warm-up and cosine."""
+        optimizer = self.options.optimizer(self.objective)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.options.rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
+        """Move a batch."""
+        return batch.to(device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout, which draws from torch's own generator."""
+        torch.manual_seed(draw_seed(self.seed, TRAINING, self.global_step))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Compute the losses of one step."""
+        generator = torch.Generator()
+        generator.manual_seed(draw_seed(self.seed, TRAINING, self.global_step))
+        terms = self.objective(batch, generator)
+        if not torch.isfinite(terms["loss"]):
+            raise WorkError(
+                f"The loss became {float(terms['loss'].detach())} at step {self.global_step}, on windows of "
+                f"{sorted(set(batch.recording))}; look at these recordings or lower train.lr."
+            )
+        return terms
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> tuple[int, dict[str, Tensor]]:
+        """Compute the losses of one validation batch, with the same masks at every validation."""
+        generator = torch.Generator()
+        generator.manual_seed(draw_seed(self.seed, VALIDATION, batch_idx))
+        return len(batch.signal), self.objective(batch, generator)
+
+
+class _StepsAhead(Sampler[int]):
+    """The steps that are still to be done."""
+
+    def __init__(self, loop: Loop):
+        self.loop = loop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.loop.global_step, self.loop.options.steps))
+
+    def __len__(self) -> int:
+        # Lightning counts batches from the start of the run also when it resumes.
+        return self.loop.options.steps
+
+
+def fit(
+    objective: Objective,
+    batches: Dataset,
+    *,
+    train: Train,
+    seed: int,
+    validation: Dataset | None = None,
+    out: Path | None = None,
+    callbacks: tuple[Callback, ...] = (),
+) -> None:
+    """Train ``objective`` in place.
+
+    Parameters
+    ----------
+    objective : what to train.
+    batches : item n is the batch of step n.
+    train : options.
+    seed : of every random draw.
+    validation : batches to measure on every ``train.validate_every`` steps.
+    out : folder for metrics.csv and last.ckpt. Where it holds a last.ckpt, training goes on from it.
+    callbacks : further Lightning callbacks.
+
+    Raises
+    ------
+    WorkError
+        If the loss is no number any more.
+    """
+    loop = Loop(objective, train, seed)
+    validate = validation is not None and train.validate_every > 0
+    files = (MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out)) if out else ()
+    readers = {"batch_size": None, "num_workers": train.workers}
+    if train.workers:
+        readers["multiprocessing_context"] = "spawn"  # forked readers of zarr stores deadlock
+    with _quiet():
+        trainer = lightning.Trainer(
+            max_steps=train.steps,
+            max_epochs=-1,
+            accelerator=train.accelerator,
+            devices=train.devices,
+            precision=train.precision,
+            gradient_clip_val=train.clip,
+            val_check_interval=train.validate_every if validate else None,
+            check_val_every_n_epoch=None if validate else 1,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            callbacks=[*files, *callbacks],
+        )
+        trainer.fit(
+            loop,
+            DataLoader(batches, sampler=_StepsAhead(loop), **readers),
+            DataLoader(validation, **readers) if validate else None,
+            ckpt_path=LastCheckpoint.of(out),
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advertisements and advice off the user's screen."""
+    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for text in (
+            "does not have many workers",
+            "is smaller than the logging interval",
+            "You defined a `validation_step` but have no `val_dataloader`",
+            "not been set for this class",
+            "GPU available but not used",
+            "Found keys that are not in the model state dict",
+            "Checkpoint directory",
+            "You're resuming from a checkpoint that ended before the epoch ended",
+        ):
+            warnings.filterwarnings("ignore", message=f".*{text}.*")
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

@@ -1,0 +1,7 @@
+"""(tokenizer, backbone) → named losses, one idea a file."""
+
+from brainfm.objectives.classification import Classification, LabelledBatch
+from brainfm.objectives.masked_codes import MaskedCodes
+from brainfm.objectives.motif_reconstruction import MotifReconstruction
+
+__all__ = ["Classification", "LabelledBatch", "MaskedCodes", "MotifReconstruction"]

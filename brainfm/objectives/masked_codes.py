@@ -1,0 +1,69 @@
+"""Masked-token prediction: hide half of the codes and say which they were.
+
+Pradeepkumar et al., ICLR 2026, arXiv 2502.16060, after BERT (Devlin et al., 2019) with the complement of
+the mask as a second view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from brainfm.contracts import Backbone, Batch, Objective, Tokenizer, Tokens
+from brainfm.errors import UsageError
+from brainfm.objectives.masks import token_mask
+
+
+class MaskedCodes(Objective):
+    """Cross-entropy over hidden tokens, for a mask and for its complement.
+
+    Parameters
+    ----------
+    tokenizer : a trained, frozen tokenizer with a vocabulary.
+    backbone : the model that is trained; starts from the tokenizer's code vectors where it can.
+    ratio : probability that a token is hidden.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, backbone: Backbone | None, *, ratio: float = 0.5):
+        super().__init__()
+        if tokenizer.vocabulary is None or backbone is None:
+            raise UsageError(
+                f"MaskedCodes predicts discrete codes with a backbone, and was given "
+                f"{type(tokenizer).__name__} (vocabulary {tokenizer.vocabulary}) and "
+                f"{type(backbone).__name__}; choose a tokenizer with a vocabulary and a backbone."
+            )
+        self.tokenizer, self.backbone, self.ratio = tokenizer, backbone, ratio
+        self.predict = nn.Linear(backbone.dim, tokenizer.vocabulary)
+        codebook = getattr(tokenizer, "codebook", None)
+        if codebook is not None:
+            backbone.adopt(codebook)
+
+    def forward(
+        self, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Shaped[Tensor, ""]]:
+        """Return the loss and the share of hidden codes that were named right."""
+        with torch.no_grad():
+            tokens = self.tokenizer(batch)
+        first = token_mask(tokens.mask, self.ratio, generator)
+        views = [self._view(tokens, hidden) for hidden in (first, tokens.mask & ~first)]
+        n_hidden = sum(n for _, _, n in views).clamp_min(1)
+        return {
+            "loss": sum(loss for loss, _, _ in views) / n_hidden,
+            "accuracy": sum(right for _, right, _ in views) / n_hidden,
+        }
+
+    def _view(
+        self, tokens: Tokens, hidden: Bool[Tensor, "batch token"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed cross-entropy, number of right answers and number of hidden tokens."""
+        code = tokens.code.masked_fill(hidden, self.tokenizer.vocabulary)
+        value = tokens.value.masked_fill(hidden.unsqueeze(-1), 0.0)
+        features = self.backbone(replace(tokens, code=code, value=value))
+        scores = self.predict(features.value[hidden])
+        target = tokens.code[hidden]
+        right = (scores.argmax(-1) == target).sum()
+        return cross_entropy(scores, target, reduction="sum"), right, hidden.sum()

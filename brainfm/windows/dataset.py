@@ -1,0 +1,55 @@
+"""Batches for a training loop, as PyTorch data sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.utils.data import Dataset
+
+from brainfm.contracts import Batch
+from brainfm.windows.reader import WindowReader
+from brainfm.windows.sampler import Place, RandomWindows
+
+
+@dataclass(frozen=True, eq=False)
+class RandomBatches(Dataset):
+    """Item n is the batch of training step n.
+
+    Attributes
+    ----------
+    reader : reads the windows.
+    windows : says which.
+    """
+
+    reader: WindowReader
+    windows: RandomWindows
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.reader.read(self.windows.at(step), float(self.windows.table["sfreq"].iloc[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class ListedBatches(Dataset):
+    """Given windows in their order, ``batch_size`` at a time.
+
+    Attributes
+    ----------
+    reader : reads the windows.
+    places : the windows.
+    sfreq : their sampling rate in Hz.
+    batch_size : windows an item; the last item may have fewer.
+    """
+
+    reader: WindowReader
+    places: list[Place]
+    sfreq: float
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.places) // self.batch_size)
+
+    def __getitem__(self, item: int) -> Batch:
+        if not 0 <= item < len(self):
+            raise IndexError(item)
+        chosen = self.places[item * self.batch_size : (item + 1) * self.batch_size]
+        return self.reader.read(chosen, self.sfreq)
