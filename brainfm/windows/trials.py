@@ -1,0 +1,79 @@
+"""Labelled windows of equal length and equal channels: what an estimator is fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float32, Int
+
+from brainfm.errors import UsageError
+from brainfm.recordings.recording import Sensors
+
+COLUMNS = ("recording", "subject", "session", "run", "onset", "fingerprint")
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Windows with a label each, in MNE's and MOABB's array layout.
+
+    Attributes
+    ----------
+    X : (trial, channel, time) float32, SI units as in MNE: V, T or T/m by sensor kind.
+    y : (trial,) name of the class of each window, as strings.
+    meta : one row a trial with the columns recording, subject, session, run, onset (seconds from
+        the start of the recording) and fingerprint (of the recording's content).
+    sensors : the channels of ``X``, in its order.
+    sfreq : sampling rate in Hz.
+
+    Raises
+    ------
+    UsageError
+        When the parts do not fit each other, or ``X`` holds NaN or infinity.
+    """
+
+    X: Float32[np.ndarray, "trial channel time"]
+    y: np.ndarray
+    meta: pd.DataFrame
+    sensors: Sensors
+    sfreq: float
+
+    def __post_init__(self) -> None:
+        lengths = {"X": len(self.X), "y": len(self.y), "meta": len(self.meta)}
+        if len(set(lengths.values())) != 1:
+            raise UsageError(
+                f"Trials of unequal lengths {lengths}: give one label and row a window."
+            )
+        if self.X.shape[1] != len(self.sensors):
+            raise UsageError(
+                f"X has {self.X.shape[1]} channels but there are {len(self.sensors)} sensors: "
+                "give one sensor a channel of X, in its order."
+            )
+        if missing := [c for c in COLUMNS if c not in self.meta.columns]:
+            raise UsageError(f"Trials without {missing} in meta: give all of {list(COLUMNS)}.")
+        if self.y.dtype.kind != "U":
+            raise UsageError(
+                f"Labels of dtype {self.y.dtype}: name the classes, as an array of str."
+            )
+        if not np.isfinite(self.X).all():
+            bad = int((~np.isfinite(self.X).all(axis=(1, 2))).sum())
+            raise UsageError(f"{bad} windows hold NaN or infinity: clean the recordings first.")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted as scikit-learn sorts them."""
+        return tuple(str(c) for c in np.unique(self.y))
+
+    def take(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " trial"]) -> Self:
+        """Return the trials of ``rows``, in their order."""
+        meta = self.meta.iloc[rows].reset_index(drop=True)
+        return type(self)(self.X[rows], self.y[rows], meta, self.sensors, self.sfreq)
+
+    def of_subjects(self, subjects: tuple[str, ...]) -> Self:
+        """Return the trials of these subjects, in the order of the trials."""
+        return self.take(self.meta["subject"].isin(subjects).to_numpy(dtype=bool))
