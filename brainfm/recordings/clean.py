@@ -1,0 +1,88 @@
+"""Cleaning as pure functions of arrays: notch, band-pass, resample, in that order.
+
+Filters are MNE's zero-phase FIR (Hamming window) with MNE's default transition bands.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mne
+import numpy as np
+from jaxtyping import Float
+from scipy.signal import welch
+
+LINE_PEAK = 4.0
+"""The mains are seen where their line is this many times the power beside it."""
+
+
+def band_pass(
+    signal: Float[np.ndarray, "channel time"],
+    sfreq: float,
+    *,
+    l_freq: float | None,
+    h_freq: float | None,
+) -> Float[np.ndarray, "channel time"]:
+    """Keep ``l_freq`` to ``h_freq`` Hz.
+
+    An upper edge that the sampling rate cannot hold (within 1 Hz of its half) is no edge: the recording
+    has nothing above it.
+    """
+    if h_freq is not None and h_freq > sfreq / 2 - 1:
+        h_freq = None
+    if l_freq is None and h_freq is None:
+        return signal
+    with _short_signals_allowed():
+        return mne.filter.filter_data(signal, sfreq, l_freq, h_freq, verbose="ERROR")
+
+
+def notch(
+    signal: Float[np.ndarray, "channel time"], sfreq: float, *, line_freq: float | None
+) -> Float[np.ndarray, "channel time"]:
+    """Take out the mains at ``line_freq`` Hz and its harmonics below half the sampling rate."""
+    if line_freq is None:
+        return signal
+    # MNE's stop band is freq / 200 wide with 0.5 Hz transitions; it must end below Nyquist.
+    freqs = np.arange(line_freq, sfreq / 2 - 1.5, line_freq)
+    if not len(freqs):
+        return signal
+    with _short_signals_allowed():
+        return mne.filter.notch_filter(signal, sfreq, freqs, verbose="ERROR")
+
+
+def resample(
+    signal: Float[np.ndarray, "channel time"], sfreq: float, *, to: float
+) -> Float[np.ndarray, "channel new_time"]:
+    """Bring the signal from ``sfreq`` to ``to`` Hz (FFT, band-limited)."""
+    if sfreq == to:
+        return signal
+    return mne.filter.resample(signal, up=to, down=sfreq, axis=-1, npad="auto", verbose="ERROR")
+
+
+def detect_line_freq(signal: Float[np.ndarray, "channel time"], sfreq: float) -> float | None:
+    """Return 50 or 60 Hz where the mean spectrum has a line there, the stronger one; else None."""
+    if signal.shape[1] < 2 * sfreq:
+        return None
+    freqs, power = welch(signal, sfreq, nperseg=int(2 * sfreq))
+    mean = power.mean(axis=0)
+    peaks = {line: _line_peak(freqs, mean, line) for line in (50.0, 60.0) if line + 3 < sfreq / 2}
+    best = max(peaks, key=lambda line: peaks[line], default=None)
+    return best if best is not None and peaks[best] >= LINE_PEAK else None
+
+
+def _line_peak(
+    freqs: Float[np.ndarray, " freq"], power: Float[np.ndarray, " freq"], line: float
+) -> float:
+    distance = np.abs(freqs - line)
+    beside = np.median(power[(distance > 1) & (distance <= 3)])
+    return float(power[distance <= 0.5].max() / max(beside, np.finfo(float).tiny))
+
+
+@contextmanager
+def _short_signals_allowed() -> Iterator[None]:
+    # A recording shorter than the kernel is filtered with reflected edges; provenance says so.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="filter_length .* is longer than the signal")
+        yield

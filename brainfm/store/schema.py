@@ -1,0 +1,193 @@
+"""How a store is laid out.
+
+::
+
+    S.zarr/
+      zarr.json                     root group; attributes: version, preprocessing, its hash and, after a
+                                    complete ingest, `table`: one column a list, one entry a recording
+      recordings/<id>/zarr.json     group of one recording; attributes: `Entry`
+      recordings/<id>/signal/       float32 (channel, time), SI units; chunk = all channels × 10 s, a shard
+                                    holds as many chunks as fit 64 MB
+      quarantine/<source key>.json  a file that did not come in, with its reason
+      .partial/                     what is being written; never listed, swept by the next ingest
+
+Opening reads one file: the table stands in the root's attributes, a summary some hundred times smaller than
+zarr's own consolidated metadata. An ingest takes it away before it changes anything and puts it back when
+done, so after a kill the recordings themselves are listed and nothing is missed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from brainfm.recordings.recording import Annotations, Sensors
+
+VERSION = 1
+"""Raised when an older brainfm could not read the store."""
+
+CHUNK_SECONDS = 10.0
+SHARD_BYTES = 64_000_000
+
+RECORDINGS = "recordings"
+QUARANTINE = "quarantine"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a recording's group says of it, as attributes.
+
+    Attributes
+    ----------
+    id : name of the group.
+    subject, session, run, task : as in `brainfm.recordings.Recording`.
+    source : path as it was given to the ingest.
+    source_key : hash of the absolute path; the path itself would name people's folders.
+    source_sha256 : hash of the file's bytes, which tells whether it has changed.
+    sfreq, n_times, n_channels : of the signal.
+    kinds : the kinds of sensors, sorted, joined by commas.
+    checksum : sha256 of the decoded signal's bytes, little-endian float32 in C order.
+    fingerprint : see `brainfm.store.fingerprint`.
+    sensors, annotations, provenance : values that JSON can hold.
+    """
+
+    id: str
+    subject: str
+    session: str | None
+    run: str | None
+    task: str | None
+    source: str
+    source_key: str
+    source_sha256: str
+    sfreq: float
+    n_times: int
+    n_channels: int
+    kinds: str
+    checksum: str
+    fingerprint: str
+    sensors: dict[str, Any]
+    annotations: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+LONG = ("sensors", "annotations", "provenance", "checksum")
+COLUMNS = tuple(f.name for f in fields(Entry) if f.name not in LONG)
+"""The fields of `Entry` that stand in the table of the root."""
+
+
+def entry_attributes(entry: Entry) -> dict[str, Any]:
+    """Return the attributes that hold ``entry``."""
+    return asdict(entry)
+
+
+def entry_of(attributes: dict[str, Any]) -> Entry:
+    """Return the entry that attributes hold; keys of later versions are passed over."""
+    return Entry(**{f.name: attributes[f.name] for f in fields(Entry)})
+
+
+def recording_id(
+    *,
+    subject: str,
+    session: str | None,
+    task: str | None,
+    run: str | None,
+    source: str,
+    source_sha256: str,
+) -> str:
+    """Return a readable name that is unique, and safe on any file system.
+
+    The hash at its end is of the path as given and of the file's bytes: the same on every machine, another
+    for every other file.
+    """
+    entities = (("sub", subject), ("ses", session), ("task", task), ("run", run))
+    parts = [f"{key}-{_safe(value)}" for key, value in entities if value is not None]
+    name = Path(os.path.normpath(source)).as_posix()
+    tag = hashlib.sha256(f"{name}\0{source_sha256}".encode("utf-8", "surrogateescape")).hexdigest()
+    return "_".join([*parts, tag[:8]])
+
+
+def _safe(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9+.]+", "-", value).strip("-.")[:60] or "x"
+
+
+def source_key(source: str) -> str:
+    """Return the hash of a file's absolute path."""
+    path = os.path.abspath(source)
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def signal_checksum(signal: np.ndarray) -> str:
+    """Return the sha256 of a signal's bytes as the store decodes them."""
+    return hashlib.sha256(np.ascontiguousarray(signal, dtype="<f4").data).hexdigest()
+
+
+def sensors_to_json(sensors: Sensors) -> dict[str, Any]:
+    """Return sensors as lists; an unknown place is null."""
+    return {
+        "names": list(sensors.names),
+        "kind": list(sensors.kind),
+        "position": _rows_to_json(sensors.position),
+        "orientation": _rows_to_json(sensors.orientation),
+        "position_source": list(sensors.position_source),
+    }
+
+
+def sensors_of(value: dict[str, Any]) -> Sensors:
+    """Return what `sensors_to_json` was given."""
+    return Sensors(
+        names=tuple(value["names"]),
+        kind=tuple(value["kind"]),
+        position=_rows_of(value["position"]),
+        orientation=_rows_of(value["orientation"]),
+        position_source=tuple(value["position_source"]),
+    )
+
+
+def annotations_to_json(annotations: Annotations) -> dict[str, Any]:
+    """Return annotations as lists."""
+    return {
+        "onset": annotations.onset.tolist(),
+        "duration": annotations.duration.tolist(),
+        "description": list(annotations.description),
+    }
+
+
+def annotations_of(value: dict[str, Any]) -> Annotations:
+    """Return what `annotations_to_json` was given."""
+    return Annotations(
+        onset=np.array(value["onset"], dtype=float),
+        duration=np.array(value["duration"], dtype=float),
+        description=tuple(value["description"]),
+    )
+
+
+def _rows_to_json(rows: np.ndarray) -> list[list[float] | None]:
+    return [row.tolist() if np.isfinite(row).all() else None for row in np.asarray(rows, float)]
+
+
+def _rows_of(rows: list[list[float] | None]) -> np.ndarray:
+    return np.array([[np.nan] * 3 if row is None else row for row in rows], float).reshape(-1, 3)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
