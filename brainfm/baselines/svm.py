@@ -50,6 +50,14 @@ class ProbabilisticSVM(ClassifierMixin, BaseEstimator):
         self.classes_ = self.svm_.classes_
         return self
 
+    @property
+    def n_trained_parameters_(self) -> int:
+        """Numbers that a prediction reads: support vectors, their weights, offsets, sigmoids."""
+        fitted = self.svm_.calibrated_classifiers_[0]
+        machine = fitted.estimator
+        arrays = (machine.support_vectors_, machine.dual_coef_, machine.intercept_)
+        return sum(a.size for a in arrays) + 2 * len(fitted.calibrators)
+
     def predict_proba(
         self, X: Float[np.ndarray, "trial feature"]
     ) -> Float[np.ndarray, "trial class"]:

@@ -1,0 +1,106 @@
+"""Measures of a classifier's predictions, through scikit-learn.
+
+A measure that is not defined, because all labels are of one class, is NaN: never 0, never a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.metrics import (
+    average_precision_score,
+    cohen_kappa_score,
+    f1_score,
+    recall_score,
+    roc_auc_score,
+)
+
+from brainfm.errors import UsageError
+
+Proba = Float[np.ndarray, "trial class"]
+
+
+def score(
+    metrics: Sequence[str], y_true: np.ndarray, proba: Proba, classes: Sequence[str]
+) -> dict[str, float]:
+    """Compute measures of predicted probabilities.
+
+    Parameters
+    ----------
+    metrics : names out of `METRICS`.
+    y_true : (trial,) names of the true classes.
+    proba : probability of every class, columns as in ``classes``; the class predicted is the most
+        probable one.
+    classes : all classes of the task, sorted. Of two, the second is the positive one.
+
+    Returns
+    -------
+    scores : one number a measure, NaN where it is not defined.
+
+    Raises
+    ------
+    UsageError
+        When a measure is not known.
+    """
+    check_metrics(metrics)
+    if len(np.unique(y_true)) < 2:
+        return dict.fromkeys(metrics, float("nan"))
+    return {name: float(METRICS[name](y_true, proba, tuple(classes))) for name in metrics}
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse names that are not in `METRICS`."""
+    if unknown := sorted(set(metrics) - set(METRICS)):
+        raise UsageError(f"Unknown metrics {unknown}: choose from {list(METRICS)}.")
+
+
+def balanced_accuracy(y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]) -> float:
+    """Return the mean recall over the classes that occur."""
+    present = np.unique(y_true)
+    return recall_score(y_true, _predicted(proba, classes), labels=present, average="macro")
+
+
+def auroc(y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]) -> float:
+    """Return the area under the ROC curve; of more than two classes the mean one against rest."""
+    return _one_against_rest(roc_auc_score, y_true, proba, classes)
+
+
+def auc_pr(y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]) -> float:
+    """Return the average precision; of more than two classes the mean one against rest."""
+    return _one_against_rest(average_precision_score, y_true, proba, classes)
+
+
+def kappa(y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]) -> float:
+    """Return Cohen's κ: agreement beyond what the class frequencies give by chance."""
+    return cohen_kappa_score(y_true, _predicted(proba, classes), labels=list(classes))
+
+
+def weighted_f1(y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]) -> float:
+    """Return the F1 score of each class, weighted by how often the class occurs."""
+    predicted = _predicted(proba, classes)
+    return f1_score(y_true, predicted, labels=list(classes), average="weighted", zero_division=0)
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, tuple[str, ...]], float]] = {
+    "balanced_accuracy": balanced_accuracy,
+    "auroc": auroc,
+    "auc_pr": auc_pr,
+    "kappa": kappa,
+    "weighted_f1": weighted_f1,
+}
+
+
+def _predicted(proba: Proba, classes: tuple[str, ...]) -> np.ndarray:
+    return np.asarray(classes)[proba.argmax(axis=1)]
+
+
+def _one_against_rest(
+    measure: Callable[..., float], y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]
+) -> float:
+    """Return the measure of the second of two classes, or the mean over those that occur."""
+    if len(classes) == 2:
+        return measure(y_true == classes[1], proba[:, 1])
+    present = [i for i, name in enumerate(classes) if (y_true == name).any()]
+    return float(np.mean([measure(y_true == classes[i], proba[:, i]) for i in present]))

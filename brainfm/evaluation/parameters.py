@@ -1,0 +1,50 @@
+"""How many numbers an estimator has learned from the training windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+# What a prediction reads, in scikit-learn's and pyriemann's estimators.
+LINEAR = ("coef_", "intercept_")
+
+
+def trained_parameters(fitted: BaseEstimator) -> int:
+    """Count the numbers that fitting has set and that a prediction depends on.
+
+    An estimator that knows says so by ``n_trained_parameters_``. Of a pipeline the steps are added
+    up. A linear model has its coefficients and intercepts; what it made them of (means,
+    covariances) does not count. Of all others every public array of fitted floating-point numbers
+    counts, a symmetric matrix by its upper half.
+
+    Parameters
+    ----------
+    fitted : an estimator after ``fit``.
+    """
+    if hasattr(fitted, "n_trained_parameters_"):
+        return int(fitted.n_trained_parameters_)
+    if hasattr(fitted, "best_estimator_"):
+        return trained_parameters(fitted.best_estimator_)
+    if isinstance(fitted, Pipeline):
+        return sum(trained_parameters(step) for _, step in fitted.steps)
+    if hasattr(fitted, "coef_"):
+        return sum(np.size(getattr(fitted, name, ())) for name in LINEAR)
+    return sum(_size(value) for name, value in vars(fitted).items() if _is_fitted(name))
+
+
+def _is_fitted(name: str) -> bool:
+    return name.endswith("_") and not name.startswith("_")
+
+
+def _size(value: Any) -> int:
+    """Return the free numbers of an array, 0 for what is not an array of floats."""
+    array = np.asarray(value) if isinstance(value, np.ndarray | float) else np.empty(0)
+    if not np.issubdtype(array.dtype, np.floating):
+        return 0
+    *_, rows, columns = (1, 1, *array.shape)
+    if rows == columns > 1 and np.allclose(array, array.swapaxes(-1, -2)):
+        return array.size // rows**2 * (rows * (rows + 1) // 2)
+    return array.size

@@ -1,0 +1,283 @@
+"""The one protocol by which everything with ``fit`` and ``predict_proba`` is scored.
+
+Every estimator gets the same folds, by subject, and the same seeds. It is fitted on the training
+subjects; the validation subjects are for choosing (a checkpoint, an epoch, a hyper-parameter) and
+never fitted on, by anybody, so that no estimator has more training data than another. The test
+subjects lie sealed until the fit is over and are opened once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from sklearn.base import BaseEstimator, clone
+
+from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation.metrics import METRICS, check_metrics, score
+from brainfm.evaluation.overlap import overlap, pretraining_of
+from brainfm.evaluation.parameters import trained_parameters
+from brainfm.evaluation.records import (
+    FoldRecord,
+    fingerprint,
+    fold_key,
+    read_record,
+    write_record,
+    write_text,
+)
+from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
+from brainfm.windows.splits import Fold, SubjectFolds
+from brainfm.windows.trials import Trials
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The tables of an evaluation, which are also in its folder.
+
+    Attributes
+    ----------
+    results : one row an estimator, fold, seed and measure.
+    predictions : one row an estimator, seed and test window.
+    statistics : one row an estimator and measure.
+    failed : the folds without a result.
+    """
+
+    results: pd.DataFrame
+    predictions: pd.DataFrame
+    statistics: pd.DataFrame
+    failed: tuple[FoldRecord, ...]
+
+    def check_complete(self) -> None:
+        """Raise ``WorkError`` where a fold has no result."""
+        if not self.failed:
+            return
+        first = self.failed[0]
+        raise WorkError(
+            f"{len(self.failed)} folds have no result, the first being fold {first.fold} of "
+            f"{first.estimator!r} with seed {first.seed} ({first.error}): mend the cause and run "
+            "the same command again, which computes the missing folds only."
+        )
+
+
+class SealedTest:
+    """The test windows of a fold, which can be opened once.
+
+    Parameters
+    ----------
+    trials : all trials of the task.
+    subjects : the fold's test subjects.
+    """
+
+    def __init__(self, trials: Trials, subjects: tuple[str, ...]) -> None:
+        self._trials: Trials | None = trials
+        self.subjects = subjects
+        self.rows = np.flatnonzero(trials.meta["subject"].isin(subjects).to_numpy(dtype=bool))
+
+    def open(self) -> Trials:
+        """Return the test trials; a second call raises ``WorkError``."""
+        if self._trials is None:
+            raise WorkError(
+                f"The test subjects {list(self.subjects)} were already opened: a test set is read "
+                "once, so choose on validation subjects."
+            )
+        trials, self._trials = self._trials, None
+        return trials.take(self.rows)
+
+
+def run(
+    trials: Trials,
+    estimators: Mapping[str, BaseEstimator],
+    *,
+    folds: SubjectFolds,
+    seeds: Sequence[int],
+    out: Path,
+    task: str = "task",
+    metrics: Sequence[str] = tuple(METRICS),
+    reference: str | None = None,
+    draws: int = 1000,
+) -> Outcome:
+    """Fit and test every estimator on every fold of every seed, and write the tables.
+
+    A fold that is already in ``out/folds`` with the same data, estimator, subjects and seed is not
+    computed again. A fold that fails is recorded with its error and does not stop the others.
+
+    Parameters
+    ----------
+    trials : labelled windows of all subjects.
+    estimators : by name; never fitted themselves, each fold has a clone. Parameters called
+        ``sfreq``, ``sensors`` and ``random_state`` are filled in, at any depth.
+    folds : how the subjects are divided.
+    seeds : each shuffles the folds anew and seeds the estimators.
+    out : folder for ``folds/``, ``results.csv``, ``predictions.csv`` and ``statistics.csv``.
+    task : name of the task in the tables.
+    metrics : names out of `brainfm.evaluation.metrics.METRICS`.
+    reference : name of the estimator that the others are compared with, subject by subject.
+    draws : bootstrap draws and permutations.
+
+    Returns
+    -------
+    outcome : the tables; ask it to `Outcome.check_complete`.
+
+    Raises
+    ------
+    UsageError
+        Before anything is fitted, when the call cannot work.
+    """
+    _check(trials, estimators, seeds, metrics, reference)
+    plan = [(seed, fold) for seed in seeds for fold in folds.split(trials.meta, seed)]
+    jobs = [(name, seed, fold) for seed, fold in plan for name in estimators]
+    data = fingerprint(trials)
+    records = []
+    for name, seed, fold in _with_progress(jobs):
+        key = fold_key(
+            task=task, data=data, estimator=estimators[name], fold=fold, seed=seed,
+            metrics=list(metrics),
+        )  # fmt: skip
+        path = out / "folds" / f"{key}.json"
+        record = read_record(path)
+        if record is None:
+            record = _attempt(trials, name, estimators[name], fold, seed, task, metrics)
+            write_record(record, path)
+        records.append(record)
+    results = results_table(records, metrics)
+    predictions = predictions_table(records, trials)
+    statistics = statistics_table(
+        records, trials, metrics=metrics, reference=reference, draws=draws, seed=seeds[0]
+    )
+    tables = {"results": results, "predictions": predictions, "statistics": statistics}
+    for stem, table in tables.items():
+        write_text(table.to_csv(index=False), out / f"{stem}.csv")
+    return Outcome(results, predictions, statistics, tuple(r for r in records if not r.done))
+
+
+def fill_in(estimator: BaseEstimator, trials: Trials, seed: int) -> BaseEstimator:
+    """Return a clone that knows sampling rate, sensors and seed, wherever it asks for them.
+
+    Every parameter called ``sfreq``, ``sensors`` or ``random_state``, also of a step inside a
+    pipeline, is set.
+    """
+    known = {"sfreq": trials.sfreq, "sensors": trials.sensors, "random_state": seed}
+    copy = clone(estimator)
+    asked = {p: p.rpartition("__")[2] for p in copy.get_params(deep=True)}
+    return copy.set_params(**{p: known[name] for p, name in asked.items() if name in known})
+
+
+def fit(estimator: BaseEstimator, trials: Trials, fold: Fold) -> BaseEstimator:
+    """Fit on the training subjects, and hand over the validation subjects to whom takes them.
+
+    They go to an estimator whose ``fit`` has an argument ``validation``, as (X, y).
+    """
+    train = trials.of_subjects(fold.train)
+    if unseen := sorted(set(trials.classes) - set(train.classes)):
+        raise UsageError(
+            f"The training subjects of fold {fold.index} have no window of {unseen}: use fewer "
+            "folds or more subjects."
+        )
+    if fold.validation and "validation" in inspect.signature(estimator.fit).parameters:
+        chosen = trials.of_subjects(fold.validation)
+        return estimator.fit(train.X, train.y, validation=(chosen.X, chosen.y))
+    return estimator.fit(train.X, train.y)
+
+
+def _attempt(
+    trials: Trials,
+    name: str,
+    estimator: BaseEstimator,
+    fold: Fold,
+    seed: int,
+    task: str,
+    metrics: Sequence[str],
+) -> FoldRecord:
+    """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
+    sealed = SealedTest(trials, fold.test)
+    about = {
+        "task": task, "estimator": name, "fold": fold.index, "seed": seed,
+        "test_subjects": list(fold.test), "n_test": len(sealed.rows),
+    }  # fmt: skip
+    started = time.perf_counter()
+    try:
+        fitted = fit(fill_in(estimator, trials, seed), trials, fold)
+        test = sealed.open()
+        proba = _proba(fitted, test.X, trials.classes)
+        seconds = time.perf_counter() - started
+        scores = score(metrics, test.y, proba, trials.classes)
+        return FoldRecord(
+            **about,
+            trials=sealed.rows.tolist(),
+            proba=proba.tolist(),
+            scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
+            trained_parameters=trained_parameters(fitted),
+            seconds=seconds,
+            overlap=overlap(pretraining_of(fitted), test.meta),
+        )
+    except Exception as error:  # whatever a third-party estimator raises must not stop the others
+        logger.warning("%s, fold %d, seed %d failed", name, fold.index, seed, exc_info=True)
+        return FoldRecord(
+            **about, trials=[], proba=[], scores={}, trained_parameters=None,
+            seconds=time.perf_counter() - started, overlap="unknown",
+            error=f"{type(error).__name__}: {error}",
+        )  # fmt: skip
+
+
+def _proba(
+    fitted: BaseEstimator, X: np.ndarray, classes: tuple[str, ...]
+) -> Float[np.ndarray, "trial class"]:
+    """Predict, and refuse what is not one probability a class."""
+    proba = np.asarray(fitted.predict_proba(X), dtype=np.float64)
+    known = tuple(str(c) for c in fitted.classes_)
+    if known != classes or proba.shape != (len(X), len(classes)):
+        raise UsageError(
+            f"{type(fitted).__name__} gave probabilities of shape {proba.shape} for the classes "
+            f"{known}; wanted one row a window and one column for each of {classes}."
+        )
+    if not np.isfinite(proba).all():
+        raise WorkError(f"{type(fitted).__name__} gave probabilities that are not finite.")
+    return proba
+
+
+def _check(
+    trials: Trials,
+    estimators: Mapping[str, BaseEstimator],
+    seeds: Sequence[int],
+    metrics: Sequence[str],
+    reference: str | None,
+) -> None:
+    check_metrics(metrics)
+    if not estimators or not seeds:
+        raise UsageError(
+            f"{len(estimators)} estimators and {len(seeds)} seeds: give at least one of each."
+        )
+    if len(set(seeds)) != len(seeds):
+        raise UsageError(f"The seeds {list(seeds)} repeat themselves: give different ones.")
+    if len(trials.classes) < 2:
+        raise UsageError(f"Only the class {trials.classes} occurs: a task needs two or more.")
+    if reference is not None and reference not in estimators:
+        raise UsageError(
+            f"The reference {reference!r} is no estimator: choose from {list(estimators)}."
+        )
+    for name, estimator in estimators.items():
+        if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
+            raise UsageError(
+                f"{name!r} ({type(estimator).__name__}) has no fit and predict_proba: give a "
+                "classifier that predicts probabilities."
+            )
+
+
+def _with_progress(jobs: list) -> list:
+    """Return the jobs, behind a progress bar where somebody watches."""
+    if not sys.stderr.isatty():
+        return jobs
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(jobs, "Folds", console=Console(stderr=True))  # ty: ignore[invalid-return-type]

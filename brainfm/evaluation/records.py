@@ -1,0 +1,170 @@
+"""What a finished fold leaves on disk, so that an interrupted evaluation goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+import brainfm
+from brainfm.windows.splits import Fold
+from brainfm.windows.trials import Trials
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """One estimator fitted and tested on one fold, or the reason why it was not.
+
+    Attributes
+    ----------
+    task, estimator : their names.
+    fold, seed : which division of the subjects.
+    test_subjects : who was tested.
+    n_test : number of test windows.
+    trials : row of each test window in the task's trials.
+    proba : probabilities of the classes, a row a test window.
+    scores : measures on this fold; JSON's null stands for NaN.
+    trained_parameters : see `brainfm.evaluation.parameters`.
+    seconds : time of fitting and predicting.
+    overlap : see `brainfm.evaluation.overlap`.
+    error : what went wrong, or None for a fold that is done.
+    """
+
+    task: str
+    estimator: str
+    fold: int
+    seed: int
+    test_subjects: list[str]
+    n_test: int
+    trials: list[int]
+    proba: list[list[float]]
+    scores: dict[str, float | None]
+    trained_parameters: int | None
+    seconds: float
+    overlap: str
+    error: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the fold has a result."""
+        return self.error is None
+
+
+def write_record(record: FoldRecord, path: Path) -> None:
+    """Write a record whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(json.dumps(asdict(record), allow_nan=False), path)
+
+
+def read_record(path: Path) -> FoldRecord | None:
+    """Return the record of a fold that is done, or None where it has yet to be computed.
+
+    A fold that failed is tried again, and so is one whose file cannot be read.
+    """
+    try:
+        record = FoldRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return record if record.done else None
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file under a temporary name, then give it its own."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def fold_key(
+    *, task: str, data: str, estimator: BaseEstimator, fold: Fold, seed: int, metrics: list[str]
+) -> str:
+    """Return a name that changes with whatever may change the result of a fold.
+
+    Parameters
+    ----------
+    task : name of the task.
+    data : fingerprint of its trials.
+    estimator : as configured, before any fit; checkpoints count by their content.
+    fold, seed : the division of the subjects.
+    metrics : what is measured.
+    """
+    parts = {
+        "version": brainfm.__version__,
+        "task": task,
+        "data": data,
+        "estimator": describe(estimator),
+        "fold": asdict(fold),
+        "seed": seed,
+        "metrics": metrics,
+    }
+    return _digest(json.dumps(parts, sort_keys=True).encode())
+
+
+def fingerprint(trials: Trials) -> str:
+    """Return a hash of all that an estimator can see of a task's trials."""
+    about = {
+        "shape": trials.X.shape,
+        "sfreq": trials.sfreq,
+        "names": trials.sensors.names,
+        "kind": trials.sensors.kind,
+        "y": trials.y.tolist(),
+        "subject": trials.meta["subject"].tolist(),
+        "onset": trials.meta["onset"].tolist(),
+        "recording": trials.meta["recording"].tolist(),
+    }
+    positions = np.ascontiguousarray(trials.sensors.position).tobytes()
+    return _digest(json.dumps(about).encode(), positions, np.ascontiguousarray(trials.X).tobytes())
+
+
+def describe(value: Any) -> Any:
+    """Return an estimator, or an argument of one, as JSON that tells any two settings apart.
+
+    What has no faithful description is written as its ``repr``. Where that holds a memory address
+    the fold is computed anew each time: slow, but never a stale result.
+    """
+    if isinstance(value, BaseEstimator):
+        params = {k: _param(k, v) for k, v in value.get_params(deep=False).items()}
+        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", "params": params}
+    if isinstance(value, Path):
+        return {"path": str(value), "content": _content(value)}
+    if isinstance(value, dict):
+        return {str(k): describe(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray):
+        return {
+            "dtype": str(value.dtype),
+            "shape": value.shape,
+            "content": _digest(value.tobytes()),
+        }
+    return repr(value)
+
+
+def _param(name: str, value: Any) -> Any:
+    """Describe a constructor's argument; one called checkpoint is a path even when it is a str."""
+    return describe(Path(value) if name == "checkpoint" and isinstance(value, str) else value)
+
+
+def _content(path: Path) -> str | None:
+    """Return a hash of a file, or of the weights and cards under a folder."""
+    if path.is_file():
+        return _digest(path.read_bytes())
+    files = sorted(
+        p for p in path.rglob("*") if p.suffix == ".safetensors" or p.name == "config.json"
+    )
+    return _digest(*(p.read_bytes() for p in files)) if files else None
+
+
+def _digest(*parts: bytes) -> str:
+    whole = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        whole.update(part)
+    return whole.hexdigest()

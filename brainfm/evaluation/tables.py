@@ -1,0 +1,154 @@
+"""Finished folds to tables that anyone can read: results, predictions, statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainfm.evaluation.records import FoldRecord
+from brainfm.evaluation.statistics import (
+    Difference,
+    Interval,
+    Pooled,
+    bootstrap,
+    chance,
+    difference,
+)
+from brainfm.windows.trials import Trials
+
+NOTHING = Interval(float("nan"), float("nan"))
+NO_DIFFERENCE = Difference(float("nan"), NOTHING, float("nan"), 0)
+
+
+def results_table(records: Sequence[FoldRecord], metrics: Sequence[str]) -> pd.DataFrame:
+    """Return one row a fold and measure; a fold without a result has no value but its error."""
+    rows = [_result(r, m) for r in records for m in metrics]
+    return pd.DataFrame(rows)
+
+
+def _result(record: FoldRecord, metric: str) -> dict[str, Any]:
+    return {
+        "task": record.task,
+        "estimator": record.estimator,
+        "fold": record.fold,
+        "seed": record.seed,
+        "test_subjects": " ".join(record.test_subjects),
+        "metric": metric,
+        "value": record.scores.get(metric),
+        "n_test": record.n_test,
+        "trained_parameters": record.trained_parameters,
+        "seconds": round(record.seconds, 3),
+        "overlap": record.overlap,
+        "error": record.error,
+    }
+
+
+def predictions_table(records: Sequence[FoldRecord], trials: Trials) -> pd.DataFrame:
+    """Return one row a tested window, with one column ``p_<class>`` a class."""
+    parts = []
+    for record in (r for r in records if r.done):
+        about = trials.meta.iloc[record.trials][["subject", "recording", "onset"]]
+        part = about.reset_index(drop=True).assign(y_true=trials.y[record.trials])
+        for name, column in zip(trials.classes, np.asarray(record.proba).T, strict=True):
+            part[f"p_{name}"] = column
+        for place, name in enumerate(("task", "estimator", "fold", "seed")):
+            part.insert(place, name, getattr(record, name))
+        parts.append(part)
+    if not parts:
+        columns = ["task", "estimator", "fold", "seed", "subject", "recording", "onset", "y_true"]
+        return pd.DataFrame(columns=[*columns, *(f"p_{c}" for c in trials.classes)])
+    return pd.concat(parts, ignore_index=True)
+
+
+def statistics_table(
+    records: Sequence[FoldRecord],
+    trials: Trials,
+    *,
+    metrics: Sequence[str],
+    reference: str | None,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Return one row an estimator and measure; an estimator with a missing fold has no values.
+
+    Parameters
+    ----------
+    records : of all folds, done or not.
+    trials : that the records point into.
+    metrics : names of the measures.
+    reference : estimator that the others are compared with.
+    draws, seed : of bootstrap and permutations; equal for all estimators.
+    """
+    names = list(dict.fromkeys(r.estimator for r in records))
+    by_name = {n: [r for r in records if r.estimator == n] for n in names}
+    pooled = {n: pool(rs, trials) for n, rs in by_name.items() if all(r.done for r in rs)}
+    alone = {n: p.subject_scores(metrics) for n, p in pooled.items()}
+    rows = []
+    for name, mine in by_name.items():
+        done = sum(r.done for r in mine)
+        counted = {"folds_done": done, "folds_expected": len(mine), "complete": done == len(mine)}
+        scored = _scored(pooled.get(name), metrics, draws=draws, seed=seed)
+        for metric in metrics:
+            gap = NO_DIFFERENCE
+            if reference in alone and name in alone and name != reference:
+                gap = difference(
+                    alone[name][metric], alone[reference][metric], draws=draws, seed=seed
+                )
+            head = {"task": mine[0].task, "estimator": name, "metric": metric}
+            rows.append({**head, **scored[metric], **counted, **_compared(gap, name, reference)})
+    return pd.DataFrame(rows)
+
+
+def pool(records: Sequence[FoldRecord], trials: Trials) -> Pooled:
+    """Join the out-of-fold predictions of one estimator, seed by seed."""
+    tested = np.unique(np.concatenate([r.trials for r in records]))
+    proba = []
+    for seed in dict.fromkeys(r.seed for r in records):
+        mine = [r for r in records if r.seed == seed]
+        rows = np.concatenate([r.trials for r in mine])
+        values = np.concatenate([np.asarray(r.proba) for r in mine])
+        proba.append(values[np.argsort(rows)])
+    return Pooled(
+        truth=np.searchsorted(np.array(trials.classes), trials.y[tested]),
+        subject=trials.meta["subject"].to_numpy(dtype=str)[tested],
+        recording=trials.meta["recording"].to_numpy(dtype=str)[tested],
+        proba=np.stack(proba),
+    )
+
+
+def _scored(
+    pooled: Pooled | None, metrics: Sequence[str], *, draws: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return value, interval and chance band of every measure."""
+    if pooled is None:
+        return {m: _values(float("nan"), NOTHING, NOTHING, 0) for m in metrics}
+    value = pooled.scores(metrics)
+    interval = bootstrap(pooled, metrics, draws=draws, seed=seed)
+    band = chance(pooled, metrics, draws=draws, seed=seed)
+    n = pooled.n_subjects
+    return {m: _values(float(value[m][0]), interval[m], band[m], n) for m in metrics}
+
+
+def _values(value: float, interval: Interval, band: Interval, n_subjects: int) -> dict[str, Any]:
+    return {
+        "value": value,
+        "low": interval.low,
+        "high": interval.high,
+        "chance_low": band.low,
+        "chance_high": band.high,
+        "n_subjects": n_subjects,
+    }
+
+
+def _compared(gap: Difference, name: str, reference: str | None) -> dict[str, Any]:
+    return {
+        "reference": None if name == reference else reference,
+        "difference": gap.value,
+        "difference_low": gap.interval.low,
+        "difference_high": gap.interval.high,
+        "p": gap.p,
+        "n_paired": gap.n_subjects,
+    }

@@ -1,0 +1,51 @@
+"""Every estimator on the same folds, to tables and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sklearn.base import BaseEstimator
+
+from brainfm.evaluation.journey import Journey
+from brainfm.evaluation.protocol import run
+from brainfm.evaluation.task import Task
+from brainfm.windows.splits import SubjectFolds
+
+
+def evaluate(
+    task: Task,
+    estimators: dict[str, BaseEstimator],
+    *,
+    folds: SubjectFolds,
+    seeds: list[int],
+    out: Path,
+    reference: str | None = None,
+    journey: Journey | None = None,
+) -> None:
+    """Score every estimator on every fold and seed, and write tables and a report.
+
+    Parameters
+    ----------
+    task : what is to be told apart, in which recordings.
+    estimators : scikit-learn classifiers by name.
+    folds : how the subjects are divided.
+    seeds : each shuffles the folds anew and seeds the estimators; five or more are advised.
+    out : folder for results.csv, predictions.csv, statistics.csv, report.html and the finished
+        folds. The same command again computes missing folds only.
+    reference : name of the estimator that the others are compared with, subject by subject.
+    journey : folders of the stages before, for the report.
+
+    Raises
+    ------
+    WorkError
+        When a fold has no result, after everything was written.
+    """
+    # The report draws figures, which other verbs need not load.
+    from brainfm.evaluation.report import write_report
+
+    outcome = run(
+        task.load(), estimators, folds=folds, seeds=seeds, out=out,
+        task=task.name, metrics=task.metrics, reference=reference,
+    )  # fmt: skip
+    write_report(out, journey=journey)
+    outcome.check_complete()
