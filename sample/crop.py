@@ -1,8 +1,8 @@
 """Cut EDF files at data-record borders without touching a sample.
 
-Run as ``python sample/crop.py SOURCE_FOLDER``: for each ``Subject??_?.edf`` there it writes the first
-46 data records (46 s) to ``sample/eegmat``. Header and records are copied byte for byte; the only
-bytes that change are the eight of the header that state the number of data records.
+Run as ``python sample/crop.py SOURCE_FOLDER``: for each ``Subject??_?.edf`` there it writes the
+first 46 data records (46 s) to ``sample/eegmat``. Header and records are copied byte for byte; the
+only bytes that change are the eight of the header that state the number of data records.
 """
 
 import sys

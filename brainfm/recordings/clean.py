@@ -6,7 +6,7 @@ Filters are MNE's zero-phase FIR (Hamming window) with MNE's default transition 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import mne
@@ -27,8 +27,8 @@ def band_pass(
 ) -> Float[np.ndarray, "channel time"]:
     """Keep ``l_freq`` to ``h_freq`` Hz.
 
-    An upper edge that the sampling rate cannot hold (within 1 Hz of its half) is no edge: the recording
-    has nothing above it.
+    An upper edge that the sampling rate cannot hold (within 1 Hz of its half) is no edge: the
+    recording has nothing above it.
     """
     if h_freq is not None and h_freq > sfreq / 2 - 1:
         h_freq = None
@@ -72,6 +72,12 @@ def detect_line_freq(signal: Float[np.ndarray, "channel time"], sfreq: float) ->
     return best if best is not None and peaks[best] >= LINE_PEAK else None
 
 
+def kernel_seconds(l_freq: float | None) -> float:
+    """Return the length of the band-pass kernel, which a low edge makes long."""
+    # MNE's rule: the transition is a quarter of the edge, at least 2 Hz, at most the edge itself.
+    return 0.0 if l_freq is None else 3.3 / min(max(0.25 * l_freq, 2.0), l_freq)
+
+
 def _line_peak(
     freqs: Float[np.ndarray, " freq"], power: Float[np.ndarray, " freq"], line: float
 ) -> float:
@@ -81,7 +87,7 @@ def _line_peak(
 
 
 @contextmanager
-def _short_signals_allowed() -> Iterator[None]:
+def _short_signals_allowed() -> Generator[None]:
     # A recording shorter than the kernel is filtered with reflected edges; provenance says so.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="filter_length .* is longer than the signal")

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import glob
+from importlib.metadata import version
 from os import walk
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,16 @@ FORMATS = {
 """The readers, by suffix in lower case."""
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Whose recording it is, and which."""
+
+    subject: str
+    session: str | None
+    run: str | None
+    task: str | None
+
+
 def find_files(sources: Sequence[str]) -> list[str]:
     """Return the recordings that files, folders and globs name, each once, in a stable order.
 
@@ -88,7 +99,8 @@ def _in_folder(folder: Path) -> list[str]:
     ]
     if not names:
         raise UsageError(
-            f"The folder {folder} holds no recording; files ending in {', '.join(FORMATS)} are wanted."
+            f"The folder {folder} holds no recording; "
+            f"files ending in {', '.join(FORMATS)} are wanted."
         )
     return sorted(names)
 
@@ -114,7 +126,8 @@ def read_recording(source: str, recipe: Recipe) -> Recording:
     if form is None:
         raise Refused(
             Reason.unknown_format,
-            f"No reader is known for {path.suffix or 'a file without suffix'}; known: {', '.join(FORMATS)}.",
+            f"No reader is known for {path.suffix or 'a file without suffix'}; "
+            f"give a file that ends in {', '.join(FORMATS)}.",
         )
     form.check(path)
     raw = _open(path, form)
@@ -128,15 +141,18 @@ def read_recording(source: str, recipe: Recipe) -> Recording:
         annotations=_annotations(raw, recipe),
         source=source,
         provenance=provenance | _origin(recipe, sensors, originals),
-        **who,
+        subject=who.subject,
+        session=who.session,
+        run=who.run,
+        task=who.task,
     )
 
 
-def identify(source: str, recipe: Recipe) -> dict[str, str | None]:
+def identify(source: str, recipe: Recipe) -> Identity:
     """Return subject, session, run and task, from the path alone.
 
-    The recipe's pattern decides; without one the BIDS entities of the path, else the file's stem is the
-    subject. A file's header is never asked: it may hold a patient's name.
+    The recipe's pattern decides; without one the BIDS entities of the path, else the file's stem
+    is the subject. A file's header is never asked: it may hold a patient's name.
     """
     path = Path(source).as_posix()
     if recipe.pattern is not None:
@@ -147,19 +163,14 @@ def identify(source: str, recipe: Recipe) -> dict[str, str | None]:
                 f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
             )
         found = match.groupdict()
-    else:
-        entities = dict(re.findall(r"(?:^|[/_])(sub|ses|run|task)-([A-Za-z0-9+]+)", path))
-        found = {
-            "subject": entities.get("sub", Path(source).stem),
-            "session": entities.get("ses"),
-            "run": entities.get("run"),
-            "task": entities.get("task"),
-        }
-    return {key: found.get(key) for key in ("subject", "session", "run", "task")}
+        return Identity(found["subject"], found.get("session"), found.get("run"), found.get("task"))
+    found = dict(re.findall(r"(?:^|[/_])(sub|ses|run|task)-([A-Za-z0-9+]+)", path))
+    subject = found.get("sub", Path(source).stem)
+    return Identity(subject, found.get("ses"), found.get("run"), found.get("task"))
 
 
 def _open(path: Path, form: Format) -> mne.io.BaseRaw:
-    # MNE warns of names, filters and dates that a recording does not use; what matters is checked here.
+    # MNE warns of names, filters and dates that are not used; what matters is checked here.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -175,12 +186,12 @@ def _load(
     if seconds < recipe.min_seconds:
         raise Refused(
             Reason.too_short,
-            f"It lasts {seconds:.3g} s; at least {recipe.min_seconds:g} s are wanted (min_seconds).",
+            f"It lasts {seconds:.3g} s; min_seconds of the recipe wants {recipe.min_seconds:g} s.",
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            signal = raw.get_data(picks=list(names), verbose="ERROR")
+            signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
     except Exception as error:
         raise _unreadable(error) from error
     if not np.isfinite(signal).all():
@@ -190,7 +201,9 @@ def _load(
 
 def _unreadable(error: Exception) -> Refused:
     text = " ".join(str(error).split())[:300]
-    return Refused(Reason.unreadable, f"MNE cannot read it: {type(error).__name__}: {text}")
+    return Refused(
+        Reason.unreadable, f"MNE cannot read it: {type(error).__name__}: {text}; get the original."
+    )
 
 
 def _clean(
@@ -203,11 +216,13 @@ def _clean(
     cleaned = clean.notch(signal, sfreq, line_freq=line)
     cleaned = clean.band_pass(cleaned, sfreq, l_freq=recipe.l_freq, h_freq=recipe.h_freq)
     cleaned = clean.resample(cleaned, sfreq, to=recipe.sfreq)
+    seconds = signal.shape[1] / sfreq
     made = {
         "l_freq": recipe.l_freq,
         "h_freq": recipe.h_freq,
         "line_freq": line,
         "original_sfreq": float(sfreq),
+        "reflected_edges": seconds < clean.kernel_seconds(recipe.l_freq),
         "unit_scale": recipe.unit_scale,
         "unit_reason": recipe.unit_reason,
     }
@@ -220,14 +235,14 @@ def _origin(recipe: Recipe, sensors: Sensors, originals: tuple[str, ...]) -> dic
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "original_names": renamed,
-        "versions": {"mne": mne.__version__, "numpy": np.__version__},
+        "versions": {name: version(name) for name in ("mne", "numpy", "scipy")},
     }
 
 
 def _annotations(raw: mne.io.BaseRaw, recipe: Recipe) -> Annotations:
     """Return the file's annotations and the events of its stimulus channel, in order of time."""
     marks = raw.annotations
-    # Where annotations have a time of origin their onsets count from the clock's, not the first sample.
+    # With a time of origin, onsets count from the clock's start, not from the first sample.
     shift = raw.first_time if marks.orig_time is not None else 0.0
     rows = [
         (float(onset) - shift, float(duration), str(description))

@@ -21,8 +21,8 @@ RANGES = {
 def check_amplitude(signal: Float[np.ndarray, "channel time"], kinds: Sequence[str]) -> None:
     """Raise `Refused` where a kind's amplitude is implausible, with the factor found.
 
-    The amplitude of a kind is the median over its channels of half the span that holds the middle 68 %
-    of the samples, which is the standard deviation of a Gaussian and cares nothing for artefacts.
+    The amplitude of a kind is the median over its channels of half the span that holds the middle
+    68 % of the samples, which is a Gaussian's standard deviation and cares nothing for artefacts.
     """
     for kind in sorted(set(kinds) & set(RANGES)):
         rows = signal[[k == kind for k in kinds]]
@@ -39,6 +39,7 @@ def _check(amplitude: float, kind: str) -> None:
     power = 3 * round(np.log10(amplitude / usual) / 3)
     raise Refused(
         Reason.implausible_amplitude,
-        f"Its {kind} amplitude is {amplitude:.2g} {unit} where {least:g} to {greatest:g} {unit} are plausible, "
-        f"about 10^{power} times the usual; set the recipe's unit_scale (1e{-power}) if the unit is wrong.",
+        f"Its {kind} amplitude is {amplitude:.2g} {unit} where {least:g} to {greatest:g} {unit} "
+        f"are plausible, about 10^{power} times the usual; set the recipe's unit_scale "
+        f"(1e{-power}) if the unit is wrong.",
     )

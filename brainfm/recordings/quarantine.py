@@ -12,6 +12,7 @@ class Reason(StrEnum):
     empty = "empty"
     truncated = "truncated"
     damaged = "damaged"
+    discontinuous = "discontinuous"
     unreadable = "unreadable"
     pattern_mismatch = "pattern_mismatch"
     no_signal_channels = "no_signal_channels"

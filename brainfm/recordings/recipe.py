@@ -20,8 +20,8 @@ from brainfm.recordings.recording import KINDS
 class Recipe:
     """What to do with the files of a data set.
 
-    The defaults suit any EEG or MEG: 0.1 to 75 Hz, notch at the line frequency found in the spectrum,
-    200 Hz.
+    The defaults suit any EEG or MEG: 0.1 to 75 Hz, notch at the line frequency found in the
+    spectrum, 200 Hz.
 
     Attributes
     ----------
@@ -31,15 +31,16 @@ class Recipe:
         there are any, ``session``, ``run``, ``task``. Without it BIDS entities of the path
         (``sub-01_ses-2_task-rest_run-1``) are used, else the file's stem is the subject.
     l_freq, h_freq : edges of the band-pass in Hz; null leaves that side open.
-    line_freq : of the mains in Hz, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no notch.
+    line_freq : of the mains in Hz, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no
+        notch.
     sfreq : sampling rate of the store in Hz.
     kinds : sensor kinds to keep, of `brainfm.recordings.recording.KINDS`.
     rename : channel name in the file to the name wanted.
     types : channel name (in the file, or normalised) to the kind wanted.
     drop : channel names (in the file, or normalised) to leave out.
-    events : code on the stimulus channel to the description wanted; codes not named keep their number.
-    montage : MNE's name of the template whose electrode names are known and whose positions are used
-        where the file has none.
+    events : code on the stimulus channel to the description wanted; other codes keep their number.
+    montage : MNE's name of the template whose electrode names are known and whose positions are
+        used where the file has none.
     unit_scale : factor to volts or tesla, where the file's unit is wrong.
     unit_reason : why; required with ``unit_scale``.
     min_seconds : recordings that are shorter are refused.
@@ -90,7 +91,7 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """Return the hash of everything that changes a recording; not of name, citation, licence."""
+        """Return the hash of all that changes a recording: not of name, citation, licence."""
         words = {"name", "citation", "licence", "url"}
         return digest({k: v for k, v in asdict(self).items() if k not in words})
 

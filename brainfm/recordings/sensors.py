@@ -3,12 +3,13 @@
 Rules, in order:
 
 1. The recipe's ``rename``, ``types`` and ``drop`` win.
-2. Where the format states a channel's type (FIF), the type holds; MEG kinds follow the coil type, because
-   MNE calls axial gradiometers magnetometers.
-3. EDF and BDF state no type. A name that is an electrode of the template montage is EEG, after the prefix
-   ``EEG``, trailing dots and a reference (``-REF``, ``-LE``, ``-A2``, …) are taken off and case is ignored.
-   T3, T4, T5, T6 become T7, T8, P7, P8. Names that say ECG, EOG or EMG are that. All else is ``misc``: a
-   derivation between two electrodes (``Fp1-F7``, ``A2-A1``) has no one place and is not scalp EEG.
+2. Where the format states a channel's type (FIF), the type holds; MEG kinds follow the coil type,
+   because MNE calls axial gradiometers magnetometers.
+3. EDF and BDF state no type. A name that is an electrode of the template montage is EEG, after the
+   prefix ``EEG``, trailing dots and a reference (``-REF``, ``-LE``, ``-A2``, …) are taken off and
+   case is ignored. T3, T4, T5, T6 become T7, T8, P7, P8. Names that say ECG, EOG or EMG are that.
+   All else is ``misc``: a derivation between two electrodes (``Fp1-F7``, ``A2-A1``) has no one
+   place and is not scalp EEG.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ _BY_WORD = {
 
 _PLANAR = ("NM_122", "VV_PLANAR_W", *(f"VV_PLANAR_T{i}" for i in range(1, 5)))
 _AXIAL = (
-    "AXIAL_GRAD_5CM MAGNES_GRAD CTF_GRAD KIT_GRAD BABY_GRAD ARTEMIS123_GRAD KRISS_GRAD "
-    "COMPUMEDICS_ADULT_GRAD COMPUMEDICS_PEDIATRIC_GRAD NM_24 NM_MCG_AXIAL"
-).split()
+    *("AXIAL_GRAD_5CM", "MAGNES_GRAD", "CTF_GRAD", "KIT_GRAD", "BABY_GRAD", "ARTEMIS123_GRAD"),
+    *("KRISS_GRAD", "COMPUMEDICS_ADULT_GRAD", "COMPUMEDICS_PEDIATRIC_GRAD", "NM_24"),
+)
 _COILS = {
     **{int(FIFF[f"FIFFV_COIL_{name}"]): "grad_planar" for name in _PLANAR},
     **{int(FIFF[f"FIFFV_COIL_{name}"]): "grad_axial" for name in _AXIAL},
@@ -66,7 +67,7 @@ def normalise_name(name: str, montage: str = "standard_1005") -> str | None:
     >>> normalise_name("EEG FP1-REF"), normalise_name("T3"), normalise_name("A2-A1")
     ('Fp1', 'T7', None)
     """
-    known = {n.casefold(): n for n in _template(montage)}
+    known = {n.casefold(): n for n in template_positions(montage)}
     bare = _PREFIX.sub("", name.strip()).strip(" .")
     if bare.casefold() not in known:
         # MNE tells equal labels apart by a running number: Fp1-0, Fp1-1.
@@ -141,8 +142,8 @@ def _refuse_none(names: list[str], in_file: list[str], recipe: Recipe) -> None:
         shown = ", ".join(in_file[:6]) + (", …" if len(in_file) > 6 else "")
         raise Refused(
             Reason.no_signal_channels,
-            f"None of its {len(in_file)} channels ({shown}) is of the kinds {', '.join(recipe.kinds)}; "
-            "name them with the recipe's rename, types or montage.",
+            f"None of its {len(in_file)} channels ({shown}) is of the kinds "
+            f"{', '.join(recipe.kinds)}; name them with the recipe's rename, types or montage.",
         )
 
 
@@ -159,7 +160,7 @@ def _refuse_duplicates(names: list[str], originals: list[str]) -> None:
             )
 
 
-_Place = tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], str]
+_Place = tuple[Float[np.ndarray, " xyz"], Float[np.ndarray, " xyz"], str]
 
 
 def _place(name: str, kind: str, channel: dict, dev_head_t: dict | None, montage: str) -> _Place:
@@ -170,13 +171,13 @@ def _place(name: str, kind: str, channel: dict, dev_head_t: dict | None, montage
         given = np.asarray(channel["loc"][:3], dtype=float)
         if np.isfinite(given).all() and 0 < np.linalg.norm(given) < HEAD_RADIUS:
             return given, unknown, "file"
-        if name in _template(montage):
-            return np.array(_template(montage)[name]), unknown, "template"
+        if name in template_positions(montage):
+            return template_positions(montage)[name], unknown, "template"
     return unknown, unknown, "none"
 
 
 def _coil_place(channel: dict, dev_head_t: dict | None) -> _Place:
-    # The normal is the last column of the coil's rotation; without a head in the device there is no head frame.
+    # The normal is the last column of the coil's rotation. An empty room has no head frame.
     loc = np.asarray(channel["loc"], dtype=float)
     if dev_head_t is None or not np.isfinite(loc).all() or not loc[:3].any():
         return np.full(3, np.nan), np.full(3, np.nan), "none"
@@ -185,9 +186,15 @@ def _coil_place(channel: dict, dev_head_t: dict | None) -> _Place:
 
 
 @cache
-def _template(montage: str) -> dict[str, tuple[float, float, float]]:
-    """Return electrode name to position in metres, head frame."""
-    # MNE 1.13 renamed its standard montages after the head they were measured on; 1.14 drops the old names.
+def template_positions(montage: str) -> dict[str, Float[np.ndarray, " xyz"]]:
+    """Return the position of each electrode of a template, in metres, head frame.
+
+    Raises
+    ------
+    UsageError
+        If MNE has no such template.
+    """
+    # MNE 1.13 renamed its standard montages after their head; 1.14 drops the old names.
     renamed = montage.replace("standard_", "colin27_")
     builtin = mne.channels.get_builtin_montages()
     try:
@@ -197,4 +204,4 @@ def _template(montage: str) -> dict[str, tuple[float, float, float]]:
             f"The recipe names the montage {montage!r}; MNE's templates are {', '.join(builtin)}."
         ) from error
     info = mne.create_info(template.ch_names, 1.0, "eeg").set_montage(template)
-    return {c["ch_name"]: tuple(map(float, c["loc"][:3])) for c in info["chs"]}
+    return {c["ch_name"]: np.array(c["loc"][:3], dtype=float) for c in info["chs"]}

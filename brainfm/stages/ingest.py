@@ -17,6 +17,7 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.files import find_files, read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
+from brainfm.recordings.sensors import template_positions
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
 from brainfm.store.write import (
@@ -59,8 +60,10 @@ class _Job:
     source: str
     store: Path
     recipe: Recipe
-    stale: tuple[tuple[str, str], ...]  # id and content hash of what the store has of this source
-    refused: tuple[str, str] | None  # content hash and reason of an earlier refusal
+    stale: tuple[
+        tuple[str, str], ...
+    ]  # id, and hash of file and recipe, of what the store has of it
+    refused: tuple[str, str] | None  # hash of file and recipe, and reason, of an earlier refusal
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ def ingest(
     ----------
     source : files, folders and globs with recordings (EDF, BDF, FIF).
     store : the store to make or to add to.
-    recipe : YAML that says how this data set is read and cleaned. Without one: 0.1 to 75 Hz, notch where
-        the mains are seen, 200 Hz, subjects from BIDS names or the files' stems.
+    recipe : YAML that says how this data set is read and cleaned. Without one: 0.1 to 75 Hz, notch
+        where the mains are seen, 200 Hz, subjects from BIDS names or the files' stems.
     workers : processes that read and clean at the same time.
     strict : fail when any file is quarantined.
 
@@ -102,6 +105,7 @@ def ingest(
     if workers < 1:
         raise UsageError(f"workers is {workers}; 1 or more processes are wanted.")
     how = load_recipe(recipe) if recipe is not None else Recipe()
+    template_positions(how.montage)
     files = find_files(source)
     create_store(store, how.preprocessing, how.preprocessing_hash)
     with writing(store):
@@ -115,12 +119,12 @@ def ingest(
 def _jobs(files: list[str], store: Store, recipe: Recipe) -> list[_Job]:
     """Return one job a file, each knowing what the store has of that file."""
     known: dict[str, list[tuple[str, str]]] = {}
-    for row in store.table.itertuples():
-        made_by = f"{row.source_sha256}:{store.entry(row.id).provenance['recipe_hash']}"
-        known.setdefault(row.source_key, []).append((row.id, made_by))
+    for row in store.table.to_dict("records"):
+        made_of = f"{row['source_sha256']}:{row['recipe_hash']}"
+        known.setdefault(row["source_key"], []).append((row["id"], made_of))
     refused = {
-        source_key(row.source): (f"{row.source_sha256}:{row.recipe_hash}", row.reason)
-        for row in store.quarantined.itertuples()
+        row["source_key"]: (f"{row['source_sha256']}:{row['recipe_hash']}", row["reason"])
+        for row in store.quarantined.to_dict("records")
     }
     keys = {file: source_key(file) for file in files}
     return [
@@ -150,12 +154,15 @@ def _ingest_file(job: _Job) -> _Outcome:
     try:
         sha256 = _hash_file(job.source)
         state = f"{sha256}:{job.recipe.hash}"
-        if [made_by for _, made_by in job.stale] == [state]:
+        if [made_of for _, made_of in job.stale] == [state]:
             return _Outcome(job.source, "unchanged")
         if job.refused is not None and job.refused[0] == state:
             return _Outcome(job.source, "quarantined", job.refused[1])
         recording = read_recording(job.source, job.recipe)
-    except (Refused, OSError) as error:
+    except UsageError:
+        raise
+    # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
+    except Exception as error:
         return _set_aside(job, _as_refused(error), sha256)
     entry = write_recording(job.store, recording, sha256)
     for id, _ in job.stale:
@@ -165,10 +172,11 @@ def _ingest_file(job: _Job) -> _Outcome:
     return _Outcome(job.source, "added")
 
 
-def _as_refused(error: Refused | OSError) -> Refused:
+def _as_refused(error: Exception) -> Refused:
     if isinstance(error, Refused):
         return error
-    return Refused(Reason.unreadable, f"The system cannot read it: {error.strerror or error}.")
+    text = " ".join(str(error).split())[:300]
+    return Refused(Reason.unreadable, f"Reading it failed: {type(error).__name__}: {text}.")
 
 
 def _set_aside(job: _Job, error: Refused, sha256: str) -> _Outcome:

@@ -54,7 +54,7 @@ def _overview(store: Store) -> Table:
     n_channels = sorted(set(table.n_channels))
     rows = {
         "recordings": f"{len(table):,}",
-        "subjects": f"{table.subject.nunique():,}",
+        "subjects": f"{len(table[['dataset', 'subject']].drop_duplicates()):,}",
         "hours": f"{table.seconds.sum() / 3600:,.2f}",
         "sensors": f"{_span(n_channels)} a recording; {', '.join(_kinds(store)) or 'none'}",
         "sampling rate": f"{_span(sorted(set(table.sfreq)))} Hz",
@@ -69,8 +69,8 @@ def _overview(store: Store) -> Table:
 
 def _quarantine(store: Store) -> Table:
     shown = Table("source", "reason", "detail", title="quarantined", title_justify="left")
-    for row in store.quarantined.itertuples():
-        shown.add_row(str(row.source), str(row.reason), str(row.detail))
+    for row in store.quarantined.to_dict("records"):
+        shown.add_row(row["source"], row["reason"], row["detail"])
     return shown
 
 

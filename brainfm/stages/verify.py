@@ -30,6 +30,6 @@ def verify(store: Path) -> None:
     if damaged:
         raise WorkError(
             f"{len(damaged)} of {len(checks)} recordings of {store} are damaged "
-            f"({', '.join(check.id for check in damaged)}); remove their folders and ingest them again."
+            f"({', '.join(check.id for check in damaged)}); remove their folders and ingest again."
         )
     print(f"{store}: {len(checks)} recordings, every one as it was written")

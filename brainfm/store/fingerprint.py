@@ -1,9 +1,10 @@
 """A hash of what was recorded, the same after a change of unit, file format or name.
 
-The recording's energy over time is what it is made of: each channel is brought to unit variance, energies
-are summed over channels in 32 equal spans of time, and the logarithms are brought to zero mean and unit variance and
-rounded to half of one. So neither a factor nor the order of channels counts, and a rounding to 16 bit changes
-a fingerprint in less than one recording of a hundred. Another crop or another set of channels gives another one.
+It is made of the recording's energy over time: each channel is brought to unit variance, energies
+are summed over channels in 32 equal spans of time, and their logarithms are brought to zero mean
+and unit variance and rounded to halves. So neither a factor nor the order of channels counts, and
+a rounding to 16 bit changes the fingerprint of less than one recording in a hundred. Another crop
+or another set of channels gives another fingerprint.
 """
 
 from __future__ import annotations

@@ -107,9 +107,9 @@ class Store:
     def table(self) -> pd.DataFrame:
         """One row a recording, sorted by id.
 
-        Columns: id, subject, session, run, task, source, sfreq (Hz), n_times, seconds, n_channels, kinds,
-        fingerprint, duplicate_of (id of the first recording with the same fingerprint, or None), and
-        source_key, source_sha256.
+        Columns: id, dataset (name of the recipe), subject, session, run, task, source, sfreq (Hz),
+        n_times, seconds, n_channels, kinds, fingerprint, duplicate_of (id of the first recording
+        with the same fingerprint, or None), and source_key, source_sha256, recipe_hash.
         """
         columns = self.attributes.get("table")
         if columns is None:
@@ -118,7 +118,7 @@ class Store:
         table = pd.DataFrame(
             {c: _column(c, columns[c]) for c in COLUMNS}, columns=list(COLUMNS)
         ).sort_values("id", ignore_index=True)
-        table.insert(table.columns.get_loc("n_times") + 1, "seconds", table.n_times / table.sfreq)
+        table.insert(list(table).index("n_times") + 1, "seconds", table.n_times / table.sfreq)
         first = table.groupby("fingerprint")["id"].transform("first")
         pairs = zip(table["id"], first, strict=True)
         table["duplicate_of"] = pd.Series([f if f != id else None for id, f in pairs], dtype=object)
@@ -132,8 +132,8 @@ class Store:
 
     @property
     def quarantined(self) -> pd.DataFrame:
-        """What did not come in: source, reason, detail, and source_sha256, recipe_hash."""
-        columns = ["source", "reason", "detail", "source_sha256", "recipe_hash"]
+        """What did not come in: source, reason, detail, source_key, source_sha256, recipe_hash."""
+        columns = ["source", "reason", "detail", "source_key", "source_sha256", "recipe_hash"]
         files = sorted((self.path / QUARANTINE).glob("*.json"))
         rows = [read_json(f) for f in files if f.name != "zarr.json"]
         table = pd.DataFrame(rows, columns=columns, dtype=object)

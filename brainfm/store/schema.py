@@ -3,17 +3,17 @@
 ::
 
     S.zarr/
-      zarr.json                     root group; attributes: version, preprocessing, its hash and, after a
-                                    complete ingest, `table`: one column a list, one entry a recording
+      zarr.json                     root group; attributes: version, preprocessing, its hash and,
+                                    after a complete ingest, `table`: a list a column
       recordings/<id>/zarr.json     group of one recording; attributes: `Entry`
-      recordings/<id>/signal/       float32 (channel, time), SI units; chunk = all channels × 10 s, a shard
-                                    holds as many chunks as fit 64 MB
+      recordings/<id>/signal/       float32 (channel, time), SI units; a chunk is all channels ×
+                                    10 s, a shard holds as many chunks as fit 64 MB
       quarantine/<source key>.json  a file that did not come in, with its reason
       .partial/                     what is being written; never listed, swept by the next ingest
 
-Opening reads one file: the table stands in the root's attributes, a summary some hundred times smaller than
-zarr's own consolidated metadata. An ingest takes it away before it changes anything and puts it back when
-done, so after a kill the recordings themselves are listed and nothing is missed.
+Opening reads one file: the table stands in the root's attributes, a summary far smaller than zarr's
+own consolidated metadata would be. An ingest takes it away before it changes anything and puts it
+back when done, so after a kill the recordings themselves are listed and nothing is missed.
 """
 
 from __future__ import annotations
@@ -49,10 +49,12 @@ class Entry:
     Attributes
     ----------
     id : name of the group.
+    dataset : name of the recipe.
     subject, session, run, task : as in `brainfm.recordings.Recording`.
     source : path as it was given to the ingest.
     source_key : hash of the absolute path; the path itself would name people's folders.
-    source_sha256 : hash of the file's bytes, which tells whether it has changed.
+    source_sha256, recipe_hash : of the file's bytes and of what was done to them; they tell whether
+        the recording is still that of its source.
     sfreq, n_times, n_channels : of the signal.
     kinds : the kinds of sensors, sorted, joined by commas.
     checksum : sha256 of the decoded signal's bytes, little-endian float32 in C order.
@@ -61,6 +63,7 @@ class Entry:
     """
 
     id: str
+    dataset: str
     subject: str
     session: str | None
     run: str | None
@@ -68,6 +71,7 @@ class Entry:
     source: str
     source_key: str
     source_sha256: str
+    recipe_hash: str
     sfreq: float
     n_times: int
     n_channels: int
@@ -105,8 +109,8 @@ def recording_id(
 ) -> str:
     """Return a readable name that is unique, and safe on any file system.
 
-    The hash at its end is of the path as given and of the file's bytes: the same on every machine, another
-    for every other file.
+    The hash at its end is of the path as given and of the file's bytes: the same on every machine,
+    another for every other file.
     """
     entities = (("sub", subject), ("ses", session), ("task", task), ("run", run))
     parts = [f"{key}-{_safe(value)}" for key, value in entities if value is not None]

@@ -1,4 +1,4 @@
-"""Is every recording still what was written?"""
+"""Whether every recording is still what was written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def verify_store(store: Store) -> Iterator[Check]:
 
 
 def _problem(store: Store, id: str) -> str | None:
-    # Whatever damage makes a decoder raise, it is one recording's, and the others are still to be checked.
+    # Whatever a damaged file makes a decoder raise, the other recordings are still to be checked.
     try:
         entry = store.entry(id)
         signal = store.read(id, 0, entry.n_times)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from brainfm.store.schema import (
 
 
 def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
-    """Make an empty store, or check that the one that is there was made with the same preprocessing.
+    """Make an empty store, or check that the one there was made with the same preprocessing.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
         attributes = read_root(path)
         if attributes["preprocessing_hash"] != preprocessing_hash:
             raise UsageError(
-                f"The store {path} was made with {_words(attributes['preprocessing'])}, this recipe has "
-                f"{_words(preprocessing)}; give another --store or the same recipe."
+                f"The store {path} was made with {_words(attributes['preprocessing'])}, "
+                f"this recipe has {_words(preprocessing)}; give another --store or the same recipe."
             )
         return
     path.mkdir(parents=True, exist_ok=True)
@@ -79,8 +79,8 @@ def _words(preprocessing: dict[str, Any]) -> str:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Hold the store for one ingest: sweep what a killed one left, and list the recordings at the end.
+def writing(path: Path) -> Generator[None]:
+    """Hold the store for one ingest: sweep what a killed one left, list the recordings at the end.
 
     Raises
     ------
@@ -154,6 +154,7 @@ def write_quarantine(
         "source": source,
         "reason": reason,
         "detail": detail,
+        "source_key": source_key(source),
         "source_sha256": sha256,
         "recipe_hash": recipe_hash,
     }
@@ -177,6 +178,8 @@ def _entry(recording: Recording, source_sha256: str) -> Entry:
     return Entry(
         id=recording_id(**who),
         **who,
+        dataset=str(recording.provenance.get("recipe", "")),
+        recipe_hash=str(recording.provenance.get("recipe_hash", "")),
         source_key=source_key(recording.source),
         sfreq=recording.sfreq,
         n_times=recording.signal.shape[1],
