@@ -33,7 +33,7 @@ def score(
     y_true : (trial,) names of the true classes.
     proba : probability of every class, columns as in ``classes``; the class predicted is the most
         probable one.
-    classes : all classes of the task, sorted. Of two, the second is the positive one.
+    classes : all classes of the task. Of two, the second is the positive one.
 
     Returns
     -------

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 # What a prediction reads, in scikit-learn's and pyriemann's estimators.
 LINEAR = ("coef_", "intercept_")
 
 
-def trained_parameters(fitted: BaseEstimator) -> int:
+def trained_parameters(fitted: Any) -> int:
     """Count the numbers that fitting has set and that a prediction depends on.
 
     An estimator that knows says so by ``n_trained_parameters_``. Of a pipeline the steps are added

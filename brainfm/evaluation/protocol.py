@@ -12,9 +12,10 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +28,8 @@ from brainfm.evaluation.overlap import overlap, pretraining_of
 from brainfm.evaluation.parameters import trained_parameters
 from brainfm.evaluation.records import (
     FoldRecord,
+    Job,
     fingerprint,
-    fold_key,
     read_record,
     write_record,
     write_text,
@@ -103,6 +104,7 @@ def run(
     out: Path,
     task: str = "task",
     metrics: Sequence[str] = tuple(METRICS),
+    classes: tuple[str, ...] | None = None,
     reference: str | None = None,
     draws: int = 1000,
 ) -> Outcome:
@@ -121,6 +123,8 @@ def run(
     out : folder for ``folds/``, ``results.csv``, ``predictions.csv`` and ``statistics.csv``.
     task : name of the task in the tables.
     metrics : names out of `brainfm.evaluation.metrics.METRICS`.
+    classes : the classes in an order of one's own; of two, the second is the positive one. Sorted
+        when not given.
     reference : name of the estimator that the others are compared with, subject by subject.
     draws : bootstrap draws and permutations.
 
@@ -133,26 +137,21 @@ def run(
     UsageError
         Before anything is fitted, when the call cannot work.
     """
+    classes = trials.classes if classes is None else classes
     _check(trials, estimators, seeds, metrics, reference)
-    plan = [(seed, fold) for seed in seeds for fold in folds.split(trials.meta, seed)]
-    jobs = [(name, seed, fold) for seed, fold in plan for name in estimators]
+    _check_classes(trials, classes)
     data = fingerprint(trials)
-    records = []
-    for name, seed, fold in _with_progress(jobs):
-        key = fold_key(
-            task=task, data=data, estimator=estimators[name], fold=fold, seed=seed,
-            metrics=list(metrics),
-        )  # fmt: skip
-        path = out / "folds" / f"{key}.json"
-        record = read_record(path)
-        if record is None:
-            record = _attempt(trials, name, estimators[name], fold, seed, task, metrics)
-            write_record(record, path)
-        records.append(record)
+    jobs = [
+        Job(task, data, name, estimator, fold, seed, tuple(metrics), classes)
+        for seed in seeds
+        for fold in folds.split(trials.meta, seed)
+        for name, estimator in estimators.items()
+    ]
+    records = [_recorded(job, trials, out / "folds") for job in _with_progress(jobs)]
     results = results_table(records, metrics)
-    predictions = predictions_table(records, trials)
+    predictions = predictions_table(records, trials, classes)
     statistics = statistics_table(
-        records, trials, metrics=metrics, reference=reference, draws=draws, seed=seeds[0]
+        records, trials, classes, metrics=metrics, reference=reference, draws=draws, seed=seeds[0]
     )
     tables = {"results": results, "predictions": predictions, "statistics": statistics}
     for stem, table in tables.items():
@@ -172,7 +171,7 @@ def fill_in(estimator: BaseEstimator, trials: Trials, seed: int) -> BaseEstimato
     return copy.set_params(**{p: known[name] for p, name in asked.items() if name in known})
 
 
-def fit(estimator: BaseEstimator, trials: Trials, fold: Fold) -> BaseEstimator:
+def fit(estimator: Any, trials: Trials, fold: Fold) -> Any:
     """Fit on the training subjects, and hand over the validation subjects to whom takes them.
 
     They go to an estimator whose ``fit`` has an argument ``validation``, as (X, y).
@@ -189,57 +188,58 @@ def fit(estimator: BaseEstimator, trials: Trials, fold: Fold) -> BaseEstimator:
     return estimator.fit(train.X, train.y)
 
 
-def _attempt(
-    trials: Trials,
-    name: str,
-    estimator: BaseEstimator,
-    fold: Fold,
-    seed: int,
-    task: str,
-    metrics: Sequence[str],
-) -> FoldRecord:
+def _recorded(job: Job, trials: Trials, folder: Path) -> FoldRecord:
+    """Return a fold's result from its file, or compute it and write the file."""
+    path = folder / f"{job.key}.json"
+    record = read_record(path)
+    if record is None:
+        record = _attempt(job, trials)
+        write_record(record, path)
+    return record
+
+
+def _attempt(job: Job, trials: Trials) -> FoldRecord:
     """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
-    sealed = SealedTest(trials, fold.test)
-    about = {
-        "task": task, "estimator": name, "fold": fold.index, "seed": seed,
-        "test_subjects": list(fold.test), "n_test": len(sealed.rows),
+    sealed = SealedTest(trials, job.fold.test)
+    about: dict[str, Any] = {
+        "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
+        "test_subjects": list(job.fold.test), "n_test": len(sealed.rows),
     }  # fmt: skip
     started = time.perf_counter()
     try:
-        fitted = fit(fill_in(estimator, trials, seed), trials, fold)
+        fitted = fit(fill_in(job.estimator, trials, job.seed), trials, job.fold)
         test = sealed.open()
-        proba = _proba(fitted, test.X, trials.classes)
+        proba = _proba(fitted, test.X, job.classes)
         seconds = time.perf_counter() - started
-        scores = score(metrics, test.y, proba, trials.classes)
+        scores = score(job.metrics, test.y, proba, job.classes)
         return FoldRecord(
             **about,
+            seconds=seconds,
+            overlap=overlap(pretraining_of(fitted), test.meta),
+            trained_parameters=trained_parameters(fitted),
             trials=sealed.rows.tolist(),
             proba=proba.tolist(),
             scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
-            trained_parameters=trained_parameters(fitted),
-            seconds=seconds,
-            overlap=overlap(pretraining_of(fitted), test.meta),
         )
     except Exception as error:  # whatever a third-party estimator raises must not stop the others
-        logger.warning("%s, fold %d, seed %d failed", name, fold.index, seed, exc_info=True)
-        return FoldRecord(
-            **about, trials=[], proba=[], scores={}, trained_parameters=None,
-            seconds=time.perf_counter() - started, overlap="unknown",
-            error=f"{type(error).__name__}: {error}",
-        )  # fmt: skip
+        logger.warning("%s, fold %d, seed %d failed", job.name, job.fold.index, job.seed)
+        logger.debug("because of", exc_info=True)
+        seconds = time.perf_counter() - started
+        return FoldRecord(**about, seconds=seconds, error=f"{type(error).__name__}: {error}")
 
 
 def _proba(
-    fitted: BaseEstimator, X: np.ndarray, classes: tuple[str, ...]
+    fitted: Any, X: np.ndarray, classes: tuple[str, ...]
 ) -> Float[np.ndarray, "trial class"]:
-    """Predict, and refuse what is not one probability a class."""
+    """Predict, in the order of ``classes``, and refuse what is not one probability a class."""
     proba = np.asarray(fitted.predict_proba(X), dtype=np.float64)
-    known = tuple(str(c) for c in fitted.classes_)
-    if known != classes or proba.shape != (len(X), len(classes)):
+    known = [str(c) for c in fitted.classes_]
+    if sorted(known) != sorted(classes) or proba.shape != (len(X), len(classes)):
         raise UsageError(
             f"{type(fitted).__name__} gave probabilities of shape {proba.shape} for the classes "
-            f"{known}; wanted one row a window and one column for each of {classes}."
+            f"{known}; wanted one row a window and one column for each of {list(classes)}."
         )
+    proba = proba[:, [known.index(c) for c in classes]]
     if not np.isfinite(proba).all():
         raise WorkError(f"{type(fitted).__name__} gave probabilities that are not finite.")
     return proba
@@ -259,8 +259,6 @@ def _check(
         )
     if len(set(seeds)) != len(seeds):
         raise UsageError(f"The seeds {list(seeds)} repeat themselves: give different ones.")
-    if len(trials.classes) < 2:
-        raise UsageError(f"Only the class {trials.classes} occurs: a task needs two or more.")
     if reference is not None and reference not in estimators:
         raise UsageError(
             f"The reference {reference!r} is no estimator: choose from {list(estimators)}."
@@ -273,11 +271,19 @@ def _check(
             )
 
 
-def _with_progress(jobs: list) -> list:
+def _check_classes(trials: Trials, classes: tuple[str, ...]) -> None:
+    if sorted(classes) != list(trials.classes) or len(classes) < 2:
+        raise UsageError(
+            f"The trials are of the classes {list(trials.classes)} and the task of "
+            f"{list(classes)}: a task needs two or more, and windows of each."
+        )
+
+
+def _with_progress(jobs: list[Job]) -> Iterable[Job]:
     """Return the jobs, behind a progress bar where somebody watches."""
     if not sys.stderr.isatty():
         return jobs
     from rich.console import Console
     from rich.progress import track
 
-    return track(jobs, "Folds", console=Console(stderr=True))  # ty: ignore[invalid-return-type]
+    return track(jobs, "Folds", console=Console(stderr=True))

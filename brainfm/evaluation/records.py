@@ -1,18 +1,18 @@
-"""What a finished fold leaves on disk, so that an interrupted evaluation goes on where it stopped."""
+"""What a finished fold leaves on disk, so that an interrupted evaluation can go on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-import brainfm
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
@@ -27,12 +27,12 @@ class FoldRecord:
     fold, seed : which division of the subjects.
     test_subjects : who was tested.
     n_test : number of test windows.
+    seconds : time of fitting and predicting.
+    overlap : see `brainfm.evaluation.overlap`.
+    trained_parameters : see `brainfm.evaluation.parameters`.
     trials : row of each test window in the task's trials.
     proba : probabilities of the classes, a row a test window.
     scores : measures on this fold; JSON's null stands for NaN.
-    trained_parameters : see `brainfm.evaluation.parameters`.
-    seconds : time of fitting and predicting.
-    overlap : see `brainfm.evaluation.overlap`.
     error : what went wrong, or None for a fold that is done.
     """
 
@@ -42,12 +42,12 @@ class FoldRecord:
     seed: int
     test_subjects: list[str]
     n_test: int
-    trials: list[int]
-    proba: list[list[float]]
-    scores: dict[str, float | None]
-    trained_parameters: int | None
     seconds: float
-    overlap: str
+    overlap: str = "unknown"
+    trained_parameters: int | None = None
+    trials: list[int] = field(default_factory=list)
+    proba: list[list[float]] = field(default_factory=list)
+    scores: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
 
     @property
@@ -81,29 +81,43 @@ def write_text(text: str, path: Path) -> None:
     temporary.replace(path)
 
 
-def fold_key(
-    *, task: str, data: str, estimator: BaseEstimator, fold: Fold, seed: int, metrics: list[str]
-) -> str:
-    """Return a name that changes with whatever may change the result of a fold.
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One estimator to be fitted and tested on one fold.
 
-    Parameters
+    Attributes
     ----------
     task : name of the task.
     data : fingerprint of its trials.
-    estimator : as configured, before any fit; checkpoints count by their content.
-    fold, seed : the division of the subjects.
+    name, estimator : as configured, before any fit.
+    fold, seed : the division of the subjects, and the seed of the estimator.
     metrics : what is measured.
+    classes : all classes, in the order of the columns of probabilities.
     """
-    parts = {
-        "version": brainfm.__version__,
-        "task": task,
-        "data": data,
-        "estimator": describe(estimator),
-        "fold": asdict(fold),
-        "seed": seed,
-        "metrics": metrics,
-    }
-    return _digest(json.dumps(parts, sort_keys=True).encode())
+
+    task: str
+    data: str
+    name: str
+    estimator: BaseEstimator
+    fold: Fold
+    seed: int
+    metrics: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A name that changes with whatever may change the result; checkpoints by their content."""
+        parts = {
+            "version": version("brainfm"),
+            "task": self.task,
+            "data": self.data,
+            "estimator": [self.name, describe(self.estimator)],
+            "fold": asdict(self.fold),
+            "seed": self.seed,
+            "metrics": self.metrics,
+            "classes": self.classes,
+        }
+        return _digest(json.dumps(parts, sort_keys=True).encode())
 
 
 def fingerprint(trials: Trials) -> str:

@@ -46,26 +46,29 @@ def _result(record: FoldRecord, metric: str) -> dict[str, Any]:
     }
 
 
-def predictions_table(records: Sequence[FoldRecord], trials: Trials) -> pd.DataFrame:
+def predictions_table(
+    records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]
+) -> pd.DataFrame:
     """Return one row a tested window, with one column ``p_<class>`` a class."""
     parts = []
     for record in (r for r in records if r.done):
         about = trials.meta.iloc[record.trials][["subject", "recording", "onset"]]
         part = about.reset_index(drop=True).assign(y_true=trials.y[record.trials])
-        for name, column in zip(trials.classes, np.asarray(record.proba).T, strict=True):
+        for name, column in zip(classes, np.asarray(record.proba).T, strict=True):
             part[f"p_{name}"] = column
         for place, name in enumerate(("task", "estimator", "fold", "seed")):
             part.insert(place, name, getattr(record, name))
         parts.append(part)
     if not parts:
         columns = ["task", "estimator", "fold", "seed", "subject", "recording", "onset", "y_true"]
-        return pd.DataFrame(columns=[*columns, *(f"p_{c}" for c in trials.classes)])
+        return pd.DataFrame(columns=[*columns, *(f"p_{c}" for c in classes)])
     return pd.concat(parts, ignore_index=True)
 
 
 def statistics_table(
     records: Sequence[FoldRecord],
     trials: Trials,
+    classes: tuple[str, ...],
     *,
     metrics: Sequence[str],
     reference: str | None,
@@ -78,13 +81,14 @@ def statistics_table(
     ----------
     records : of all folds, done or not.
     trials : that the records point into.
+    classes : in the order of the records' probabilities.
     metrics : names of the measures.
     reference : estimator that the others are compared with.
     draws, seed : of bootstrap and permutations; equal for all estimators.
     """
     names = list(dict.fromkeys(r.estimator for r in records))
     by_name = {n: [r for r in records if r.estimator == n] for n in names}
-    pooled = {n: pool(rs, trials) for n, rs in by_name.items() if all(r.done for r in rs)}
+    pooled = {n: pool(rs, trials, classes) for n, rs in by_name.items() if all(r.done for r in rs)}
     alone = {n: p.subject_scores(metrics) for n, p in pooled.items()}
     rows = []
     for name, mine in by_name.items():
@@ -102,9 +106,10 @@ def statistics_table(
     return pd.DataFrame(rows)
 
 
-def pool(records: Sequence[FoldRecord], trials: Trials) -> Pooled:
+def pool(records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]) -> Pooled:
     """Join the out-of-fold predictions of one estimator, seed by seed."""
     tested = np.unique(np.concatenate([r.trials for r in records]))
+    number = {name: index for index, name in enumerate(classes)}
     proba = []
     for seed in dict.fromkeys(r.seed for r in records):
         mine = [r for r in records if r.seed == seed]
@@ -112,7 +117,7 @@ def pool(records: Sequence[FoldRecord], trials: Trials) -> Pooled:
         values = np.concatenate([np.asarray(r.proba) for r in mine])
         proba.append(values[np.argsort(rows)])
     return Pooled(
-        truth=np.searchsorted(np.array(trials.classes), trials.y[tested]),
+        truth=np.array([number[str(name)] for name in trials.y[tested]]),
         subject=trials.meta["subject"].to_numpy(dtype=str)[tested],
         recording=trials.meta["recording"].to_numpy(dtype=str)[tested],
         proba=np.stack(proba),

@@ -32,7 +32,9 @@ class Span:
 class Labels(ABC):
     """Where the labels of a task come from."""
 
-    classes: dict[str, str]
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
 
     @abstractmethod
     def selects(self, row: pd.Series) -> bool:
@@ -56,6 +58,10 @@ class RecordingLabels(Labels):
 
     column: str
     classes: dict[str, str]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
+        return tuple(dict.fromkeys(self.classes.values()))
 
     def selects(self, row: pd.Series) -> bool:
         """Say whether the recording's value is one of those named."""
@@ -94,6 +100,10 @@ class AnnotationLabels(Labels):
                 f"Trials from {self.tmin} s to {self.tmax} s: let tmin be before tmax."
             )
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
+        return tuple(dict.fromkeys(self.classes.values()))
+
     def selects(self, row: pd.Series) -> bool:
         """Say whether the recording is of a run that was asked for."""
         return self.runs is None or _plain(row["run"]) in {_plain(r) for r in self.runs}
@@ -115,7 +125,7 @@ class Task:
     ----------
     name : in tables and reports.
     store : the recordings, as ``brainfm ingest`` leaves them.
-    label : where labels come from.
+    label : where labels come from. Of two classes the one named last is the positive one.
     seconds : length of a window.
     step : seconds from one window to the next inside a labelled stretch; None for ``seconds``, so
         that windows touch and do not overlap.
@@ -140,6 +150,11 @@ class Task:
                 f"Windows of {self.seconds} s every {self.step} s: give lengths above 0."
             )
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; of two, the second is the positive one."""
+        return self.label.names()
+
     def load(self) -> Trials:
         """Cut the windows of all recordings of the task, in the order of the store's table.
 
@@ -155,12 +170,12 @@ class Task:
         store = open_store(self.store)
         rows = self._recordings(store)
         sensors = {row["id"]: store.sensors(row["id"]) for row in rows}
-        names, picks = self._channels(rows, sensors)
+        picks = self._channels(rows, sensors)
         parts = [self._cut(store, row, picks[row["id"]]) for row in rows]
         X = np.concatenate([x for x, _ in parts])
         meta = pd.concat([m for _, m in parts], ignore_index=True)
         y = meta.pop("label").to_numpy(dtype=str)
-        if absent := sorted(set(self.label.classes.values()) - set(y)):
+        if absent := sorted(set(self.classes) - set(y)):
             raise UsageError(
                 f"No window of class {absent} in {self.store}: check the labels of task "
                 f"{self.name!r} against the store with `brainfm status`."
@@ -186,10 +201,8 @@ class Task:
             )
         return unique
 
-    def _channels(
-        self, rows: list[pd.Series], sensors: dict[str, Sensors]
-    ) -> tuple[tuple[str, ...], dict[str, list[int]]]:
-        """Return the channels' names, and where they are in each recording."""
+    def _channels(self, rows: list[pd.Series], sensors: dict[str, Sensors]) -> dict[str, list[int]]:
+        """Return where the task's channels are in each recording."""
         first = rows[0]["id"]
         names = self.channels or _of_kinds(sensors[first], self.kinds)
         if not names:
@@ -208,7 +221,7 @@ class Task:
                     f"besides those of {'the task' if self.channels else repr(first)}: name the "
                     "channels that all recordings share under `channels`."
                 )
-        return names, {i: [s.names.index(n) for n in names] for i, s in sensors.items()}
+        return {i: [s.names.index(n) for n in names] for i, s in sensors.items()}
 
     def _cut(self, store: Store, row: pd.Series, picks: list[int]) -> tuple[Any, pd.DataFrame]:
         """Return the windows of one recording with a row of meta each."""

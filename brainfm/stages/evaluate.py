@@ -45,7 +45,7 @@ def evaluate(
 
     outcome = run(
         task.load(), estimators, folds=folds, seeds=seeds, out=out,
-        task=task.name, metrics=task.metrics, reference=reference,
+        task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
     )  # fmt: skip
     write_report(out, journey=journey)
     outcome.check_complete()
