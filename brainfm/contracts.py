@@ -128,7 +128,14 @@ class Component(nn.Module, ABC):
 
     As in scikit-learn, a constructor keeps each argument under the argument's own name, so that
     `brainfm.weights.describe` can write down how to build the part again.
+
+    Attributes
+    ----------
+    saved_as : the class that a checkpoint names in place of this one, where building it again needs
+        something that a checkpoint must not depend on (another run's folder).
     """
+
+    saved_as: type[Component] | None = None
 
 
 class Tokenizer(Component):

@@ -32,7 +32,7 @@ def describe(component: Component) -> dict[str, Any]:
     UsageError
         If the constructor does not keep an argument under the argument's own name.
     """
-    kind = type(component)
+    kind = component.saved_as or type(component)
     arguments = {}
     for name in list(inspect.signature(kind.__init__).parameters)[1:]:
         if not hasattr(component, name):
@@ -92,7 +92,8 @@ def _component_class(class_path: str) -> type[Component]:
 def count_parameters(component: torch.nn.Module) -> int:
     """Count what training changes: parameters that take a gradient, and codebooks learned by EMA."""
     learned = sum(p.numel() for p in component.parameters() if p.requires_grad)
-    books = [getattr(m, "ema_codebook", None) for m in component.modules()]
+    frozen = {inner for m in component.modules() if getattr(m, "frozen", False) for inner in m.modules()}
+    books = [getattr(m, "ema_codebook", None) for m in component.modules() if m not in frozen]
     return learned + sum(book.numel() for book in books if book is not None)
 
 
@@ -103,10 +104,13 @@ def save(component: Component, folder: Path, card: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in component.state_dict().items()}
     data = serialise(tensors)
-    architecture = {"format": FORMAT, "architecture": describe(component)}
-    digest = {"weights_sha256": hashlib.sha256(data).hexdigest()}
+    own = {
+        "format": FORMAT,
+        "architecture": describe(component),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+    }
     write_whole(folder / WEIGHTS, data)
-    text = json.dumps(architecture | digest | card, indent=2, sort_keys=True)
+    text = json.dumps(card | own, indent=2, sort_keys=True)
     write_whole(folder / CARD, text.encode())
 
 

@@ -131,7 +131,7 @@ def fit(
     readers = {"batch_size": None, "num_workers": train.workers}
     if train.workers:
         readers["multiprocessing_context"] = "spawn"  # forked readers of zarr stores deadlock
-    with _quiet():
+    with _quiet(), torch.random.fork_rng():
         trainer = lightning.Trainer(
             max_steps=train.steps,
             max_epochs=-1,

@@ -25,6 +25,8 @@ class Frozen(Tokenizer):
     card : what its model card said (sampling rate, sensor kinds, preprocessing, data).
     """
 
+    frozen = True
+
     def __init__(self, tokenizer: Tokenizer, *, card: dict[str, Any] | None = None):
         super().__init__()
         self.tokenizer, self.card = tokenizer, card
@@ -46,16 +48,24 @@ class Frozen(Tokenizer):
         return self.tokenizer(batch)
 
 
-def pretrained(checkpoint: Path) -> Tokenizer:
-    """Load the tokenizer of a finished run, frozen.
+class Pretrained(Frozen):
+    """The tokenizer of a finished run, frozen.
+
+    In a checkpoint it stands as the `Frozen` tokenizer that it is, so that the checkpoint does not
+    need this folder any more.
 
     Parameters
     ----------
     checkpoint : the folder that `brainfm pretrain` left behind.
     """
-    model, card = load(checkpoint)
-    tokenizer = model if isinstance(model, Tokenizer) else getattr(model, "tokenizer", None)
-    if not isinstance(tokenizer, Tokenizer):
-        raise UsageError(f"{checkpoint} holds no tokenizer; give the folder of a trained one.")
-    kept = {k: card[k] for k in ("sfreq", "kinds", "preprocessing_hash", "data") if k in card}
-    return Frozen(tokenizer, card=kept)
+
+    saved_as = Frozen
+
+    def __init__(self, checkpoint: Path):
+        model, card = load(checkpoint)
+        tokenizer = getattr(model, "tokenizer", model)
+        if not isinstance(tokenizer, Tokenizer):
+            raise UsageError(f"{checkpoint} holds no tokenizer; give the folder of a trained one.")
+        kept = {k: card[k] for k in ("sfreq", "kinds", "preprocessing_hash", "data") if k in card}
+        super().__init__(tokenizer, card=kept)
+        self.checkpoint = checkpoint

@@ -52,7 +52,7 @@ class Selection:
         wanted = table["subject"].isin(self.subjects or known)
         wanted &= ~table["subject"].isin(self.exclude_subjects)
         wanted &= table["duplicate_of"].isna()
-        wanted &= [any(k in self.kinds for k in kinds.split(",")) for kinds in table["kinds"]]
+        wanted &= table["kinds"].map(lambda kinds: bool(set(kinds.split(",")) & set(self.kinds)))
         if not wanted.any():
             raise UsageError(
                 f"No recording of {self.store} has sensors of the kinds {list(self.kinds)} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -69,11 +68,11 @@ class Trials:
         """Names of the classes, sorted as scikit-learn sorts them."""
         return tuple(str(c) for c in np.unique(self.y))
 
-    def take(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " trial"]) -> Self:
+    def take(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " trial"]) -> Trials:
         """Return the trials of ``rows``, in their order."""
         meta = self.meta.iloc[rows].reset_index(drop=True)
         return type(self)(self.X[rows], self.y[rows], meta, self.sensors, self.sfreq)
 
-    def of_subjects(self, subjects: tuple[str, ...]) -> Self:
+    def of_subjects(self, subjects: tuple[str, ...]) -> Trials:
         """Return the trials of these subjects, in the order of the trials."""
         return self.take(self.meta["subject"].isin(subjects).to_numpy(dtype=bool))

@@ -1,0 +1,206 @@
+"""The command line: YAML and arguments → one stage.
+
+Only the stage that is called is imported, so that `brainfm --help` and `brainfm status` do not wait for
+PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brainfm.errors import UsageError, WorkError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command.
+
+    Attributes
+    ----------
+    stage : module and function.
+    summary : what it does, in a line.
+    positional : argument → its nargs, for what is given without a flag.
+    named : argument → folder of configs/ in which a bare name is looked up.
+    claims : True where the command keeps its resolved configuration in ``--out``, and goes on only
+        with the same one.
+    """
+
+    stage: str
+    summary: str
+    positional: dict[str, str | None] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    claims: bool = False
+
+
+VERBS = {
+    "ingest": Verb(
+        "ingest:ingest",
+        "raw recordings (files, folders, globs) → store",
+        positional={"source": "+"},
+        named={"recipe": "datasets"},
+    ),
+    "status": Verb("status:status", "what a store holds and what was refused", {"store": None}),
+    "verify": Verb("verify:verify", "check every recording of a store", {"store": None}),
+    "pretrain": Verb(
+        "pretrain:pretrain", "train a tokenizer or a foundation model", claims=True
+    ),
+    "tokenize": Verb(
+        "tokenize:tokenize", "every window of a store → discrete tokens", {"store": None}
+    ),
+    "finetune": Verb("finetune:finetune", "fine-tune a checkpoint on one split", claims=True),
+    "evaluate": Verb("evaluate:evaluate", "every estimator on the same folds, and a report"),
+    "list": Verb("listing:list_known", "what there is, a line each", {"what": "?"}),
+    "show": Verb("listing:show", "one named configuration and what it costs", {"name": None}),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 for done, 1 for failed or incomplete, 2 for a wrong call."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `brainfm list | head` is no error
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if arguments else 2
+    try:
+        return _run(arguments[0], arguments[1:])
+    except (UsageError, WorkError) as error:
+        if debug:
+            raise
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("Interrupted; the same command goes on where it stopped.", 1)
+    except Exception as error:
+        if debug:
+            raise
+        told = " ".join(str(error).split())[:300]
+        return _complain(f"{type(error).__name__}: {told}; --debug shows the traceback.", 1)
+
+
+def _help() -> str:
+    lines = [f"  {name:<10} {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: brainfm VERB ...",
+            "",
+            "Build EEG/MEG foundation models and find out honestly whether they work.",
+            "",
+            *lines,
+            "",
+            "`brainfm VERB --help` lists a verb's options with units and defaults. Every verb takes",
+            "--config YAML, dotted overrides (--train.lr 1e-3), --print_config, and --debug for tracebacks.",
+            "Exit code: 0 done, 1 failed or incomplete, 2 the call or the configuration is wrong.",
+        ]
+    )
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"brainfm: {' '.join(sentence.split())}", file=sys.stderr)
+    return code
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    if name not in VERBS:
+        raise UsageError(f"There is no verb {name!r}; known: {', '.join(VERBS)}.")
+    verb = VERBS[name]
+    module, function = verb.stage.split(":")
+    stage = getattr(importlib.import_module(f"brainfm.stages.{module}"), function)
+    parser = build_parser(f"brainfm {name}", verb, stage)
+    config = _parse(parser, arguments)
+    for argument, folder in verb.named.items():
+        config[argument] = _lookup(config.get(argument), folder)
+    values = _instantiate(parser, config)
+    if "out" not in values:
+        stage(**values)
+        return 0
+    return _run_into(Path(values["out"]), verb, stage, values, _dump(parser, config))
+
+
+def _run_into(
+    out: Path, verb: Verb, stage: Callable[..., Any], values: dict[str, Any], config: str
+) -> int:
+    """Run a stage that keeps its resolved configuration beside its results."""
+    from brainfm.stages import run
+
+    if not verb.claims:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / run.CONFIG).write_text(config)
+        stage(**values)
+        return 0
+    free = run.claim(out, config)
+    try:
+        stage(**values)
+    except UsageError:
+        if free:
+            run.release(out)
+        raise
+    return 0
+
+
+def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
+    """Make the parser of a stage from its signature and docstring."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    summary = (stage.__doc__ or verb.summary).strip().split("\n\n", maxsplit=1)[0]
+    parser = ArgumentParser(
+        prog=program, description=summary, exit_on_error=False, allow_abbrev=False
+    )
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML with any of the options")
+    for argument, nargs in verb.positional.items():
+        parser.add_argument(argument, **({"nargs": nargs} if nargs else {}))
+    parser.add_function_arguments(
+        stage, skip=set(verb.positional), as_positional=False, sub_configs=True
+    )
+    return parser
+
+
+def _parse(parser: Any, arguments: list[str]) -> Any:
+    from jsonargparse import ArgumentError
+
+    try:
+        return parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise UsageError(_sentence(str(error))) from error
+
+
+def _instantiate(parser: Any, config: Any) -> dict[str, Any]:
+    """Make the values of a stage's arguments; `UsageError` where a constructor refuses them."""
+    values = dict(vars(parser.instantiate(config)))
+    values.pop("config", None)
+    return values
+
+
+def _dump(parser: Any, config: Any) -> str:
+    resolved = config.clone()
+    resolved.pop("config", None)
+    return parser.dump(resolved, skip_none=False)
+
+
+def _lookup(value: Any, folder: str) -> Any:
+    """Return the path of a named configuration where ``value`` is no file."""
+    if value is None or Path(str(value)).exists():
+        return value
+    from brainfm.stages.catalog import find
+
+    return find(str(value), folder)
+
+
+def _sentence(message: str) -> str:
+    """Make one sentence of a parser's message; where a class is not known, say which are."""
+    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
+    key = re.search(r'Parser key "([\w.]+)"', message)
+    if unknown:
+        from brainfm.stages.catalog import known_classes
+
+        known = known_classes((key.group(1) if key else "").rsplit(".", maxsplit=1)[-1])
+        where = f"{key.group(1)}: " if key else ""
+        return f"{where}there is no {unknown.group(1)!r}; known: {', '.join(known)}."
+    return re.sub(r"\s+", " ", message).strip()

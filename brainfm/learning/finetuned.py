@@ -1,0 +1,290 @@
+"""A pretrained model as a scikit-learn classifier on (trial, channel, time) arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from brainfm.contracts import Backbone, Head
+from brainfm.errors import UsageError
+from brainfm.heads import LinearHead
+from brainfm.learning.callbacks import BestState
+from brainfm.learning.loop import fit as train_loop
+from brainfm.learning.train import Train
+from brainfm.objectives import Classification, LabelledBatch
+from brainfm.recordings.recording import Sensors
+from brainfm.weights import build, count_parameters, describe, load, load_card, save
+from brainfm.windows.collate import batch_of
+
+PENALTIES = tuple(10.0**k for k in range(-3, 3))  # of the probe, chosen on validation subjects
+FULL = Train(
+    steps=60, batch_size=16, lr=1e-3, warmup=6, weight_decay=0.05, betas=(0.9, 0.999), validate_every=6
+)
+
+Trials = Float[np.ndarray, "trial channel time"]
+Validation = tuple[Trials, np.ndarray]
+
+
+class Finetuned(ClassifierMixin, BaseEstimator):
+    """Fine-tunes any checkpoint with any head.
+
+    Parameters
+    ----------
+    checkpoint : folder that `brainfm pretrain` left behind.
+    adaptation : ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their
+        features; ``"full"`` also trains the backbone. The tokenizer stays frozen in both.
+    head : called with the width of the features and the number of classes.
+    train : options of the training; not used by a linear probe, which is fitted to convergence.
+    sensors : the channels; where None they are taken for EEG electrodes at unknown places.
+    sfreq : sampling rate of the trials in Hz.
+    random_state : seed of every random draw.
+    out : folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+
+    Attributes
+    ----------
+    classes_ : names of the classes.
+    model_ : the fitted `Classification`.
+    n_trained_parameters_ : how many numbers the fit changed.
+    penalty_ : strength of a linear probe's penalty, chosen by log loss on the validation trials; 1
+        where there are none.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path | str,
+        adaptation: Literal["probe", "full"] = "probe",
+        *,
+        head: Callable[[int, int], Head] = LinearHead,
+        train: Train = FULL,
+        sensors: Sensors | None = None,
+        sfreq: float | None = None,
+        random_state: int = 0,
+        out: Path | None = None,
+    ):
+        self.checkpoint, self.adaptation, self.head, self.train = checkpoint, adaptation, head, train
+        self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
+        self.out = out
+
+    @property
+    def pretraining(self) -> dict[str, Any]:
+        """What the checkpoint was trained on: subjects and content fingerprints."""
+        return load_card(Path(self.checkpoint)).get("data", {})
+
+    def fit(self, X: Trials, y: np.ndarray, *, validation: Validation | None = None) -> Finetuned:
+        """Fit on trials in SI units; choose between models on ``validation`` only.
+
+        Parameters
+        ----------
+        X : (trial, channel, time).
+        y : (trial,) class of each.
+        validation : trials and classes that a penalty or a step is chosen on.
+
+        Raises
+        ------
+        UsageError
+            If sampling rate or sensor kinds are not the checkpoint's, or there is one class only.
+        """
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise UsageError(
+                f"All {len(y)} trials are of the class {self.classes_.tolist()}; give two or more."
+            )
+        with torch.random.fork_rng():
+            torch.manual_seed(self.random_state)
+            self._start(X)
+            if self.adaptation == "full":
+                self._train(X, y, validation)
+            elif isinstance(self.model_.head, LinearHead):
+                self._solve(X, y, validation)
+            else:
+                self.model_.backbone.requires_grad_(False)
+                self._train(X, y, validation)
+        return self
+
+    def _start(self, X: Trials) -> None:
+        """Build tokenizer, backbone and head, and check that they suit the trials."""
+        model, self.card_ = load(Path(self.checkpoint))
+        if not isinstance(getattr(model, "backbone", None), Backbone):
+            raise UsageError(
+                f"{self.checkpoint} holds no backbone; give the folder of a pretrained model."
+            )
+        self._check(X)
+        backbone = self._backbone(model)
+        head = self.head(backbone.dim, len(self.classes_))
+        self.model_ = Classification(model.tokenizer, backbone, head)
+        self.model_.tokenizer.requires_grad_(False)
+
+    def _backbone(self, model: Any) -> Backbone:
+        return model.backbone
+
+    def _check(self, X: Trials) -> None:
+        """Refuse trials that the checkpoint was not made for."""
+        wanted = self.card_["sfreq"]
+        if self.sfreq != wanted:
+            raise UsageError(
+                f"The trials have {self.sfreq} Hz and {self.checkpoint} was trained at {wanted:g} Hz; "
+                f"resample them and say `sfreq={wanted:g}`."
+            )
+        foreign = sorted(set(self._sensors(X).kind) - set(self.card_["kinds"]))
+        if foreign:
+            raise UsageError(
+                f"The trials have sensors of the kinds {foreign} and {self.checkpoint} was trained "
+                f"on {self.card_['kinds']}; select those."
+            )
+
+    def _sensors(self, X: Trials) -> Sensors:
+        if self.sensors is not None:
+            return self.sensors
+        n = X.shape[1]
+        unknown = np.full((n, 3), np.nan)
+        names = tuple(f"channel {i}" for i in range(n))
+        return Sensors(names, ("eeg",) * n, unknown, unknown, ("none",) * n)
+
+    def _solve(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+        """Fit a linear head to convergence and write it into the model."""
+        scaler = StandardScaler().fit(features := self.transform(X))
+        candidates = [
+            LogisticRegression(C=c, max_iter=2000) for c in (PENALTIES if validation else (1.0,))
+        ]
+        for candidate in candidates:
+            candidate.fit(scaler.transform(features), y)
+        best = candidates[0]
+        if validation is not None:
+            held_out, truth = scaler.transform(self.transform(validation[0])), validation[1]
+            losses = [
+                log_loss(truth, c.predict_proba(held_out), labels=c.classes_) for c in candidates
+            ]
+            best = candidates[int(np.argmin(losses))]
+        self.penalty_ = best.C
+        self._write(best.coef_ / scaler.scale_, best.intercept_, scaler.mean_)
+        self.n_trained_parameters_ = count_parameters(self.model_.head)
+
+    def _write(
+        self,
+        weight: Float[np.ndarray, "row dim"],
+        bias: Float[np.ndarray, " row"],
+        mean: Float[np.ndarray, " dim"],
+    ) -> None:
+        """Put a logistic regression on centred features into the linear head."""
+        bias = bias - weight @ mean
+        if len(weight) == 1:  # two classes share one row; the softmax wants one each
+            weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
+        with torch.no_grad():
+            self.model_.head.linear.weight.copy_(torch.from_numpy(weight))
+            self.model_.head.linear.bias.copy_(torch.from_numpy(bias))
+
+    def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+        """Train head, and backbone where it is not frozen, in the one loop."""
+        chosen = BestState()
+        options = replace(self.train, batch_size=min(self.train.batch_size, len(X)))
+        self.n_trained_parameters_ = count_parameters(self.model_)
+        train_loop(
+            self.model_,
+            _ShuffledTrials(self, X, self._labels(y), options.batch_size),
+            train=options,
+            seed=self.random_state,
+            out=self.out,
+            validation=None if validation is None else _ListedTrials(self, *validation),
+            callbacks=(chosen,),
+        )
+        self.chosen_step_ = chosen.step
+        self.model_.eval()
+
+    def _labels(self, y: np.ndarray) -> Int[np.ndarray, " trial"]:
+        return np.searchsorted(self.classes_, y)
+
+    def batch(self, X: Trials, label: Int[np.ndarray, " trial"]) -> LabelledBatch:
+        """Return trials as a labelled batch."""
+        batch = batch_of(X, self._sensors(X), float(self.sfreq or 0))
+        return LabelledBatch(**vars(batch), label=torch.from_numpy(label))
+
+    @torch.no_grad()
+    def _compute(self, X: Trials, what: Callable[[LabelledBatch], Tensor]) -> np.ndarray:
+        self.model_.eval()
+        size = 32
+        none = np.zeros(len(X), np.int64)
+        parts = [
+            what(self.batch(X[i : i + size], none[i : i + size])) for i in range(0, len(X), size)
+        ]
+        return torch.cat(parts).double().numpy()
+
+    def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
+        """Return the pooled features of each trial."""
+        model = self.model_
+        return self._compute(X, lambda b: model.backbone(model.tokenizer(b)).pooled())
+
+    def predict_proba(self, X: Trials) -> Float[np.ndarray, "trial output"]:
+        """Return the probability of each class."""
+        return self._compute(X, lambda b: self.model_.scores(b).double().softmax(-1))
+
+    def predict(self, X: Trials) -> np.ndarray:
+        """Return the likeliest class of each trial."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model, with its label map, as a checkpoint."""
+        kept = self.card_
+        labels = {"labels": [str(c) for c in self.classes_], "adaptation": self.adaptation}
+        save(self.model_, folder, kept | labels | {"seed": self.random_state})
+
+
+class Untrained(Finetuned):
+    """The same with a backbone of random weights: what pretraining has to beat.
+
+    The tokenizer stays the checkpoint's, and the backbone starts from its code vectors as
+    pretraining did, so that the two differ in nothing but the backbone's pretraining.
+    """
+
+    def _backbone(self, model: Any) -> Backbone:
+        backbone = build(describe(model.backbone))
+        assert isinstance(backbone, Backbone)
+        codebook = getattr(model.tokenizer, "codebook", None)
+        if codebook is not None:
+            backbone.adopt(codebook)
+        return backbone.eval()
+
+
+class _ShuffledTrials(Dataset):
+    """Item n is the batch of step n; every epoch has an order of its own."""
+
+    def __init__(
+        self, estimator: Finetuned, X: Trials, label: Int[np.ndarray, " trial"], batch_size: int
+    ):
+        self.estimator, self.X, self.label, self.size = estimator, X, label, batch_size
+
+    def __getitem__(self, step: int) -> LabelledBatch:
+        per_epoch = len(self.X) // self.size
+        epoch, place = divmod(step, per_epoch)
+        order = np.random.default_rng([self.estimator.random_state, epoch]).permutation(len(self.X))
+        rows = order[place * self.size : (place + 1) * self.size]
+        return self.estimator.batch(self.X[rows], self.label[rows])
+
+
+class _ListedTrials(Dataset):
+    """All trials in their order, 32 at a time."""
+
+    size = 32
+
+    def __init__(self, estimator: Finetuned, X: Trials, y: np.ndarray):
+        self.estimator, self.X, self.label = estimator, X, estimator._labels(y)
+
+    def __len__(self) -> int:
+        return -(-len(self.X) // self.size)
+
+    def __getitem__(self, item: int) -> LabelledBatch:
+        if not 0 <= item < len(self):
+            raise IndexError(item)
+        rows = slice(item * self.size, (item + 1) * self.size)
+        return self.estimator.batch(self.X[rows], self.label[rows])

@@ -1,0 +1,101 @@
+"""`brainfm finetune`: a probe or a full fine-tuning on one split by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from brainfm.contracts import Head
+from brainfm.evaluation.metrics import score
+from brainfm.evaluation.task import Task
+from brainfm.heads import LinearHead
+from brainfm.learning.finetuned import FULL, Finetuned
+from brainfm.learning.train import Train
+from brainfm.stages.run import MANIFEST, now, write_manifest
+from brainfm.windows.splits import hold_out
+
+
+@dataclass(frozen=True)
+class Split:
+    """One division of the subjects into those trained on and those measured on.
+
+    Attributes
+    ----------
+    validation : share of the subjects to measure on.
+    exclude_subjects : subjects to leave out altogether, for instance those of a later test.
+    """
+
+    validation: float = 0.25
+    exclude_subjects: tuple[str, ...] = ()
+
+
+def finetune(
+    task: Task,
+    *,
+    checkpoint: Path,
+    out: Path,
+    adaptation: Literal["probe", "full"] = "full",
+    head: Callable[[int, int], Head] = LinearHead,
+    split: Split = Split(),  # noqa: B008
+    train: Train = FULL,
+    seed: int = 0,
+) -> None:
+    """Fine-tune a checkpoint on one split; the best step is chosen on validation subjects.
+
+    Parameters
+    ----------
+    task : what to learn, usually one of configs/tasks.
+    checkpoint : folder of a pretrained model.
+    out : folder for the model with its label map, metrics.csv and manifest.json.
+    adaptation : ``probe`` trains the head only, ``full`` the backbone too.
+    head : the head.
+    split : which subjects are measured on.
+    train : options of the training.
+    seed : of the split and of every random draw.
+
+    Raises
+    ------
+    UsageError
+        If the checkpoint does not fit the task's recordings.
+    """
+    if (out / MANIFEST).exists():
+        print(f"{out} is finished: nothing to do. Remove it to train again.")
+        return
+    started = now()
+    trials = task.load()
+    kept = ~trials.meta["subject"].isin(split.exclude_subjects).to_numpy(dtype=bool)
+    trials = trials.take(kept)
+    fold = hold_out(trials.meta, split.validation, seed)
+    training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
+    estimator = Finetuned(
+        checkpoint,
+        adaptation,
+        head=head,
+        train=train,
+        sensors=trials.sensors,
+        sfreq=trials.sfreq,
+        random_state=seed,
+        out=out,
+    )
+    estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
+    estimator.save(out / "model")
+    proba = estimator.predict_proba(validation.X)
+    scores = score(task.metrics, validation.y, proba, [str(c) for c in estimator.classes_])
+    if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step
+        row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}
+        pd.DataFrame([row]).to_csv(out / "metrics.csv", index=False)
+    write_manifest(
+        out,
+        started,
+        seed=seed,
+        parameters=estimator.n_trained_parameters_,
+        labels=[str(c) for c in estimator.classes_],
+        split={"train": fold.train, "validation": fold.validation},
+        validation=scores,
+    )
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+    print(f"{out}: on {len(fold.validation)} validation subjects {listed}")

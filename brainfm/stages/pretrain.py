@@ -1,0 +1,178 @@
+"""`brainfm pretrain`: trains a tokenizer or a foundation model, as the objective decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from brainfm.contracts import Objective
+from brainfm.errors import UsageError
+from brainfm.learning.loop import fit
+from brainfm.learning.train import Train
+from brainfm.stages.model import Model
+from brainfm.stages.run import MANIFEST, now, versions, write_manifest
+from brainfm.store.read import Store, open_store
+from brainfm.tokenizers import Frozen
+from brainfm.weights import count_parameters, save
+from brainfm.windows.dataset import ListedBatches, RandomBatches
+from brainfm.windows.reader import Selection, WindowReader
+from brainfm.windows.sampler import RandomWindows, n_samples, sequential
+from brainfm.windows.splits import hold_out
+
+
+@dataclass(frozen=True)
+class Data(Selection):
+    """What to train on.
+
+    Attributes
+    ----------
+    seconds : length of a window.
+    validation : share of the subjects to measure on instead of training on them.
+    licence : of the data, for the model card.
+    """
+
+    seconds: float = 5.0
+    validation: float = 0.2
+    licence: str = "unknown"
+
+
+def pretrain(
+    model: Model,
+    data: Data,
+    *,
+    out: Path,
+    tokenizer: Path | None = None,
+    train: Train = Train(),  # noqa: B008
+    seed: int = 0,
+) -> None:
+    """Train a model on the recordings of a store; interrupted, the same call goes on.
+
+    Parameters
+    ----------
+    model : the model, usually one of configs/models.
+    data : the recordings.
+    out : folder for the model, metrics.csv, last.ckpt and manifest.json.
+    tokenizer : folder of a trained tokenizer, for models that take theirs as given.
+    train : options of the training.
+    seed : of every random draw.
+
+    Raises
+    ------
+    UsageError
+        If the model does not fit the recordings.
+    """
+    if (out / MANIFEST).exists():
+        print(f"{out} is finished: nothing to do. Remove it to train again.")
+        return
+    started = now()
+    store = open_store(data.store)
+    table = data.table(store)
+    objective = model.build(seed, tokenizer=tokenizer)
+    check_fit(objective, store, data)
+    reader = WindowReader(data.store, data.kinds)
+    training, validation = _split(table, data.validation, seed)
+    batches = RandomBatches(reader, RandomWindows(training, data.seconds, train.batch_size, seed))
+    _rehearse(objective, batches)
+    out.mkdir(parents=True, exist_ok=True)
+    fit(
+        objective,
+        batches,
+        train=train,
+        seed=seed,
+        validation=_validation(reader, validation, data.seconds, train.batch_size),
+        out=out,
+    )
+    card = _card(objective, store, table, data, seed)
+    save(objective, out / "model", card)
+    facts = {"seed": seed, "parameters": count_parameters(objective), "data": card["data"]}
+    write_manifest(out, started, **facts)
+    print(f"{out}: {count_parameters(objective):,} parameters trained for {train.steps} steps")
+
+
+def check_fit(objective: Objective, store: Store, data: Selection) -> None:
+    """Refuse a model whose trained tokenizer was made for other recordings."""
+    sfreq, rates = objective.tokenizer.sfreq, sorted(set(data.table(store)["sfreq"]))
+    if sfreq is not None and rates != [sfreq]:
+        raise UsageError(
+            f"The tokenizer wants {sfreq:g} Hz and the recordings of {data.store} have {rates} Hz; "
+            f"ingest them with `sfreq: {sfreq:g}` in the recipe."
+        )
+    if isinstance(objective.tokenizer, Frozen):
+        if objective.tokenizer.card is None:
+            raise UsageError(
+                "The model takes its tokenizer as given and this one was never trained; name a "
+                "trained one with --tokenizer FOLDER."
+            )
+        check_card(objective.tokenizer.card, store, data)
+
+
+def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
+    """Refuse a checkpoint that was trained on recordings of another making."""
+    foreign = sorted(set(data.kinds) - set(card["kinds"]))
+    if foreign:
+        raise UsageError(
+            f"The checkpoint was trained on sensors of the kinds {card['kinds']} and not on {foreign}; "
+            "choose kinds that it knows."
+        )
+    here = store.attributes["preprocessing_hash"]
+    if card["preprocessing_hash"] != here:
+        raise UsageError(
+            f"The checkpoint was trained on recordings preprocessed otherwise ({card['preprocessing_hash']}) "
+            f"than those of {data.store} ({here}: {store.attributes['preprocessing']}); ingest the "
+            "recordings with the checkpoint's preprocessing."
+        )
+
+
+def _split(table: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    if not share:
+        return table, None
+    fold = hold_out(table, share, seed)
+    held = table["subject"].isin(fold.validation)
+    return table[~held].reset_index(drop=True), table[held].reset_index(drop=True)
+
+
+def _validation(
+    reader: WindowReader, table: pd.DataFrame | None, seconds: float, batch_size: int
+) -> ListedBatches | None:
+    if table is None:
+        return None
+    sfreq = n_samples(table, seconds) / seconds
+    return ListedBatches(reader, sequential(table, seconds), sfreq, batch_size)
+
+
+@torch.no_grad()
+def _rehearse(objective: Objective, batches: RandomBatches) -> None:
+    """Run one window through, so that what does not fit is said before anything is written."""
+    place = batches.windows.at(0)[:1]
+    sfreq = float(batches.windows.table["sfreq"].iloc[0])
+    objective.eval()
+    objective(batches.reader.read(place, sfreq), torch.Generator().manual_seed(0))
+    objective.train()
+
+
+def _card(
+    objective: Objective, store: Store, table: pd.DataFrame, data: Data, seed: int
+) -> dict[str, Any]:
+    """Say what the model was made for and of."""
+    earlier = getattr(objective.tokenizer, "card", None) or {}
+    seen = earlier.get("data", {})
+    return {
+        "sfreq": float(table["sfreq"].iloc[0]),
+        "unit": "SI: V, T, T/m",
+        "kinds": list(data.kinds),
+        "seconds": data.seconds,
+        "preprocessing": store.attributes["preprocessing"],
+        "preprocessing_hash": store.attributes["preprocessing_hash"],
+        "data": {
+            "fingerprints": sorted({*table["fingerprint"], *seen.get("fingerprints", [])}),
+            "subjects": sorted({*table["subject"], *seen.get("subjects", [])}),
+            "hours": float(table["seconds"].sum() / 3600),
+        },
+        "seed": seed,
+        "licence": data.licence,
+        "versions": versions(),
+    }

@@ -1,0 +1,76 @@
+"""What every training leaves beside its model: the resolved configuration and a manifest."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from brainfm.errors import UsageError
+
+CONFIG, MANIFEST = "config.yaml", "manifest.json"
+LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")
+
+
+def claim(out: Path, config: str) -> bool:
+    """Take ``out`` for a run of this configuration; return True where it was free.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a run of another configuration.
+    """
+    path = out / CONFIG
+    if path.exists():
+        old, new = (_flat(yaml.safe_load(text)) for text in (path.read_text(), config))
+        changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+        if changed:
+            key = changed[0]
+            raise UsageError(
+                f"{out} holds a run with another configuration ({key} is {old.get(key)!r} there and "
+                f"{new.get(key)!r} now); choose another --out or remove the folder."
+            )
+        return False
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(config)
+    return True
+
+
+def release(out: Path) -> None:
+    """Give a folder back that was claimed for a run which could not begin."""
+    (out / CONFIG).unlink(missing_ok=True)
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that numbers depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def now() -> str:
+    """Return the time, to the second, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_manifest(out: Path, started: str, **facts: Any) -> None:
+    """Write what a run was: command, versions, times and ``facts``."""
+    manifest = {
+        "command": " ".join(["brainfm", *sys.argv[1:]]),
+        "started": started,
+        "finished": now(),
+        "versions": versions(),
+    }
+    (out / MANIFEST).write_text(json.dumps(manifest | facts, indent=2, sort_keys=True))

@@ -1,0 +1,131 @@
+"""`brainfm tokenize`: every window of a store → discrete tokens, with codebook health."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from brainfm.contracts import Tokenizer
+from brainfm.errors import UsageError
+from brainfm.stages.pretrain import check_card
+from brainfm.store.read import open_store
+from brainfm.store.tokens import TokenStore, TokenWriter, header, open_tokens
+from brainfm.weights import load
+from brainfm.windows.reader import Selection, WindowReader
+from brainfm.windows.sampler import n_samples, sequential
+
+
+def tokenize(
+    store: Path,
+    *,
+    checkpoint: Path,
+    tokens: Path,
+    seconds: float | None = None,
+    batch_size: int = 16,
+) -> TokenStore:
+    """Write the discrete tokens of every window; interrupted, the same call goes on.
+
+    Parameters
+    ----------
+    store : the recordings.
+    checkpoint : folder of a trained discrete tokenizer, or of a model that holds one.
+    tokens : the token store to make.
+    seconds : length of a window; the tokenizer's own where None.
+    batch_size : windows at a time.
+
+    Raises
+    ------
+    UsageError
+        If the tokenizer has no codes, does not fit the store, or the token store holds other tokens.
+    """
+    model, card = load(checkpoint)
+    tokenizer = getattr(model, "tokenizer", model)
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # out of `Frozen`
+    if not isinstance(tokenizer, Tokenizer) or tokenizer.vocabulary is None:
+        raise UsageError(
+            f"The tokenizer of {checkpoint} gives continuous tokens; `tokenize` writes codes, so "
+            "give a tokenizer with a vocabulary."
+        )
+    opened = open_store(store)
+    selection = Selection(store, tuple(card["kinds"]))
+    check_card(card, opened, selection)
+    table = selection.table(opened)
+    length = card["seconds"] if seconds is None else seconds
+    n_samples(table, length)
+    facts = header(
+        vocabulary=tokenizer.vocabulary,
+        vocabulary_hash=vocabulary_hash(tokenizer),
+        seconds=length,
+        step=tokenizer.step,
+        span=tokenizer.span,
+        sfreq=card["sfreq"],
+        store=str(store),
+        store_fingerprint=opened.fingerprint,
+        checkpoint=str(checkpoint),
+    )
+    if tokens.exists():
+        return _existing(tokens, facts)
+    writer = TokenWriter(tokens, facts)
+    done = writer.begin()
+    reader = WindowReader(store, selection.kinds)
+    for recording in table["id"]:
+        if recording not in done:
+            places = sequential(table[table["id"] == recording], length)
+            if places:
+                _tokenize_recording(writer, reader, tokenizer, places, card["sfreq"], batch_size)
+    result = writer.finish()
+    print(_health(result))
+    return result
+
+
+def _existing(tokens: Path, facts: dict[str, object]) -> TokenStore:
+    found = open_tokens(tokens)
+    different = sorted(k for k, v in facts.items() if found.attributes.get(k) != v)
+    if different:
+        key = different[0]
+        raise UsageError(
+            f"{tokens} holds other tokens ({key} is {found.attributes.get(key)!r} there and "
+            f"{facts[key]!r} now); choose another --tokens or remove it."
+        )
+    print(f"{tokens} is finished: nothing to do.\n{_health(found)}")
+    return found
+
+
+@torch.no_grad()
+def _tokenize_recording(
+    writer: TokenWriter,
+    reader: WindowReader,
+    tokenizer: Tokenizer,
+    places: list,
+    sfreq: float,
+    batch_size: int,
+) -> None:
+    parts = []
+    for first in range(0, len(places), batch_size):
+        batch = reader.read(places[first : first + batch_size], sfreq)
+        code = tokenizer(batch).code
+        assert code is not None
+        n_windows, n_channels = batch.mask.shape
+        parts.append(code.reshape(n_windows, n_channels, -1).to(torch.int32).numpy())
+    onsets = np.array([place.start for place in places]) / sfreq
+    writer.write(places[0].recording, np.concatenate(parts), onsets)
+
+
+def vocabulary_hash(tokenizer: Tokenizer) -> str:
+    """Return a hash of the weights that decide which code a signal gets."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tokenizer.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _health(tokens: TokenStore) -> str:
+    facts = tokens.attributes
+    return (
+        f"{tokens.path}: {int(tokens.usage.sum()):,} tokens of {len(tokens.ids)} recordings; "
+        f"{facts['used']:,} of {facts['vocabulary']:,} codes used ({facts['dead']:,} dead), "
+        f"perplexity {facts['perplexity']:.1f}"
+    )
