@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -53,7 +53,9 @@ class LogBandPower(TransformerMixin, BaseEstimator):
         self.bands = bands
         self.sfreq = sfreq
 
-    def fit(self, X: Float[np.ndarray, "trial channel time"], y: np.ndarray | None = None) -> Self:
+    def fit(
+        self, X: Float[np.ndarray, "trial channel time"], y: np.ndarray | None = None
+    ) -> LogBandPower:
         """Check the bands against the sampling rate and the windows; nothing is learned."""
         if self.sfreq is None:
             raise UsageError("The sampling rate is not known: set sfreq, in Hz.")
@@ -95,7 +97,7 @@ class ShrunkLDA(LinearDiscriminantAnalysis):
         super().__init__(solver="lsqr", shrinkage="auto")
         self.class_weight = class_weight
 
-    def fit(self, X: Float[np.ndarray, "trial feature"], y: np.ndarray) -> Self:
+    def fit(self, X: Float[np.ndarray, "trial feature"], y: np.ndarray) -> ShrunkLDA:
         """Fit the discriminant; with ``"balanced"`` take the log priors off its intercept."""
         super().fit(X, y)
         if self.class_weight == "balanced":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -36,7 +36,7 @@ class Scale(TransformerMixin, BaseEstimator):
     def __init__(self, sensors: Sensors | None = None) -> None:
         self.sensors = sensors
 
-    def fit(self, X: Windows, y: np.ndarray | None = None) -> Self:
+    def fit(self, X: Windows, y: np.ndarray | None = None) -> Scale:
         """Measure the amplitudes; ``UsageError`` where all channels of a kind are flat."""
         kinds = np.array(self.sensors.kind if self.sensors else ["all"] * X.shape[1])
         deviation = X.std(axis=-1, dtype=np.float64)
@@ -71,7 +71,7 @@ class Covariance(TransformerMixin, BaseEstimator):
     def __init__(self, estimator: Shrinkage = "oas") -> None:
         self.estimator = estimator
 
-    def fit(self, X: Windows, y: np.ndarray | None = None) -> Self:
+    def fit(self, X: Windows, y: np.ndarray | None = None) -> Covariance:
         """Check the estimator's name; nothing is learned."""
         if self.estimator not in ESTIMATORS:
             raise UsageError(

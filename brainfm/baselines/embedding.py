@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -32,7 +30,9 @@ class DelayEmbedding(TransformerMixin, BaseEstimator):
         self.order = order
         self.lag = lag
 
-    def fit(self, X: Float[np.ndarray, "trial channel time"], y: np.ndarray | None = None) -> Self:
+    def fit(
+        self, X: Float[np.ndarray, "trial channel time"], y: np.ndarray | None = None
+    ) -> DelayEmbedding:
         """Check that the copies fit into the windows; nothing is learned."""
         if self.order < 1 or self.lag < 1:
             raise UsageError(f"Order {self.order} and lag {self.lag}: give both as 1 or more.")

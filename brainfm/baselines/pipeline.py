@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -16,7 +16,7 @@ class SmallMatrixPipeline(Pipeline):
     working; one thread is several times faster, and the sums are the same on any number of cores.
     """
 
-    def fit(self, X: np.ndarray, y: np.ndarray | None = None, **params: Any) -> Self:
+    def fit(self, X: np.ndarray, y: np.ndarray | None = None, **params: Any) -> SmallMatrixPipeline:
         """Fit as `Pipeline` does."""
         with threadpool_limits(1, user_api="blas"):
             super().fit(X, y, **params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -41,7 +41,7 @@ class ProbabilisticSVM(ClassifierMixin, BaseEstimator):
         self.kernel = kernel
         self.class_weight = class_weight
 
-    def fit(self, X: Float[np.ndarray, "trial feature"], y: np.ndarray) -> Self:
+    def fit(self, X: Float[np.ndarray, "trial feature"], y: np.ndarray) -> ProbabilisticSVM:
         """Fit the machine, then the sigmoid."""
         weight = compute_sample_weight(self.class_weight, y)
         machine = SVC(C=self.C, kernel=self.kernel)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int
+from jaxtyping import Float, Float32, Float64, Int
 
 from brainfm.evaluation.weighted import weighted_scores
 
@@ -194,10 +194,11 @@ def sign_flip_p(gap: Float64[np.ndarray, " subject"], *, draws: int, seed: int) 
 
 def _one_label_each(truth: np.ndarray, group: np.ndarray) -> bool:
     number = np.unique(group, return_inverse=True)[1]
-    return len(np.unique(np.stack([number, truth]), axis=1).T) == number.max() + 1
+    pairs = np.unique(np.stack([number, truth]), axis=1)
+    return pairs.shape[1] == len(np.unique(number))
 
 
-def _interval(values: Float64[np.ndarray, " draw"] | Bool[np.ndarray, " draw"]) -> Interval:
+def _interval(values: Float64[np.ndarray, " draw"]) -> Interval:
     values = values[np.isfinite(values)]
     if not len(values):
         return Interval(float("nan"), float("nan"))

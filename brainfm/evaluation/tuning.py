@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -46,7 +46,7 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         X: Float[np.ndarray, "trial channel time"],
         y: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> Self:
+    ) -> ValidationSearch:
         """Try every setting; ``UsageError`` without validation windows of two classes."""
         check_metrics([self.metric])
         if validation is None or len(np.unique(validation[1])) < 2:
@@ -59,7 +59,8 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         for params in ParameterGrid(self.grid):
             fitted = clone(self.estimator).set_params(**params).fit(X, y)
             proba = fitted.predict_proba(validation[0])
-            value = score([self.metric], validation[1], proba, fitted.classes_)[self.metric]
+            classes = [str(c) for c in fitted.classes_]
+            value = score([self.metric], validation[1], proba, classes)[self.metric]
             self.validation_scores_.append(value)
             if value > best:
                 best, self.best_estimator_, self.best_params_ = value, fitted, params

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted import SFREQ, planted, sensors
+from sklearn.base import clone
+from sklearn.covariance import ledoit_wolf, oas
+from sklearn.metrics import roc_auc_score
+
+from brainfm import baselines
+from brainfm.errors import UsageError
+from brainfm.evaluation.parameters import trained_parameters
+from brainfm.evaluation.protocol import fill_in
+from brainfm.evaluation.task import RecordingLabels, Task
+from brainfm.stages.ingest import ingest
+
+PIPELINES = {
+    "mdm": baselines.mdm,
+    "tangent_space_lr": baselines.tangent_space_lr,
+    "augmented_tangent_space_svm": baselines.augmented_tangent_space_svm,
+    "log_bandpower_lda": baselines.log_bandpower_lda,
+}
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return planted(subjects=4)
+
+
+@pytest.fixture(params=PIPELINES)
+def estimator(request, trials):
+    return fill_in(PIPELINES[request.param](), trials, 0)
+
+
+def test_a_pipeline_is_a_scikit_learn_classifier(estimator, trials):
+    fitted = clone(estimator).fit(trials.X, trials.y)
+    proba = fitted.predict_proba(trials.X)
+    assert fitted.classes_.tolist() == ["arithmetic", "rest"]
+    assert proba.shape == (len(trials), 2)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert (fitted.predict(trials.X) == fitted.classes_[proba.argmax(axis=1)]).all()
+    again = clone(fitted).fit(trials.X, trials.y).predict_proba(trials.X)
+    np.testing.assert_array_equal(again, proba)
+    assert trained_parameters(fitted) > trials.X.shape[1]
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-8, 3.7])
+def test_the_unit_of_the_signal_changes_nothing(estimator, trials, factor):
+    want = clone(estimator).fit(trials.X, trials.y).predict_proba(trials.X)
+    X = trials.X * np.float32(factor)
+    got = clone(estimator).fit(X, trials.y).predict_proba(X)
+    np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_a_window_is_predicted_alone(estimator, trials):
+    fitted = clone(estimator).fit(trials.X, trials.y)
+    whole = fitted.predict_proba(trials.X)
+    np.testing.assert_allclose(fitted.predict_proba(trials.X[3:4]), whole[3:4], atol=1e-8)
+
+
+def test_three_classes_are_told_apart(estimator):
+    a, b = planted(subjects=3, effect=1.0), planted(subjects=3, effect=4.0, seed=0)
+    strong = b.y == "rest"
+    X = np.concatenate([a.X, b.X[strong]])
+    y = np.concatenate([a.y, np.full(strong.sum(), "strong")])
+    fitted = clone(estimator).fit(X, y)
+    assert fitted.predict_proba(X).shape == (len(X), 3)
+    assert np.mean(fitted.predict(X) == y) > 0.8
+
+
+@pytest.mark.parametrize(("name", "reference"), [("oas", oas), ("lwf", ledoit_wolf)])
+def test_shrinkage_is_scikit_learns(name, reference, trials):
+    X = trials.X[:20] * 1e5
+    got = baselines.Covariance(name).fit_transform(X)
+    want = [reference(x.T.astype(np.float64))[0] for x in X]
+    np.testing.assert_allclose(got, want, atol=1e-13)
+
+
+def test_shrinkage_of_a_perfect_identity_and_of_short_windows_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    for X in (rng.normal(size=(3, 6, 4)), np.tile(np.array([[1.0, -1], [1, -1]]), (2, 1, 50))):
+        for name, reference in (("oas", oas), ("lwf", ledoit_wolf)):
+            want = [reference(x.T)[0] for x in X]
+            np.testing.assert_allclose(baselines.Covariance(name).fit_transform(X), want)
+
+
+def test_sample_covariance_is_numpys(trials):
+    got = baselines.Covariance("scm").fit_transform(trials.X)
+    np.testing.assert_allclose(
+        got, [np.cov(x.astype(np.float64), bias=True) for x in trials.X], rtol=1e-10
+    )
+
+
+def test_covariances_do_not_depend_on_the_batch(trials, monkeypatch):
+    whole = baselines.Covariance().fit_transform(trials.X)
+    monkeypatch.setattr(baselines.Covariance, "batch", 7)
+    np.testing.assert_array_equal(baselines.Covariance().fit_transform(trials.X), whole)
+
+
+@pytest.mark.parametrize(("order", "lag"), [(1, 3), (2, 1), (3, 4), (5, 2)])
+def test_the_delay_embedding_is_the_readable_loop(order, lag):
+    X = np.random.default_rng(0).normal(size=(3, 2, 40)).astype(np.float32)
+    got = baselines.DelayEmbedding(order, lag).fit_transform(X)
+    if order == 1:
+        np.testing.assert_array_equal(got, X)
+        return
+    length = 40 - order * lag
+    assert got.shape == (3, order * 2, length)
+    for trial in range(3):
+        for copy in range(order):
+            for channel in range(2):
+                want = X[trial, channel, copy * lag : copy * lag + length]
+                np.testing.assert_array_equal(got[trial, copy * 2 + channel], want)
+
+
+def test_scale_is_by_sensor_kind():
+    X = np.random.default_rng(0).normal(size=(30, 4, 100)) * np.array([1, 1, 1e-8, 1e-8])[:, None]
+    plain = sensors(4)
+    mixed = type(plain)(
+        plain.names, ("eeg", "eeg", "mag", "mag"), plain.position, plain.orientation,
+        plain.position_source,
+    )  # fmt: skip
+    scaled = baselines.Scale(mixed).fit_transform(X)
+    np.testing.assert_allclose(scaled.std(axis=(0, 2)), 1, rtol=0.1)
+
+
+def test_band_power_is_in_the_band_of_the_sine():
+    time = np.arange(400) / SFREQ
+    X = np.sin(2 * np.pi * np.array([3.0, 10.0, 20.0])[:, None] * time)[None]
+    power = baselines.LogBandPower(((1.0, 4.0), (8.0, 13.0), (13.0, 30.0)), SFREQ).fit_transform(X)
+    assert power.reshape(3, 3).argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_a_flat_channel_in_a_window_is_survived(estimator, trials):
+    X = trials.X.copy()
+    X[5, 2] = 0
+    assert np.isfinite(clone(estimator).fit(X, trials.y).predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: baselines.log_bandpower_lda(), "sampling rate is not known"),
+        (
+            lambda: baselines.log_bandpower_lda(((40.0, 60.0),)).set_params(power__sfreq=100.0),
+            "40.0–60.0 Hz",
+        ),
+        (lambda: baselines.augmented_tangent_space_svm(order=20, lag=10), "20 copies 10 samples"),
+        (lambda: baselines.augmented_tangent_space_svm(order=0), "Order 0"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(make, message, trials):
+    with pytest.raises(UsageError, match=message):
+        make().fit(trials.X, trials.y)
+
+
+def test_channels_without_a_signal_are_refused(trials):
+    with pytest.raises(UsageError, match="constant"):
+        baselines.mdm().fit(np.zeros_like(trials.X), trials.y)
+
+
+@pytest.mark.data
+@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA names no recordings")
+def test_covariance_and_mdm_beat_chance_on_real_arithmetic(tmp_path):
+    root = Path(__file__).parent.parent
+    source = Path(os.environ["BRAINFM_DATA"]) / "eegmat_arithmetic"
+    recipe = root / "configs" / "datasets" / "eegmat.yaml"
+    ingest([str(source)], store=tmp_path / "s.zarr", recipe=recipe)
+    labels = RecordingLabels("run", {"1": "rest", "2": "arithmetic"})
+    trials = Task("eegmat", tmp_path / "s.zarr", labels, 5.0).load()
+    subjects = trials.meta["subject"].to_numpy()
+    proba = np.empty(len(trials))
+    for subject in np.unique(subjects):
+        test = subjects == subject
+        fitted = baselines.mdm().fit(trials.X[~test], trials.y[~test])
+        proba[test] = fitted.predict_proba(trials.X[test])[:, 1]
+    assert roc_auc_score(trials.y == "rest", proba) > 0.6

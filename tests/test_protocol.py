@@ -1,0 +1,519 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from jsonargparse import ActionConfigFile, ArgumentParser
+from planted import SFREQ, planted, sensors
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from brainfm import baselines
+from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation.metrics import METRICS
+from brainfm.evaluation.overlap import overlap, pretraining_of
+from brainfm.evaluation.protocol import SealedTest, run
+from brainfm.evaluation.records import describe
+from brainfm.evaluation.task import AnnotationLabels, RecordingLabels, Task
+from brainfm.evaluation.tuning import ValidationSearch
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Annotations, Recording, Sensors
+from brainfm.stages.evaluate import evaluate
+from brainfm.stages.ingest import ingest
+from brainfm.store.read import open_store
+from brainfm.store.write import create_store, write_recording, writing
+from brainfm.windows.splits import SubjectFolds
+from brainfm.windows.trials import Trials
+
+ROOT = Path(__file__).parent.parent
+FOLDS = SubjectFolds(4, 0.25)
+SEEN: list[dict] = []
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """Notes what it is given, and predicts by the power of the signal."""
+
+    def __init__(self, random_state=None, sfreq=None, sensors=None, crash=""):
+        self.random_state, self.sfreq, self.sensors = random_state, sfreq, sensors
+        self.crash = crash
+
+    def fit(self, X, y, validation=None):
+        if self.crash and self.random_state == 1:
+            raise ValueError(self.crash)
+        self.classes_ = np.unique(y)
+        self.note = {"fit": X, "validation": validation, "seed": self.random_state}
+        self.note |= {"sfreq": self.sfreq, "sensors": self.sensors, "tests": []}
+        SEEN.append(self.note)
+        return self
+
+    def predict_proba(self, X):
+        self.note["tests"].append(X)
+        positive = 1 / (1 + np.exp(-(X.std(axis=(1, 2)) * 1e5 - 1.1)))
+        return np.stack([1 - positive, positive], axis=1)
+
+
+class Pretrained(Spy):
+    """A spy with a history."""
+
+    pretraining = {"fingerprints": ["f31"], "subjects": ["03"]}  # noqa: RUF012
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    SEEN.clear()
+
+
+@pytest.fixture(scope="module")
+def trials() -> Trials:
+    return planted()
+
+
+def known(X: np.ndarray) -> set[bytes]:
+    return {x.tobytes() for x in X}
+
+
+def test_test_windows_are_never_seen_before_they_are_opened_once(trials, tmp_path):
+    run(trials, {"spy": Spy()}, folds=FOLDS, seeds=[0, 1], out=tmp_path)
+    assert len(SEEN) == 8
+    tested = {0: [], 1: []}
+    for note in SEEN:
+        (test,) = note["tests"]  # predicted once
+        fitted, chosen = known(note["fit"]), known(note["validation"][0])
+        assert not known(test) & (fitted | chosen)
+        assert not fitted & chosen
+        assert len(fitted) + len(chosen) + len(test) == len(trials)
+        tested[note["seed"]].append(known(test))
+        assert note["sfreq"] == SFREQ
+        assert note["sensors"].names == trials.sensors.names
+    for parts in tested.values():
+        assert sum(len(p) for p in parts) == len(set.union(*parts)) == len(trials)
+
+
+def test_a_sealed_test_opens_once(trials):
+    sealed = SealedTest(trials, ("03",))
+    opened = sealed.open()
+    assert set(opened.meta["subject"]) == {"03"}
+    with pytest.raises(WorkError, match=r"\['03'\] were already opened"):
+        sealed.open()
+
+
+def test_every_estimator_has_the_same_folds_and_nobody_fits_on_validation(trials, tmp_path):
+    pair = {"a": Spy(), "b": Spy(crash="never")}
+    run(trials, pair, folds=FOLDS, seeds=[0], out=tmp_path)
+    for a, b in zip(SEEN[::2], SEEN[1::2], strict=True):
+        np.testing.assert_array_equal(a["fit"], b["fit"])
+        np.testing.assert_array_equal(a["tests"][0], b["tests"][0])
+    table = pd.read_csv(tmp_path / "results.csv", dtype={"test_subjects": str})
+    assert table.groupby("fold")["test_subjects"].nunique().eq(1).all()
+
+
+def test_finished_folds_are_not_computed_again(trials, tmp_path):
+    first = run(trials, {"spy": Spy()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    written = (tmp_path / "results.csv").read_bytes()
+    assert len(SEEN) == 4
+    again = run(trials, {"spy": Spy()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    assert len(SEEN) == 4
+    assert (tmp_path / "results.csv").read_bytes() == written
+    pd.testing.assert_frame_equal(first.statistics, again.statistics)
+    one = sorted((tmp_path / "folds").glob("*.json"))[0]
+    one.write_text(one.read_text()[:100])  # as an interrupted disk would leave it
+    run(trials, {"spy": Spy()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    assert len(SEEN) == 5
+
+
+@pytest.mark.parametrize("what", ["estimator", "data", "seed", "folds", "metrics"])
+def test_a_change_makes_new_folds(trials, tmp_path, what):
+    call = {"folds": FOLDS, "seeds": [0], "metrics": list(METRICS)}
+    run(trials, {"spy": Spy()}, out=tmp_path, **call)
+    other, spy = trials, Spy()
+    if what == "estimator":
+        spy = Spy(crash="no")
+    if what == "data":
+        X = trials.X.copy()
+        X[0, 0, 0] += 1e-6
+        other = Trials(X, trials.y, trials.meta, trials.sensors, trials.sfreq)
+    if what == "seed":
+        call["seeds"] = [5]
+    if what == "folds":
+        call["folds"] = SubjectFolds(4, 0.5)
+    if what == "metrics":
+        call["metrics"] = ["kappa"]
+    run(other, {"spy": spy}, out=tmp_path, **call)
+    assert len(SEEN) == 8
+
+
+def test_a_checkpoint_counts_by_its_content(tmp_path):
+    class Loads(BaseEstimator):
+        def __init__(self, checkpoint):
+            self.checkpoint = checkpoint
+
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"one")
+    before = describe(Loads(str(tmp_path / "run")))
+    assert describe(Loads(str(tmp_path / "run"))) == before
+    (model / "model.safetensors").write_bytes(b"two")
+    assert describe(Loads(str(tmp_path / "run"))) != before
+
+
+def test_a_crash_leaves_missing_folds_and_the_rest_stands(trials, tmp_path):
+    pair = {"good": Spy(), "bad": Spy(crash="out of luck")}
+    outcome = run(trials, pair, folds=FOLDS, seeds=[0, 1], out=tmp_path)
+    with pytest.raises(WorkError, match=r"4 folds .*'bad' with seed 1 .*out of luck"):
+        outcome.check_complete()
+    results = pd.read_csv(tmp_path / "results.csv")
+    lost = results[(results["estimator"] == "bad") & (results["seed"] == 1)]
+    assert lost["value"].isna().all()
+    assert lost["error"].eq("ValueError: out of luck").all()
+    assert results[results["estimator"] == "good"]["value"].notna().all()
+    statistics = pd.read_csv(tmp_path / "statistics.csv").set_index(["estimator", "metric"])
+    bad = statistics.loc[("bad", "auroc")]
+    assert (bad["folds_done"], bad["folds_expected"], bad["complete"]) == (4, 8, False)
+    assert np.isnan(bad["value"])  # never the mean of what is left
+    assert statistics.loc[("good", "auroc"), "complete"]
+    # The same call again tries the missing folds only.
+    SEEN.clear()
+    run(trials, pair, folds=FOLDS, seeds=[0, 1], out=tmp_path)
+    assert SEEN == []
+
+
+def test_the_planted_rhythm_is_found_by_all_and_shuffled_labels_by_none(trials, tmp_path):
+    estimators = {
+        "mdm": baselines.mdm(),
+        "tangent": baselines.tangent_space_lr(),
+        "augmented": baselines.augmented_tangent_space_svm(),
+        "bandpower": baselines.log_bandpower_lda(),
+    }
+    call = {"folds": FOLDS, "seeds": [0], "draws": 300}
+    found = run(trials, estimators, out=tmp_path / "true", **call).statistics
+    assert (found["low"] > found["chance_high"]).all()
+    assert (found.loc[found["metric"] == "auroc", "value"] > 0.9).all()
+    # Recordings keep one label each, and a subject one of each class.
+    rng = np.random.default_rng(3)
+    flip = (
+        trials.meta["subject"]
+        .map({s: rng.random() < 0.5 for s in sorted(set(trials.meta["subject"]))})
+        .to_numpy()
+    )
+    swapped = np.where(trials.y == "rest", "arithmetic", "rest")
+    y = np.where(flip, swapped, trials.y)
+    shuffled = Trials(trials.X, y, trials.meta, trials.sensors, trials.sfreq)
+    nothing = run(shuffled, estimators, out=tmp_path / "shuffled", **call).statistics
+    assert (nothing["value"] >= nothing["chance_low"]).all()
+    assert (nothing["value"] <= nothing["chance_high"]).all()
+
+
+def test_the_tables_hold_what_they_promise(trials, tmp_path):
+    pair = {"spy": Spy(), "dummy": DummyClassifier()}
+    outcome = run(
+        trials, pair, folds=FOLDS, seeds=[0, 1], out=tmp_path, task="toy", reference="dummy",
+        classes=("rest", "arithmetic"),
+    )  # fmt: skip
+    promised = "task estimator fold seed metric value n_test trained_parameters seconds overlap"
+    assert set(promised.split()) <= set(outcome.results)
+    assert len(outcome.results) == 2 * 2 * 4 * len(METRICS)
+    assert set(outcome.results["overlap"]) == {"clean"}
+    assert len(outcome.predictions) == 2 * 2 * len(trials)
+    columns = ["subject", "recording", "onset", "y_true", "p_rest", "p_arithmetic"]
+    assert outcome.predictions.columns.tolist()[4:] == columns
+    spied = outcome.predictions[outcome.predictions["estimator"] == "spy"]
+    loud = spied.loc[spied["y_true"] == "rest", "p_rest"].mean()
+    assert loud > spied.loc[spied["y_true"] == "arithmetic", "p_rest"].mean()
+    compared = outcome.statistics[outcome.statistics["estimator"] == "spy"]
+    assert (compared["reference"] == "dummy").all()
+    assert (compared["n_paired"] == 8).all()
+    row = compared.set_index("metric").loc["auroc"]
+    assert row["difference_low"] > 0
+    assert row["p"] < 0.05
+    assert outcome.statistics["complete"].all()
+
+
+def test_the_same_call_gives_the_same_numbers(trials, tmp_path):
+    tables = []
+    for folder in ("a", "b"):
+        outcome = run(
+            trials, {"t": baselines.tangent_space_lr()}, folds=FOLDS, seeds=[0],
+            out=tmp_path / folder, draws=100,
+        )  # fmt: skip
+        tables.append(outcome)
+    a, b = tables
+    pd.testing.assert_frame_equal(a.statistics, b.statistics, check_exact=True)
+    pd.testing.assert_frame_equal(a.predictions, b.predictions, check_exact=True)
+
+
+def test_hyper_parameters_are_chosen_on_validation_subjects(trials, tmp_path):
+    search = ValidationSearch(
+        baselines.augmented_tangent_space_svm(), {"embedding__order": [1, 3], "svm__C": [1.0]}
+    )
+    outcome = run(trials, {"search": search}, folds=FOLDS, seeds=[0], out=tmp_path, draws=50)
+    outcome.check_complete()
+    assert (outcome.results["trained_parameters"] > 0).all()
+    half = SubjectFolds(4, 0.0)
+    nobody = run(trials, {"search": search}, folds=half, seeds=[0], out=tmp_path, draws=50)
+    assert "needs validation subjects" in nobody.failed[0].error
+
+
+def test_what_pretraining_has_seen_is_said(trials, tmp_path):
+    outcome = run(trials, {"fm": Pretrained()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    seen = outcome.results[outcome.results["overlap"] == "seen-unlabelled"]
+    assert seen["test_subjects"].unique().size == 1
+    assert "03" in seen["test_subjects"].iloc[0]
+    rest = outcome.results.drop(seen.index)
+    assert set(rest["overlap"]) == {"clean"}
+
+
+@pytest.mark.parametrize(
+    ("card", "status"),
+    [
+        (None, "clean"),
+        ({}, "unknown"),
+        ({"subjects": ["77"]}, "unknown"),
+        ({"fingerprints": ["x"], "subjects": ["77"]}, "clean"),
+        ({"fingerprints": ["f00"], "subjects": ["77"]}, "seen-unlabelled"),
+        ({"fingerprints": ["x"], "subjects": ["00"]}, "seen-unlabelled"),
+        ({"subjects": ["00"]}, "seen-unlabelled"),
+    ],
+)
+def test_overlap_by_fingerprint_and_by_subject(card, status):
+    rows = pd.DataFrame({"fingerprint": ["f00", "f01"], "subject": ["00", "01"]})
+    assert overlap(card, rows) == status
+
+
+def test_a_history_is_found_inside_a_pipeline():
+    inside = make_pipeline(FunctionTransformer(), Pretrained())
+    assert pretraining_of(inside) == Pretrained.pretraining
+    assert pretraining_of(make_pipeline(FunctionTransformer(), Spy())) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"estimators": {}}, "0 estimators"),
+        ({"seeds": [1, 1]}, "repeat themselves"),
+        ({"metrics": ["f2"]}, r"Unknown metrics \['f2'\]"),
+        ({"reference": "x"}, "reference 'x' is no estimator"),
+        ({"estimators": {"f": FunctionTransformer()}}, "no fit and predict_proba"),
+        ({"classes": ("rest", "sleep")}, "a task needs two or more"),
+        ({"folds": SubjectFolds(9, 0.2)}, "8 subjects cannot make 9 folds"),
+    ],
+)
+def test_a_call_that_cannot_work_is_refused_before_any_fit(trials, tmp_path, change, message):
+    call = {"estimators": {"spy": Spy()}, "folds": FOLDS, "seeds": [0], "out": tmp_path} | change
+    with pytest.raises(UsageError, match=message):
+        run(trials, call.pop("estimators"), **call)
+    assert SEEN == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_predictions_that_are_none_make_a_failed_fold(trials, tmp_path):
+    class Nan(DummyClassifier):
+        def predict_proba(self, X):
+            return super().predict_proba(X) * np.nan
+
+    outcome = run(trials, {"nan": Nan()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    assert len(outcome.failed) == 4
+    assert "not finite" in outcome.failed[0].error
+
+
+# ------------------------------------------------------------------ tasks, on real recordings
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("task") / "store.zarr"
+    files = sorted(map(str, (ROOT / "sample" / "eegmat").glob("Subject0[0-3]_*.edf")))
+    ingest(files, store=path, recipe=ROOT / "configs" / "datasets" / "eegmat.yaml")
+    return path
+
+
+ARITHMETIC = RecordingLabels("run", {"01": "rest", "2": "arithmetic"})
+
+
+def test_a_task_cuts_real_recordings_into_windows(store):
+    task = Task("eegmat", store, ARITHMETIC, 5.0)
+    trials = task.load()
+    opened = open_store(store)
+    assert task.classes == ("rest", "arithmetic")
+    assert trials.X.shape[1:] == (19, round(5 * trials.sfreq))
+    whole = sum(int(n // round(5 * trials.sfreq)) for n in opened.table["n_times"])
+    assert len(trials) == whole
+    assert set(trials.meta["subject"]) == {"00", "01", "02", "03"}
+    last = trials.meta.iloc[-1]
+    start = round(last["onset"] * trials.sfreq)
+    signal = opened.read(last["recording"], start, start + trials.X.shape[2])
+    rows = [opened.sensors(last["recording"]).names.index(n) for n in trials.sensors.names]
+    np.testing.assert_array_equal(trials.X[-1], signal[rows])
+    assert 1e-6 < trials.X.std() < 1e-3  # volts
+
+
+def test_a_task_takes_named_channels_in_their_order_and_overlapping_windows(store):
+    task = Task("two", store, ARITHMETIC, 4.0, 2.0, channels=("O2", "Fz"))
+    trials = task.load()
+    assert trials.sensors.names == ("O2", "Fz")
+    assert np.diff(trials.meta["onset"][:3]).tolist() == [2.0, 2.0]
+    half = trials.X.shape[2] // 2
+    np.testing.assert_array_equal(trials.X[0][:, half:], trials.X[1][:, :half])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: Task("t", s, ARITHMETIC, 5.0, channels=("Fz", "F99")), "F99"),
+        (lambda s: Task("t", s, ARITHMETIC, 5.0, kinds=("mag",)), "no channel of kind"),
+        (lambda s: Task("t", s, RecordingLabels("rnu", {"1": "a"}), 5.0), "no column 'rnu'"),
+        (lambda s: Task("t", s, RecordingLabels("run", {"7": "a"}), 5.0), "None of the 8"),
+        (
+            lambda s: Task("t", s, RecordingLabels("run", {"1": "a", "9": "b"}), 5.0),
+            r"No window of class \['b'\]",
+        ),
+        (lambda s: Task("t", s, AnnotationLabels({"T1": "a"}, 0.0, 1.0), 1.0), r"class \['a'\]"),
+        (lambda s: Task("t", s, ARITHMETIC, -1.0), "above 0"),
+        (lambda s: Task("t", s, ARITHMETIC, 5.0, metrics=("acc",)), "Unknown metrics"),
+        (lambda s: Task("t", s / "no", ARITHMETIC, 5.0), "no"),
+    ],
+)
+def test_a_task_that_does_not_fit_the_store_is_refused(store, make, message):
+    with pytest.raises(UsageError, match=message):
+        make(store).load()
+
+
+def stored(path: Path, recordings: dict[str, tuple[str, float]]) -> Path:
+    """Make a store of 10 s recordings with cues at 1 s, 4 s and 9.5 s.
+
+    A channel of the name "x", "y" or "z" is 0, 1 or 2 plus a ramp, in run 2 a parabola.
+    """
+    recipe = Recipe()
+    create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
+    cues = Annotations(np.array([1.0, 4.0, 9.5]), np.zeros(3), ("T1", "T2", "T1"))
+    with writing(path):
+        for run, (names, sfreq) in recordings.items():
+            plain = sensors(len(names))
+            named = Sensors(
+                tuple(names), plain.kind, plain.position, plain.orientation, plain.position_source
+            )
+            time = np.arange(round(10 * sfreq), dtype=np.float32) / 1e4
+            level = np.array(["xyz".index(n) for n in names], dtype=np.float32)
+            signal = level[:, None] + (time**2 if run == "2" else time)
+            made = Recording(
+                signal, named, sfreq, cues, f"s{run}", None, run, None, f"{run}.edf", {}
+            )
+            write_recording(path, made, "0" * 64)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (("x", 100.0), r"lacks the channels \['y'\]"),
+        (("xyz", 100.0), r"has \['z'\] besides"),
+        (("xy", 128.0), "different sampling rates"),
+    ],
+)
+def test_recordings_that_differ_are_refused_not_padded(tmp_path, second, message):
+    path = stored(tmp_path / "s.zarr", {"1": ("xy", 100.0), "2": second})
+    with pytest.raises(UsageError, match=message):
+        Task("t", path, ARITHMETIC, 1.0).load()
+
+
+def test_channels_in_another_order_are_put_in_order(tmp_path):
+    path = stored(tmp_path / "s.zarr", {"1": ("xy", 100.0), "2": ("yx", 100.0)})
+    trials = Task("t", path, ARITHMETIC, 1.0).load()
+    assert trials.sensors.names == ("x", "y")
+    np.testing.assert_allclose(trials.X[:, 1, 0] - trials.X[:, 0, 0], 1, atol=1e-5)
+
+
+def test_trials_around_cues_end_before_the_recording_does(tmp_path, caplog):
+    path = stored(tmp_path / "s.zarr", {"1": ("xy", 100.0), "2": ("xy", 100.0)})
+    labels = AnnotationLabels({"T1": "left", "T2": "right"}, 0.5, 2.5, runs=("01",))
+    trials = Task("t", path, labels, 1.0).load()
+    assert trials.y.tolist() == ["left", "left", "right", "right"]
+    assert trials.meta["onset"].tolist() == [1.5, 2.5, 4.5, 5.5]
+    np.testing.assert_allclose(trials.X[0, 0], np.arange(150, 250) / 1e4, atol=1e-6)
+    assert "1 trials pass the ends" in caplog.text  # the cue at 9.5 s
+
+
+def test_a_copy_of_a_recording_counts_once(tmp_path, caplog):
+    path = stored(tmp_path / "s.zarr", {"1": ("xy", 100.0), "3": ("xy", 100.0)})
+    labels = RecordingLabels("run", {"1": "rest", "3": "rest"})
+    trials = Task("t", path, labels, 1.0).load()
+    assert set(trials.meta["subject"]) == {"s1"}
+    assert "1 copies" in caplog.text
+
+
+@pytest.mark.data
+@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA names no recordings")
+def test_imagined_movements_are_cut_at_their_cues(tmp_path, caplog):
+    root = Path(os.environ["BRAINFM_DATA"])
+    files = [str(p) for r in ("01", "04", "08") for p in root.rglob(f"S001R{r}.edf")]
+    recipe = ROOT / "configs" / "datasets" / "eegmmidb.yaml"
+    ingest(files, store=tmp_path / "s.zarr", recipe=recipe)
+    labels = AnnotationLabels({"T1": "left", "T2": "right"}, 0.5, 3.5, runs=("4", "8", "12"))
+    trials = Task("mi", tmp_path / "s.zarr", labels, 3.0).load()
+    assert trials.X.shape[1:] == (64, round(3 * trials.sfreq))
+    assert len(trials) == 30
+    store = open_store(tmp_path / "s.zarr")
+    marks = store.annotations(trials.meta["recording"].iloc[0])
+    cues = [o for o, d in zip(marks.onset, marks.description, strict=True) if d in ("T1", "T2")]
+    assert trials.meta["onset"].iloc[0] == pytest.approx(cues[0] + 0.5, abs=1 / trials.sfreq)
+
+
+# ------------------------------------------------------------------ the command's YAML
+
+
+def test_evaluate_is_built_from_yaml_and_runs(store, tmp_path, monkeypatch):
+    shared = (ROOT / "configs" / "tasks" / "eegmat.yaml").read_text()
+    (tmp_path / "task.yaml").write_text(shared.replace("runs/quickstart/store.zarr", str(store)))
+    (tmp_path / "bench.yaml").write_text(
+        """
+task: task.yaml
+estimators:
+  mdm: {class_path: brainfm.baselines.mdm, init_args: {estimator: lwf}}
+  bands:
+    class_path: brainfm.baselines.log_bandpower_lda
+    init_args: {bands: [[4, 8], [8, 13]]}
+  tree: {class_path: sklearn.dummy.DummyClassifier}
+  search:
+    class_path: brainfm.evaluation.ValidationSearch
+    init_args:
+      estimator: {class_path: brainfm.baselines.tangent_space_lr}
+      grid: {lr__C: [0.1, 1]}
+folds: {folds: 2, validation: 0.3}
+seeds: [0]
+reference: mdm
+journey: {store: here.zarr}
+"""
+        + f"out: {tmp_path / 'out'}\n"
+    )
+    parser = ArgumentParser()
+    parser.add_argument("--config", action=ActionConfigFile)
+    parser.add_function_arguments(evaluate, sub_configs=True, as_positional=False)
+    built = parser.instantiate(parser.parse_args(["--config", str(tmp_path / "bench.yaml")]))
+    assert built.estimators["mdm"].get_params()["covariance__estimator"] == "lwf"
+    written = []
+    page = SimpleNamespace(write_report=lambda out, *, journey: written.append(journey))
+    monkeypatch.setitem(sys.modules, "brainfm.evaluation.report", page)
+    arguments = {k: v for k, v in vars(built).items() if k != "config"}
+    evaluate(**arguments)
+    assert written[0].store == Path("here.zarr")
+    statistics = pd.read_csv(tmp_path / "out" / "statistics.csv")
+    assert statistics["complete"].all()
+    assert set(statistics["estimator"]) == {"mdm", "bands", "tree", "search"}
+    record = json.loads(next((tmp_path / "out" / "folds").glob("*.json")).read_text())
+    assert record["task"] == "eegmat"
+
+
+@pytest.mark.parametrize("name", ["eegmat", "eegmmidb-left-right"])
+def test_every_task_file_builds(name):
+    parser = ArgumentParser()
+    parser.add_argument("--task", type=Task)
+    file = ROOT / "configs" / "tasks" / f"{name}.yaml"
+    built = parser.instantiate(parser.parse_args([f"--task={file}"]))
+    assert built.task.name == name
