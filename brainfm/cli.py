@@ -48,9 +48,7 @@ VERBS = {
     ),
     "status": Verb("status:status", "what a store holds and what was refused", {"store": None}),
     "verify": Verb("verify:verify", "check every recording of a store", {"store": None}),
-    "pretrain": Verb(
-        "pretrain:pretrain", "train a tokenizer or a foundation model", claims=True
-    ),
+    "pretrain": Verb("pretrain:pretrain", "train a tokenizer or a foundation model", claims=True),
     "tokenize": Verb(
         "tokenize:tokenize", "every window of a store → discrete tokens", {"store": None}
     ),
@@ -138,7 +136,7 @@ def _run_into(
     free = run.claim(out, config)
     try:
         stage(**values)
-    except UsageError:
+    except BaseException:
         if free:
             run.release(out)
         raise
@@ -203,4 +201,13 @@ def _sentence(message: str) -> str:
         known = known_classes((key.group(1) if key else "").rsplit(".", maxsplit=1)[-1])
         where = f"{key.group(1)}: " if key else ""
         return f"{where}there is no {unknown.group(1)!r}; known: {', '.join(known)}."
+    refused = re.search(
+        r"Option '(\w+)' is not accepted.*class_path='([\w.]+)'", message, re.DOTALL
+    )
+    if refused and key:
+        from brainfm.stages.catalog import options
+
+        option, path = refused.groups()
+        listed = ", ".join(options(path))
+        return f"{key.group(1)}: {path} has no option {option!r}; known: {listed}."
     return re.sub(r"\s+", " ", message).strip()

@@ -200,3 +200,6 @@ class Objective(Component):
 
         All randomness of the objective itself (masks, diffusion steps) comes from ``generator``.
         """
+
+    def begin(self, batch: Batch) -> None:
+        """Set what depends on the data, from the first training batch, before the first step."""

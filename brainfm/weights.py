@@ -92,7 +92,9 @@ def _component_class(class_path: str) -> type[Component]:
 def count_parameters(component: torch.nn.Module) -> int:
     """Count what training changes: parameters that take a gradient, and codebooks learned by EMA."""
     learned = sum(p.numel() for p in component.parameters() if p.requires_grad)
-    frozen = {inner for m in component.modules() if getattr(m, "frozen", False) for inner in m.modules()}
+    frozen = {
+        inner for m in component.modules() if getattr(m, "frozen", False) for inner in m.modules()
+    }
     books = [getattr(m, "ema_codebook", None) for m in component.modules() if m not in frozen]
     return learned + sum(book.numel() for book in books if book is not None)
 

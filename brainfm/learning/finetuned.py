@@ -30,7 +30,13 @@ from brainfm.windows.collate import batch_of
 
 PENALTIES = tuple(10.0**k for k in range(-3, 3))  # of the probe, chosen on validation subjects
 FULL = Train(
-    steps=60, batch_size=16, lr=1e-3, warmup=6, weight_decay=0.05, betas=(0.9, 0.999), validate_every=6
+    steps=60,
+    batch_size=16,
+    lr=1e-3,
+    warmup=6,
+    weight_decay=0.05,
+    betas=(0.9, 0.999),
+    validate_every=6,
 )
 
 Trials = Float[np.ndarray, "trial channel time"]
@@ -73,7 +79,12 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         random_state: int = 0,
         out: Path | None = None,
     ):
-        self.checkpoint, self.adaptation, self.head, self.train = checkpoint, adaptation, head, train
+        self.checkpoint, self.adaptation, self.head, self.train = (
+            checkpoint,
+            adaptation,
+            head,
+            train,
+        )
         self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
         self.out = out
 

@@ -126,6 +126,9 @@ def fit(
         If the loss is no number any more.
     """
     loop = Loop(objective, train, seed)
+    checkpoint = LastCheckpoint.of(out)
+    if checkpoint is None:
+        objective.begin(batches[0])
     validate = validation is not None and train.validate_every > 0
     files = (MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out)) if out else ()
     readers = {"batch_size": None, "num_workers": train.workers}
@@ -152,7 +155,7 @@ def fit(
             loop,
             DataLoader(batches, sampler=_StepsAhead(loop), **readers),
             DataLoader(validation, **readers) if validate else None,
-            ckpt_path=LastCheckpoint.of(out),
+            ckpt_path=checkpoint,
             weights_only=True,
         )
     if trainer.interrupted:
@@ -175,6 +178,7 @@ def _quiet() -> Iterator[None]:
             "GPU available but not used",
             "Found keys that are not in the model state dict",
             "Checkpoint directory",
+            "isinstance\\(treespec, LeafSpec\\)",
             "You're resuming from a checkpoint that ended before the epoch ended",
         ):
             warnings.filterwarnings("ignore", message=f".*{text}.*")

@@ -42,9 +42,7 @@ class MaskedCodes(Objective):
         if codebook is not None:
             backbone.adopt(codebook)
 
-    def forward(
-        self, batch: Batch, generator: torch.Generator
-    ) -> dict[str, Shaped[Tensor, ""]]:
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss and the share of hidden codes that were named right."""
         with torch.no_grad():
             tokens = self.tokenizer(batch)

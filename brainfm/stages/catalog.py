@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def components(folder: str) -> dict[str, type]:
         return [k for child in kind.__subclasses__() for k in (child, *descend(child))]
 
     found = descend(getattr(contracts, COMPONENTS[folder]))
-    return {k.__name__: k for k in sorted(found, key=lambda k: k.__name__) if not inspect.isabstract(k)}
+    return {
+        k.__name__: k for k in sorted(found, key=lambda k: k.__name__) if not inspect.isabstract(k)
+    }
 
 
 def known_classes(key: str) -> list[str]:
@@ -78,6 +81,12 @@ def known_classes(key: str) -> list[str]:
 
         return [n for n in vars(task) if n.endswith("Labels")]
     return ["a class by its full path, such as brainfm.baselines.mdm or brainfm.learning.Finetuned"]
+
+
+def options(class_path: str) -> list[str]:
+    """Return the names of a class's or function's arguments."""
+    module, _, name = class_path.rpartition(".")
+    return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
 
 
 def paper(kind: type) -> str:

@@ -164,7 +164,13 @@ def _ingest_file(job: _Job) -> _Outcome:
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
     except Exception as error:
         return _set_aside(job, _as_refused(error), sha256)
-    entry = write_recording(job.store, recording, sha256)
+    try:
+        entry = write_recording(job.store, recording, sha256)
+    except OSError as error:
+        raise WorkError(
+            f"The store {job.store} cannot be written ({error.strerror or error}); make room and call "
+            "again, what is in the store stays."
+        ) from error
     for id, _ in job.stale:
         if id != entry.id:
             remove_recording(job.store, id)

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from brainfm.errors import UsageError
 from brainfm.stages.catalog import COMPONENTS, FOLDERS, components, find, named, paper, read
 
-What = Literal["models", "backbones", "tokenizers", "objectives", "heads", "datasets", "tasks", "runs"]
+What = Literal[
+    "models", "backbones", "tokenizers", "objectives", "heads", "datasets", "tasks", "runs"
+]
 EVERYTHING = ("models", *COMPONENTS, "datasets", "tasks", "runs")
 
 
@@ -91,8 +93,11 @@ def describe_model(path: Path) -> dict[str, Any]:
         "paper": model.paper,
         "parameters": total,
         "parts": counts | {"objective": total - sum(counts.values())},
-        "window": {"seconds": model.window.seconds, "channels": model.window.n_channels,
-                   "sfreq": model.window.sfreq},
+        "window": {
+            "seconds": model.window.seconds,
+            "channels": model.window.n_channels,
+            "sfreq": model.window.sfreq,
+        },
         "tokens": list(tokens.value.shape[1:]),
         "vocabulary": objective.tokenizer.vocabulary,
         "features": list(features.value.shape[1:]) if features else None,

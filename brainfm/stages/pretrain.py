@@ -127,7 +127,9 @@ def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
         )
 
 
-def _split(table: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _split(
+    table: pd.DataFrame, share: float, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     if not share:
         return table, None
     fold = hold_out(table, share, seed)

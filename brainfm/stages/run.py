@@ -43,16 +43,20 @@ def claim(out: Path, config: str) -> bool:
 
 
 def release(out: Path) -> None:
-    """Give a folder back that was claimed for a run which could not begin."""
-    (out / CONFIG).unlink(missing_ok=True)
-    if out.is_dir() and not any(out.iterdir()):
+    """Give a folder back that was claimed for a run which left nothing in it."""
+    if [path.name for path in out.iterdir()] == [CONFIG]:
+        (out / CONFIG).unlink()
         out.rmdir()
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix: value}
-    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}
+    return {
+        k: v
+        for key, inner in value.items()
+        for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()
+    }
 
 
 def versions() -> dict[str, str]:

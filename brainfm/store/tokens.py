@@ -130,7 +130,6 @@ class TokenWriter:
             usage += np.bincount(codes, minlength=len(usage))
         group.create_array("usage", data=usage, overwrite=True)
         group.attrs.update(codebook_health(usage))
-        zarr.consolidate_metadata(self.partial)
         self.partial.rename(self.path)
         return open_tokens(self.path)
 

@@ -70,8 +70,8 @@ def collate(windows: Sequence[Window]) -> Batch:
     )
 
 
-def batch_of(signal: Float[np.ndarray, "trial channel time"], sensors: Sensors, sfreq: float) -> Batch:
+def batch_of(
+    signal: Float[np.ndarray, "trial channel time"], sensors: Sensors, sfreq: float
+) -> Batch:
     """Make a batch of an array of windows that share their sensors."""
-    return collate(
-        [Window(x.astype(np.float32), sensors, sfreq, "", 0.0) for x in signal]
-    )
+    return collate([Window(x.astype(np.float32), sensors, sfreq, "", 0.0) for x in signal])

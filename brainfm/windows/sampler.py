@@ -67,7 +67,9 @@ class RandomWindows:
         rows = np.searchsorted(last, draw, side="right")
         first = draw - (last - starts)[rows]
         ids = self.table["id"].to_numpy()
-        return [Place(str(ids[r]), int(s), int(s) + length) for r, s in zip(rows, first, strict=True)]
+        return [
+            Place(str(ids[r]), int(s), int(s) + length) for r, s in zip(rows, first, strict=True)
+        ]
 
 
 def sequential(table: pd.DataFrame, seconds: float, *, step: float | None = None) -> list[Place]:
