@@ -1,0 +1,245 @@
+"""Estimators beside each other: the figure, the full table, subjects and paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from brainfm.evaluation.report.inputs import Results
+from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number
+from brainfm.evaluation.report.standings import (
+    caution,
+    class_paths,
+    count_subjects,
+    fold_scores,
+    folds_done,
+    missing_folds,
+    of_task,
+    overlap_status,
+    parameters,
+    seconds,
+    standing_of,
+)
+from brainfm.evaluation.report.strips import (
+    axis,
+    difference_scale,
+    difference_strip,
+    difference_words,
+    scatter,
+    score_scale,
+    score_strip,
+    subject_scale,
+    subject_strip,
+)
+from brainfm.evaluation.report.subjects import confusion, subject_scores
+from brainfm.evaluation.report.verdict import Family, Standing, best, pretraining_gain, verdict
+
+PRIMARY = "balanced_accuracy"
+METRIC_WORDS = {
+    "balanced_accuracy": "balanced accuracy",
+    "auroc": "AUROC",
+    "auc_pr": "AUC-PR",
+    "kappa": "Cohen’s κ",
+    "cohen_kappa": "Cohen’s κ",
+    "weighted_f1": "weighted F1",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a confusion table: the share of a true class."""
+
+    share: float
+
+    @property
+    def words(self) -> str:
+        """The share in per cent."""
+        return f"{100 * self.share:.0f} %" if is_number(self.share) else NONE
+
+    @property
+    def tint(self) -> int:
+        """How strongly the cell is tinted, in per cent."""
+        return round(62 * self.share) if is_number(self.share) else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One estimator on the page: where it stands, what it cost, and its pictures.
+
+    Attributes
+    ----------
+    standing : in the primary measure.
+    missing : the folds that did not finish, in words; empty where all did.
+    folds : how many of how many fits are done.
+    overlap, overlap_says : the status in words, and what it means.
+    parameters, seconds : what was trained, and for how long in all.
+    strip, subject_strip, difference_strip : the row's part of each figure.
+    cells : one (value, interval) a measure.
+    difference : the paired difference in words.
+    p : of the difference.
+    """
+
+    standing: Standing
+    missing: str
+    folds: str
+    overlap: str
+    overlap_says: str
+    parameters: str
+    seconds: str
+    strip: Markup
+    subject_strip: Markup
+    difference_strip: Markup
+    cells: tuple[tuple[str, str], ...]
+    difference: str
+    p: str
+
+    @property
+    def name(self) -> str:
+        """Name of the estimator."""
+        return self.standing.estimator
+
+    @property
+    def family(self) -> str:
+        """Name of its colour."""
+        return self.standing.family.name
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All estimators on one task.
+
+    Attributes
+    ----------
+    task : its name.
+    metric : the primary measure in words; ``metrics`` all of them.
+    verdict, gain : what the intervals allow to say.
+    caution : what the number of subjects asks for.
+    n_subjects : test subjects.
+    rows : sorted by the primary measure, incomplete ones last.
+    axis, subject_axis, difference_axis : below the three figures.
+    scatter : foundation model against the best baseline, a dot a subject; or None.
+    scatter_says : its two names.
+    confusions : (estimator, colour, rows of cells).
+    primary : index of the primary measure among ``metrics``.
+    scored : whether any subject can be scored alone.
+    classes : of the task, where predictions are there.
+    reference : what paired differences are to.
+    """
+
+    task: str
+    metric: str
+    metrics: tuple[str, ...]
+    verdict: str
+    gain: str
+    caution: str
+    n_subjects: int | None
+    rows: tuple[Row, ...]
+    axis: Markup
+    subject_axis: Markup
+    difference_axis: Markup
+    scatter: Markup | None
+    scatter_says: tuple[str, str]
+    confusions: tuple[tuple[str, str, tuple[tuple[Cell, ...], ...]], ...]
+    primary: int
+    scored: bool
+    classes: tuple[str, ...]
+    reference: str
+
+    @property
+    def incomplete(self) -> list[Row]:
+        """The rows with a missing fold."""
+        return [row for row in self.rows if row.missing]
+
+    @property
+    def families(self) -> list[Family]:
+        """The families that occur, in the order of the legend."""
+        return [f for f in Family if any(r.standing.family is f for r in self.rows)]
+
+
+def compare_estimators(inputs: Results) -> list[Comparison]:
+    """Return one comparison a task, in the order of the statistics."""
+    table = inputs.statistics
+    if not {"task", "estimator", "metric", "value"} <= set(table.columns):
+        return []
+    return [_task(str(task), rows, inputs) for task, rows in table.groupby("task", sort=False)]
+
+
+def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
+    metrics = list(dict.fromkeys(table["metric"]))
+    primary = PRIMARY if PRIMARY in metrics else metrics[0]
+    classes = class_paths(inputs.config)
+    main = table[table["metric"] == primary]
+    standings = sorted(
+        (standing_of(row, classes) for row in main.to_dict("records")),
+        key=lambda s: (not s.complete, -s.value if is_number(s.value) else 0.0, s.estimator),
+    )
+    results = of_task(inputs.results, task)
+    predictions = of_task(inputs.predictions, task)
+    labels = tuple(sorted(set(predictions.get("y_true", []))))
+    subjects = {s.estimator: subject_scores(predictions, s.estimator, primary) for s in standings}
+    x, dx, sx = score_scale(standings), difference_scale(standings), subject_scale(subjects)
+    rows = tuple(
+        Row(
+            standing=s,
+            missing=missing_folds(main, s, results),
+            folds=folds_done(main, s.estimator),
+            overlap=overlap_status(results, s.estimator)[0],
+            overlap_says=overlap_status(results, s.estimator)[1],
+            parameters=parameters(results, s.estimator),
+            seconds=seconds(results, s.estimator),
+            strip=score_strip(s, x, fold_scores(results, s.estimator, primary)),
+            subject_strip=subject_strip(subjects[s.estimator], s, sx),
+            difference_strip=difference_strip(s, dx),
+            cells=tuple(_cell(table, s, m) for m in metrics),
+            difference=difference_words(s),
+            p=figure(s.p),
+        )
+        for s in standings
+    )
+    n = count_subjects(main, predictions)
+    pair = _pair(standings)
+    return Comparison(
+        task=task,
+        metric=METRIC_WORDS.get(primary, primary),
+        metrics=tuple(METRIC_WORDS.get(m, m) for m in metrics),
+        verdict=verdict(standings),
+        gain=pretraining_gain(standings),
+        caution=caution(n, standings),
+        n_subjects=n,
+        rows=rows,
+        axis=axis(x),
+        subject_axis=axis(sx),
+        difference_axis=axis(dx, sign=True),
+        scatter=scatter(pair, subjects) if pair else None,
+        scatter_says=(pair[0].estimator, pair[1].estimator) if pair else ("", ""),
+        confusions=tuple(
+            (s.estimator, s.family.name, _cells(confusion(predictions, s.estimator, labels)))
+            for s in standings
+            if labels and s.complete
+        ),
+        primary=metrics.index(primary),
+        scored=any(len(scores) for scores in subjects.values()),
+        classes=labels,
+        reference=next((s.reference for s in standings if s.reference), ""),
+    )
+
+
+def _cell(table: pd.DataFrame, s: Standing, metric: str) -> tuple[str, str]:
+    row = table[(table["estimator"] == s.estimator) & (table["metric"] == metric)]
+    if row.empty or not s.complete:
+        return NONE, ""
+    first = row.iloc[0]
+    return figure(first["value"]), interval(first.get("low"), first.get("high"))
+
+
+def _pair(standings: list[Standing]) -> tuple[Standing, Standing] | None:
+    model = best(standings, Family.foundation)
+    rival = best(standings, Family.riemann) or best(standings, Family.bandpower)
+    return (model, rival) if model and rival else None
+
+
+def _cells(table: np.ndarray) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(tuple(Cell(float(share)) for share in row) for row in table)

@@ -1,0 +1,165 @@
+"""What lies on disk, read so that a part that is missing is a sentence and not a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from brainfm.errors import UsageError, WorkError
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, UsageError, WorkError)
+"""What reading a missing, truncated or foreign file raises; pandas' and JSON's errors are ValueErrors."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A part that the page cannot show, and the sentence that says so."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder:
+    """What a training left behind; each part may be empty.
+
+    Attributes
+    ----------
+    name : what the training is called on the page.
+    path : of the folder.
+    metrics : metrics.csv.
+    config : config.yaml, as it stands in the file.
+    manifest : manifest.json.
+    card : model/config.json.
+    missing : one sentence a file that could not be read.
+    """
+
+    name: str
+    path: Path
+    metrics: pd.DataFrame
+    config: str
+    manifest: dict[str, Any]
+    card: dict[str, Any]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What an evaluation left behind; each part may be empty.
+
+    Attributes
+    ----------
+    results, statistics, predictions : the three CSV files.
+    config : config.yaml, as it stands in the file.
+    manifest : manifest.json.
+    missing : one sentence a file that could not be read.
+    """
+
+    results: pd.DataFrame
+    statistics: pd.DataFrame
+    predictions: pd.DataFrame
+    config: str
+    manifest: dict[str, Any]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass
+class _Reader:
+    """Reads the files of one folder and remembers which it could not read."""
+
+    folder: Path
+    missing: list[str] = field(default_factory=list)
+
+    def table(self, name: str) -> pd.DataFrame:
+        return self._read(name, _table, pd.DataFrame())
+
+    def text(self, name: str) -> str:
+        return self._read(name, lambda path: path.read_text(encoding="utf-8"), "")
+
+    def json(self, name: str) -> dict[str, Any]:
+        return self._read(name, _object, {})
+
+    def _read(self, name: str, read: Callable[[Path], Any], empty: Any) -> Any:
+        path = self.folder / name
+        place = f"{self.folder.name}/{name}"
+        if not path.is_file():
+            self.missing.append(f"There is no {place}.")
+            return empty
+        try:
+            return read(path)
+        except UNREADABLE as error:
+            self.missing.append(f"{place} cannot be read ({type(error).__name__}).")
+            return empty
+
+
+def _table(path: Path) -> pd.DataFrame:
+    # Names of estimators and subjects are text even where they look like numbers or "NA".
+    text = dict.fromkeys(
+        ("task", "estimator", "metric", "subject", "recording", "reference", "overlap", "y_true", "error"),
+        str,
+    )
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_blanks(path, text))
+    return table.reset_index(drop=True)
+
+
+def _blanks(path: Path, text: Mapping[str, type]) -> dict[str, list[str]]:
+    names = pd.read_csv(path, nrows=0).columns
+    return {n: ["", "nan", "NaN"] for n in names if n not in text}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value
+
+
+def read_results(out: Path) -> Results:
+    """Read the folder of an evaluation."""
+    reader = _Reader(out)
+    return Results(
+        results=reader.table("results.csv"),
+        statistics=reader.table("statistics.csv"),
+        predictions=reader.table("predictions.csv"),
+        config=reader.text("config.yaml"),
+        manifest=reader.json("manifest.json"),
+        missing=tuple(reader.missing),
+    )
+
+
+def read_run(name: str, folder: Path | None) -> RunFolder | Absent:
+    """Read the folder of a training."""
+    if folder is None:
+        return Absent(f"No run folder of the {name} was given.")
+    if not folder.is_dir():
+        return Absent(f"The run folder of the {name} ({folder.name}) is not there.")
+    reader = _Reader(folder)
+    return RunFolder(
+        name=name,
+        path=folder,
+        metrics=reader.table("metrics.csv"),
+        config=reader.text("config.yaml"),
+        manifest=reader.json("manifest.json"),
+        card=reader.json("model/config.json"),
+        missing=tuple(reader.missing),
+    )
+
+
+def parsed(config: str) -> dict[str, Any]:
+    """Return what a YAML text says, or nothing where it is no mapping."""
+    try:
+        value = yaml.safe_load(config)
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def relative(path: Path, out: Path) -> str:
+    """Return a path as seen from the folder beside ``out``: the same on every machine."""
+    return Path(os.path.relpath(path.resolve(), out.resolve().parent)).as_posix()

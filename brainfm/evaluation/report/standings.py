@@ -1,0 +1,164 @@
+"""What the tables of an evaluation say of one estimator: where it stands, what it cost, what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainfm.evaluation.report.inputs import parsed
+from brainfm.evaluation.report.numbers import NONE, figure, is_number, magnitude, several, span
+from brainfm.evaluation.report.subjects import of_estimator
+from brainfm.evaluation.report.verdict import Standing, family_of
+
+FEW_SUBJECTS = 20
+OVERLAP_WORDS = {
+    "clean": ("clean", "No test recording or subject was seen in pretraining."),
+    "seen-unlabelled": ("seen unlabelled", "Pretraining saw test recordings, without labels."),
+    "unknown": ("unknown", "The checkpoint does not say what it was pretrained on."),
+}
+
+
+def class_paths(config: str) -> dict[str, str]:
+    """Return the class of each estimator that the configuration names, where it says one."""
+    estimators = parsed(config).get("estimators")
+    if isinstance(estimators, dict):
+        return {str(k): str(v) for k, v in estimators.items()}
+    return {}
+
+
+def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:
+    """Return where one row of the statistics puts its estimator."""
+    name = str(row["estimator"])
+
+    def number(key: str) -> float:
+        value = row.get(key)
+        return float(value) if value is not None and is_number(value) else float("nan")
+
+    reference = row.get("reference")
+    return Standing(
+        estimator=name,
+        family=family_of(name, classes.get(name, "")),
+        complete=_is_complete(row),
+        reference=reference if isinstance(reference, str) and reference != name else "",
+        **{
+            key: number(key)
+            for key in (
+                *("value", "low", "high", "chance_low", "chance_high"),
+                *("difference", "difference_low", "difference_high", "p"),
+            )
+        },
+    )
+
+
+def _is_complete(row: dict[str, Any]) -> bool:
+    said = str(row.get("complete", "True")).strip().lower() in ("true", "1", "1.0")
+    done, expected = row.get("folds_done"), row.get("folds_expected")
+    counted = not (is_number(done) and is_number(expected)) or float(done) >= float(expected)
+    return said and counted
+
+
+def of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Return the rows of one task."""
+    return table[table["task"] == task] if "task" in table.columns else pd.DataFrame()
+
+
+def _finished(results: pd.DataFrame) -> pd.DataFrame:
+    return results[pd.to_numeric(results["value"], errors="coerce").notna()]
+
+
+def _pairs(results: pd.DataFrame) -> set[tuple[Any, Any]]:
+    return set(zip(results["fold"], results["seed"], strict=True))
+
+
+def missing_folds(main: pd.DataFrame, s: Standing, results: pd.DataFrame) -> str:
+    """Return which folds are missing and why, as far as the tables say so; nothing where none is."""
+    if s.complete:
+        return ""
+    row = main[main["estimator"] == s.estimator].iloc[0]
+    done, expected = row.get("folds_done"), row.get("folds_expected")
+    words = "folds missing"
+    if is_number(done) and is_number(expected):
+        words = f"{several(int(expected) - int(done), 'fold')} missing"
+    if not {"estimator", "fold", "seed", "value"} <= set(results.columns):
+        return words
+    # The other estimators show what folds and seeds there should be.
+    lost = sorted(_pairs(results) - _pairs(_finished(of_estimator(results, s.estimator))))
+    named = [f"fold {f} seed {seed}{_reason(results, s, f, seed)}" for f, seed in lost[:4]]
+    more = [f"{len(lost) - 4} more"] if len(lost) > 4 else []
+    return f"{words}: {'; '.join(named + more)}" if named else words
+
+
+def _reason(results: pd.DataFrame, s: Standing, fold: Any, seed: Any) -> str:
+    rows = of_estimator(results, s.estimator)
+    rows = rows[(rows["fold"] == fold) & (rows["seed"] == seed)]
+    errors = [str(e) for e in rows.get("error", []) if isinstance(e, str) and e]
+    return f" ({errors[0][:200]})" if errors else ""
+
+
+def folds_done(main: pd.DataFrame, estimator: str) -> str:
+    """Return how many of how many fits are done, in words."""
+    row = main[main["estimator"] == estimator].iloc[0]
+    done, expected = row.get("folds_done"), row.get("folds_expected")
+    return f"{figure(done)} of {figure(expected)}" if is_number(expected) else NONE
+
+
+def overlap_status(results: pd.DataFrame, estimator: str) -> tuple[str, str]:
+    """Return the worst status of any fold."""
+    statuses = set(of_estimator(results, estimator).get("overlap", pd.Series(dtype=str)).dropna())
+    for status in ("seen-unlabelled", "unknown", "clean"):
+        if status in statuses:
+            return OVERLAP_WORDS[status]
+    other = sorted(str(s) for s in statuses if s)
+    return (other[0], "") if other else OVERLAP_WORDS["unknown"]
+
+
+def parameters(results: pd.DataFrame, estimator: str) -> str:
+    """Return how many parameters were trained, in words."""
+    values = pd.to_numeric(
+        of_estimator(results, estimator).get("trained_parameters", pd.Series(dtype=float)),
+        errors="coerce",
+    )
+    return magnitude(values.max())
+
+
+def seconds(results: pd.DataFrame, estimator: str) -> str:
+    """Return how long all fits and predictions took together, in words."""
+    rows = of_estimator(results, estimator)
+    if not {"seconds", "fold", "seed"} <= set(rows.columns) or rows.empty:
+        return NONE
+    # Every measure of a fold repeats the seconds of its one fit.
+    fits = rows.drop_duplicates(["fold", "seed"])["seconds"]
+    return span(pd.to_numeric(fits, errors="coerce").sum())
+
+
+def fold_scores(results: pd.DataFrame, estimator: str, metric: str) -> list[float]:
+    """Return the measure of each fold and seed that did finish."""
+    rows = of_estimator(results, estimator)
+    if not {"metric", "value"} <= set(rows.columns):
+        return []
+    values = pd.to_numeric(rows[rows["metric"] == metric]["value"], errors="coerce")
+    return [float(v) for v in values.dropna()]
+
+
+def count_subjects(main: pd.DataFrame, predictions: pd.DataFrame) -> int | None:
+    """Return the number of test subjects, or None where nothing says it."""
+    if "n_subjects" in main and main["n_subjects"].max() > 0:
+        return int(main["n_subjects"].max())
+    return int(predictions["subject"].nunique()) if "subject" in predictions else None
+
+
+def caution(n_subjects: int | None, standings: list[Standing]) -> str:
+    """Return what a reader must know about so few subjects; nothing where there are many."""
+    if n_subjects is None:
+        return "The number of test subjects is not known, so the intervals cannot be trusted."
+    if n_subjects >= FEW_SUBJECTS:
+        return ""
+    widths = [(s.high - s.low) / 2 for s in standings if s.judged]
+    wide = f" The intervals reach about ±{figure(float(np.median(widths)))}." if widths else ""
+    smallest = figure(min(1.0, 2.0 ** (1 - n_subjects)))
+    return (
+        f"With {several(n_subjects, 'test subject')} the intervals are themselves uncertain, and "
+        f"small effects cannot be seen.{wide} The smallest p that a paired test can give is {smallest}."
+    )

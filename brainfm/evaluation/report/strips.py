@@ -1,0 +1,176 @@
+"""The figures of a comparison, one strip an estimator, so that a table holds them together."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from brainfm.evaluation.report.drawing import Frame, Linear, across, plot, spanning, tick
+from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
+from brainfm.evaluation.report.verdict import Family, Standing
+
+
+def score_scale(standings: list[Standing]) -> Linear:
+    """Return a scale that holds all values, intervals and chance bands."""
+    ends = [v for s in standings for v in (s.value, s.low, s.high, s.chance_low, s.chance_high)]
+    return spanning(ends)
+
+
+def difference_scale(standings: list[Standing]) -> Linear:
+    """Return a scale that holds all paired differences and 0."""
+    ends = [v for s in standings for v in (s.difference, s.difference_low, s.difference_high)]
+    return spanning([*ends, 0.0])
+
+
+def subject_scale(subjects: dict[str, pd.Series]) -> Linear:
+    """Return a scale that holds every subject's score."""
+    return spanning([v for s in subjects.values() for v in s], margin=0.04)
+
+
+def axis(x: Linear, *, sign: bool = False) -> Markup:
+    """Return the tick labels below strips; with ``sign``, a plus before what is above 0."""
+    label = (lambda t: ("+" if t > 0 else "") + tick(t)) if sign else tick
+    marks = [
+        Markup('<text class="tick-text" x="{}" y="12" text-anchor="middle">{}</text>').format(
+            across(float(x(t))), label(t)
+        )
+        for t in x.ticks(5)
+    ]
+    return _svg(Markup("").join(marks), 18, "")
+
+
+def _svg(inside: Markup, height: int, says: str) -> Markup:
+    role = (
+        Markup('role="img" aria-label="{}"').format(says) if says else Markup('aria-hidden="true"')
+    )
+    return Markup('<svg class="strip" height="{}" {}>{}</svg>').format(height, role, inside)
+
+
+def _grid(x: Linear, height: int) -> Markup:
+    return Markup("").join(
+        Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(
+            across(float(x(t))), height
+        )
+        for t in x.ticks(5)
+    )
+
+
+def score_strip(s: Standing, x: Linear, folds: list[float], height: int = 40) -> Markup:
+    """Return one estimator's dot and interval over its chance band.
+
+    An incomplete estimator has no mean: only the folds that did finish are drawn, hollow.
+    """
+    parts = [_chance(s, x, height), _grid(x, height)]
+    middle = height / 2
+    if s.judged or (s.complete and is_number(s.value)):
+        parts += [_whisker(s.low, s.high, x, middle, s.family.name)]
+        parts += [_marker(s.value, x, middle, s.family)]
+        says = f"{s.estimator}: {figure(s.value)} {interval(s.low, s.high)}"
+    else:
+        parts += [
+            Markup('<circle class="lost" cx="{}" cy="{}" r="3.5"/>').format(
+                across(float(x(v))), middle
+            )
+            for v in folds
+        ]
+        says = f"{s.estimator}: not judged, folds are missing"
+    return _svg(Markup("").join(parts), height, says)
+
+
+def _chance(s: Standing, x: Linear, height: int) -> Markup:
+    if not (is_number(s.chance_low) and is_number(s.chance_high)):
+        return Markup("")
+    left, right = (float(x(v)) for v in (s.chance_low, s.chance_high))
+    return Markup('<rect class="chance" x="{}" y="0" width="{}" height="{}"/>').format(
+        across(left), across(right - left), height
+    )
+
+
+def _whisker(low: float, high: float, x: Linear, y: float, style: str) -> Markup:
+    if not (is_number(low) and is_number(high)):
+        return Markup("")
+    return Markup('<line class="whisker {}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
+        style, across(float(x(low))), across(float(x(high))), y=y
+    )
+
+
+def _marker(value: float, x: Linear, y: float, family: Family) -> Markup:
+    """Return the family's own shape, so that colour is not the only sign."""
+    shapes = {
+        Family.foundation: '<circle r="7"/>',
+        Family.random: '<circle class="hollow" r="6"/>',
+        Family.riemann: '<path d="M0-7.5L7.5 0L0 7.5L-7.5 0Z"/>',
+        Family.bandpower: '<rect x="-5.5" y="-5.5" width="11" height="11"/>',
+        Family.other: '<path d="M0-7L7 6L-7 6Z"/>',
+    }
+    return Markup('<svg class="marker {}" x="{}" y="{}">{}</svg>').format(
+        family.name, across(float(x(value))), y, Markup(shapes[family])
+    )
+
+
+def subject_strip(scores: pd.Series, s: Standing, x: Linear, height: int = 34) -> Markup:
+    """Return one estimator's subjects as dots, and their median."""
+    dots = [
+        Markup(
+            '<circle class="subject {}" cx="{}" cy="{}" r="4.5"><title>{}</title></circle>'
+        ).format(s.family.name, across(float(x(v))), height / 2, f"{name}: {figure(v)}")
+        for name, v in scores.items()
+    ]
+    median = Markup("")
+    if len(scores):
+        at = across(float(x(float(scores.median()))))
+        median = Markup('<line class="median" x1="{0}" x2="{0}" y1="6" y2="{1}"/>').format(
+            at, height - 6
+        )
+    says = f"{s.estimator}: " + (
+        f"subjects from {figure(scores.min())} to {figure(scores.max())}, "
+        f"median {figure(scores.median())}"
+        if len(scores)
+        else "no subject can be scored alone"
+    )
+    return _svg(_grid(x, height) + Markup("").join(dots) + median, height, says)
+
+
+def difference_strip(s: Standing, x: Linear, height: int = 34) -> Markup:
+    """Return one estimator's paired difference to the reference."""
+    zero = Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(
+        across(float(x(0.0))), height
+    )
+    parts = [_grid(x, height), zero]
+    if is_number(s.difference) and s.complete:
+        parts.append(_whisker(s.difference_low, s.difference_high, x, height / 2, s.family.name))
+        parts.append(_marker(s.difference, x, height / 2, s.family))
+    return _svg(Markup("").join(parts), height, f"{s.estimator}: {difference_words(s)}")
+
+
+def difference_words(s: Standing) -> str:
+    """Return the paired difference with its interval."""
+    if not is_number(s.difference) or not s.complete:
+        return NONE
+    low, high = signed(s.difference_low), signed(s.difference_high)
+    ends = f" [{low}, {high}]" if is_number(s.difference_low) else ""
+    return f"{signed(s.difference)}{ends}"
+
+
+def scatter(pair: tuple[Standing, Standing], subjects: dict[str, pd.Series]) -> Markup | None:
+    """Return one dot a subject, the first estimator's score over the second's; None for under two."""
+    ours, theirs = (subjects[s.estimator] for s in pair)
+    both = sorted(set(ours.index) & set(theirs.index))
+    if len(both) < 2:
+        return None
+    scale = spanning([*ours[both], *theirs[both]])
+    frame = Frame(scale, scale, 300)
+    ends = [scale.low, scale.high]
+    dots = [
+        frame.dot(
+            theirs[name], ours[name], "subject foundation", _scatter_title(name, ours, theirs)
+        )
+        for name in both
+    ]
+    above = sum(ours[name] > theirs[name] for name in both)
+    says = f"{pair[0].estimator} scores higher than {pair[1].estimator} in {above} of {len(both)} subjects"
+    return plot(frame, [frame.line(ends, ends, "diagonal")], says=says, over=dots)
+
+
+def _scatter_title(name: str, ours: pd.Series, theirs: pd.Series) -> str:
+    return f"{name}: {figure(ours[name])} against {figure(theirs[name])}"

@@ -1,0 +1,43 @@
+"""What predictions tell of single subjects and of single classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from brainfm.evaluation.metrics import METRICS, score
+
+
+def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
+    """Return the rows of one estimator."""
+    return table[table["estimator"] == estimator] if "estimator" in table else pd.DataFrame()
+
+
+def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.Series:
+    """Return one score a test subject, the mean over seeds; subjects with one class only are left out."""
+    rows = of_estimator(predictions, estimator)
+    if rows.empty or metric not in METRICS or not {"subject", "y_true"} <= set(rows.columns):
+        return pd.Series(dtype=float)
+    classes = [c.removeprefix("p_") for c in rows.columns if c.startswith("p_")]
+    if len(classes) < 2:
+        return pd.Series(dtype=float)
+    scores: dict[str, list[float]] = {}
+    for (subject, _), part in rows.groupby(["subject", "seed"]):
+        proba = part[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
+        y = part["y_true"].to_numpy(dtype=str)
+        if np.isfinite(proba).all() and len(set(y)) > 1:
+            scores.setdefault(str(subject), []).append(score([metric], y, proba, classes)[metric])
+    return pd.Series({k: float(np.mean(v)) for k, v in sorted(scores.items())}, dtype=float)
+
+
+def confusion(predictions: pd.DataFrame, estimator: str, labels: tuple[str, ...]) -> np.ndarray:
+    """Return (true, predicted) shares of each true class, over all seeds."""
+    rows = of_estimator(predictions, estimator)
+    columns = [f"p_{c}" for c in labels if f"p_{c}" in rows.columns]
+    table = np.zeros((len(labels), len(labels)))
+    if len(columns) == len(labels) and len(rows):
+        guess = rows[columns].to_numpy(dtype=float).argmax(axis=1)
+        truth = np.searchsorted(np.asarray(labels), rows["y_true"].to_numpy(dtype=str))
+        np.add.at(table, (truth, guess), 1)
+    total = table.sum(axis=1, keepdims=True)
+    return np.divide(table, total, out=np.full_like(table, np.nan), where=total > 0)

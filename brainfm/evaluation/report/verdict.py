@@ -1,0 +1,162 @@
+"""What may be said of a comparison, by rule: only what the intervals allow.
+
+An estimator is *above chance* where its whole interval lies above the chance band. Two estimators are
+*distinguishable* where the interval of their paired difference leaves out 0. An estimator with a missing fold
+is not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from brainfm.evaluation.report.numbers import is_number, listed
+
+
+class Family(Enum):
+    """What sort of estimator it is: its words, and the name of its colour."""
+
+    foundation = "foundation model"
+    random = "random initialisation"
+    riemann = "Riemannian"
+    bandpower = "band power"
+    other = "other"
+
+
+# The first that matches holds: a random-initialised foundation model is not a foundation model.
+_WORDS = (
+    (Family.random, r"random|untrained|scratch"),
+    (Family.riemann, r"riemann|mdm|tangent|covariance|acm|xdawn|cospectra"),
+    (Family.bandpower, r"band.?power|band|power|spectral"),
+    (
+        Family.foundation,
+        r"foundation|finetune|pretrain|probe|brainfm|tfm|motif|femba|mamba|eegdm|lora|frozen|full",
+    ),
+)
+
+
+def family_of(estimator: str, class_path: str = "") -> Family:
+    """Return the family of an estimator, by the words in its name and in its class."""
+    for text in (estimator.lower(), class_path.lower()):
+        for family, words in _WORDS:
+            if re.search(words, text):
+                return family
+    return Family.other
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one estimator did in one measure; numbers are NaN where there are none.
+
+    Attributes
+    ----------
+    estimator, family : which.
+    value, low, high : the measure and its interval over subjects.
+    chance_low, chance_high : where the measure lies when labels mean nothing.
+    complete : whether every fold and seed finished.
+    reference : the estimator that the difference is to, or nothing.
+    difference, difference_low, difference_high, p : the paired difference to the reference.
+    """
+
+    estimator: str
+    family: Family
+    value: float
+    low: float
+    high: float
+    chance_low: float
+    chance_high: float
+    complete: bool
+    reference: str = ""
+    difference: float = float("nan")
+    difference_low: float = float("nan")
+    difference_high: float = float("nan")
+    p: float = float("nan")
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is complete and has an interval and a chance band."""
+        numbers: tuple[Any, ...] = (self.value, self.low, self.high, self.chance_high)
+        return self.complete and all(is_number(n) for n in numbers)
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether the whole interval lies above the chance band."""
+        return self.judged and self.low > self.chance_high
+
+
+def compare(a: Standing, b: Standing) -> int | None:
+    """Return 1 where ``a`` is distinguishably higher than ``b``, −1 lower, 0 neither, None unknown."""
+    for one, other, sign in ((a, b, 1), (b, a, -1)):
+        if one.reference == other.estimator and is_number(one.difference_low):
+            if one.difference_low > 0:
+                return sign
+            return -sign if one.difference_high < 0 else 0
+    return None
+
+
+def best(standings: list[Standing], family: Family) -> Standing | None:
+    """Return the highest judged estimator of a family, or None."""
+    some = [s for s in standings if s.family is family and s.judged]
+    return max(some, key=lambda s: (s.value, s.estimator)) if some else None
+
+
+def verdict(standings: list[Standing]) -> str:
+    """Return the one sentence that the intervals allow."""
+    judged = [s for s in standings if s.judged]
+    if not judged:
+        return "No estimator has finished every fold, so nothing can be said yet."
+    above = sorted((s for s in judged if s.above_chance), key=lambda s: -s.value)
+    if not above:
+        return "No estimator is distinguishable from chance."
+    # Past three names a sentence is no longer read.
+    names = [s.estimator for s in above]
+    if len(names) == len(standings):
+        subject = "Every estimator is" if len(names) > 1 else f"{names[0]} is"
+    elif len(names) > 3:
+        subject = f"{len(names)} of {len(standings)} estimators are"
+    else:
+        subject = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
+    return f"{subject} above chance; {_against_baseline(standings)}."
+
+
+def _against_baseline(standings: list[Standing]) -> str:
+    model = best(standings, Family.foundation)
+    if model is None:
+        any_model = any(s.family is Family.foundation for s in standings)
+        return (
+            "the foundation model has missing folds and is not judged"
+            if any_model
+            else "no foundation model was evaluated"
+        )
+    for family, words in (
+        (Family.riemann, "the best Riemannian baseline"),
+        (Family.bandpower, "the band-power baseline"),
+    ):
+        rival = best(standings, family)
+        if rival is not None:
+            return f"the foundation model {_relation(model, rival)} {words}"
+    return "no baseline has finished to compare the foundation model with"
+
+
+def _relation(a: Standing, b: Standing) -> str:
+    words = {1: "is better than", -1: "is worse than", 0: "is not distinguishable from"}
+    order = compare(a, b)
+    if order is not None:
+        return words[order]
+    # Without a paired difference only intervals that lie apart say anything.
+    if a.low > b.high:
+        return words[1]
+    return words[-1] if a.high < b.low else words[0]
+
+
+def pretraining_gain(standings: list[Standing]) -> str:
+    """Return what pretraining did, beside the same network with random weights; or nothing."""
+    model, untrained = best(standings, Family.foundation), best(standings, Family.random)
+    if model is None or untrained is None:
+        return ""
+    return (
+        f"With its pretrained weights the network {_relation(model, untrained)} "
+        "itself with random weights."
+    )
