@@ -8,11 +8,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from fractions import Fraction
 
 import mne
 import numpy as np
 from jaxtyping import Float
+from scipy.fft import next_fast_len
+from scipy.signal import resample as scipy_resample
 from scipy.signal import welch
+
+PADDING = 200
+"""Samples by which a signal is continued before it is resampled, at least."""
 
 LINE_PEAK = 4.0
 """The mains are seen where their line is this many times the power beside it."""
@@ -55,10 +61,32 @@ def notch(
 def resample(
     signal: Float[np.ndarray, "channel time"], sfreq: float, *, to: float
 ) -> Float[np.ndarray, "channel new_time"]:
-    """Bring the signal from ``sfreq`` to ``to`` Hz (FFT, band-limited)."""
+    """Bring the signal from ``sfreq`` to ``to`` Hz, band-limited, sample 0 staying at time 0.
+
+    It is MNE's FFT method with another padding: MNE pads to a power of two, which from 500 to 200 Hz
+    is no whole number of samples and moves the signal by up to 3 ms. Here the padded length is a
+    multiple of the ratio's denominator, so that nothing moves.
+    """
     if sfreq == to:
         return signal
-    return mne.filter.resample(signal, up=to, down=sfreq, axis=-1, npad="auto", verbose="ERROR")
+    ratio = Fraction(to / sfreq).limit_denominator(10_000)
+    n_times = signal.shape[1]
+    left = -(-PADDING // ratio.denominator) * ratio.denominator
+    blocks = next_fast_len(-(-(n_times + 2 * left) // ratio.denominator), real=True)
+    padded = _reflect(signal, left, blocks * ratio.denominator - n_times - left)
+    spread = scipy_resample(padded, blocks * ratio.numerator, axis=-1)
+    start = left // ratio.denominator * ratio.numerator
+    return spread[:, start : start + max(round(n_times * ratio), 1)]
+
+
+def _reflect(
+    signal: Float[np.ndarray, "channel time"], left: int, right: int
+) -> Float[np.ndarray, "channel longer"]:
+    """Continue the signal by its own reflection about its ends, then by zeros where it is used up."""
+    n_times = signal.shape[1]
+    before, after = min(left, n_times - 1), min(right, n_times - 1)
+    reflected = np.pad(signal, ((0, 0), (before, after)), mode="reflect", reflect_type="odd")
+    return np.pad(reflected, ((0, 0), (left - before, right - after)))
 
 
 def detect_line_freq(signal: Float[np.ndarray, "channel time"], sfreq: float) -> float | None:

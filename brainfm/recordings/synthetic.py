@@ -11,7 +11,10 @@ from jaxtyping import Float
 from brainfm.recordings.recording import Annotations, Recording, Sensors
 from brainfm.recordings.sensors import template_positions
 
-CH_NAMES = tuple("Fp1 Fp2 F3 F4 F7 F8 T7 T8 C3 C4 P7 P8 P3 P4 O1 O2 Fz Cz Pz".split())
+CH_NAMES = (
+    *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T7", "T8", "C3", "C4"),
+    *("P7", "P8", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz"),
+)
 POSTERIOR = ("P7", "P8", "P3", "P4", "O1", "O2", "Pz")
 CONDITIONS = ("rhythm", "none")
 """What runs 1 and 2 of every subject are, and what their annotation says."""
@@ -31,7 +34,7 @@ def synthesise(
 ) -> list[Recording]:
     """Make two recordings a subject: run 1 with a rhythm over posterior electrodes, run 2 without.
 
-    Both lie in 1/f noise that is partly shared between electrodes and as strong as the subject's own.
+    Both lie in 1/f noise that is partly shared between electrodes; its strength is the subject's.
 
     Parameters
     ----------

@@ -172,7 +172,7 @@ class Store:
 
     def _folder(self, id: str) -> Path:
         folder = self.path / RECORDINGS / id
-        if Path(id).name != id or not folder.is_dir():
+        if not id or Path(id).name != id or not folder.is_dir():
             raise UsageError(f"The store {self.path} has no recording {id!r}.")
         return folder
 

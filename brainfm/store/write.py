@@ -58,16 +58,18 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
                 f"this recipe has {_words(preprocessing)}; give another --store or the same recipe."
             )
         return
-    path.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     for name in (RECORDINGS, QUARANTINE):
-        (path / name).mkdir(exist_ok=True)
-        write_json(path / name / "zarr.json", _group({}))
+        (new / name).mkdir(parents=True)
+        write_json(new / name / "zarr.json", _group({}))
     root = {
         "version": VERSION,
         "preprocessing": preprocessing,
         "preprocessing_hash": preprocessing_hash,
     }
-    write_json(path / "zarr.json", _group(root))
+    write_json(new / "zarr.json", _group(root))
+    new.rename(path)
 
 
 def _group(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -96,11 +98,18 @@ def writing(path: Path) -> Generator[None]:
                 f"Another ingest is writing to {path}; wait for its end and call again."
             ) from error
         _set_table(path, None)
-        shutil.rmtree(path / PARTIAL, ignore_errors=True)
+        _sweep(path)
         (path / PARTIAL).mkdir()
         yield
         shutil.rmtree(path / PARTIAL, ignore_errors=True)
         write_table(path)
+
+
+def _sweep(path: Path) -> None:
+    shutil.rmtree(path / PARTIAL, ignore_errors=True)
+    for folder in (path, path / QUARANTINE):
+        for file in folder.glob(".*.json.*"):
+            file.unlink(missing_ok=True)
 
 
 def write_table(path: Path) -> None:
@@ -206,6 +215,8 @@ def _write_signal(
         chunks=(n_channels, chunk),
         shards=(n_channels, chunk * chunks),
         compressors=BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
+        # A shard that is lost must not be read as silence.
+        fill_value=float("nan"),
         dimension_names=("channel", "time"),
     )
     array[:] = signal

@@ -1,0 +1,384 @@
+"""Ingest, status and verify, as a user meets them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.synthetic import synthesise, write_edf
+from brainfm.stages.ingest import ingest
+from brainfm.stages.status import status
+from brainfm.stages.verify import verify
+from brainfm.store import open_store
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "sample" / "eegmat"
+EEGMAT = ROOT / "configs" / "datasets" / "eegmat.yaml"
+DATA = Path(os.environ.get("BRAINFM_DATA", ""))
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Six short recordings of three subjects."""
+    for recording in synthesise(3, seconds=4.0):
+        write_edf(recording, tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "s.zarr"
+
+
+def state(store):
+    """Return what must not change: every recording's name, content and time of writing."""
+    opened = open_store(store)
+    return {
+        id: (
+            opened.entry(id).checksum,
+            (store / "recordings" / id / "zarr.json").stat().st_mtime_ns,
+        )
+        for id in opened.table["id"]
+    }
+
+
+def reported(store, capsys):
+    capsys.readouterr()
+    status(store, json=True)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_sample_comes_in(store, capsys):
+    summary = ingest([str(SAMPLE)], store=store, recipe=EEGMAT)
+    assert len(summary.added) == 16
+    assert "16 recordings (16 new), 0 files quarantined" in capsys.readouterr().out
+    found = reported(store, capsys)
+    assert found["hours"] == pytest.approx(16 * 46 / 3600)
+    assert found["quarantined"] == []
+    assert {(r["subject"], r["run"]) for r in found["recordings"]} == {
+        (f"{subject:02d}", run) for subject in range(8) for run in "12"
+    }
+    assert all(r["duplicate_of"] is None for r in found["recordings"])
+    verify(store)
+    status(store)
+    text = capsys.readouterr().out
+    assert "16 recordings, every one as it was written" in text
+    assert "0.20" in text
+
+
+def test_twice_is_once(raw, store):
+    ingest([str(raw)], store=store)
+    before = state(store)
+    summary = ingest([str(raw), str(raw / "*.edf")], store=store)
+    assert (len(summary.added), len(summary.unchanged)) == (0, 6)
+    assert state(store) == before
+
+
+def test_the_bytes_decide_what_has_changed(raw, store):
+    ingest([str(raw)], store=store)
+    before = state(store)
+    for file in raw.iterdir():
+        os.utime(file, (1, 1))
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
+    changed = raw / "Subject01_2.edf"
+    times = changed.stat()
+    shutil.copy(raw / "Subject02_2.edf", changed)
+    os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    summary = ingest([str(raw)], store=store)
+    assert summary.added == (str(changed),)
+    after = state(store)
+    assert len(after) == 6
+    assert len(before.items() & after.items()) == 5
+
+
+def test_a_changed_recipe_ingests_again(raw, store, tmp_path):
+    ingest([str(raw)], store=store, recipe=EEGMAT)
+    other = tmp_path / "other.yaml"
+    other.write_text(EEGMAT.read_text() + "drop: [Fp1]\n")
+    assert len(ingest([str(raw)], store=store, recipe=other).added) == 6
+    assert set(open_store(store).table.n_channels) == {18}
+    other.write_text(EEGMAT.read_text() + "h_freq: 45\n")
+    with pytest.raises(UsageError, match="give another --store"):
+        ingest([str(raw)], store=store, recipe=other)
+
+
+def test_a_new_file_is_added_to_the_others(raw, store):
+    aside = raw.parent / "Subject09_1.edf"
+    shutil.move(raw / "Subject00_1.edf", aside)
+    ingest([str(raw)], store=store)
+    before = state(store)
+    assert ingest([str(raw), str(aside)], store=store).added == (str(aside),)
+    assert before.items() <= state(store).items()
+
+
+def test_workers_give_the_same_store(raw, store, tmp_path):
+    ingest([str(raw)], store=store)
+    ingest([str(raw)], store=tmp_path / "two.zarr", workers=2)
+    one, two = open_store(store), open_store(tmp_path / "two.zarr")
+    assert one.table.equals(two.table)
+    assert one.fingerprint == two.fingerprint
+    with pytest.raises(UsageError, match="workers is 0"):
+        ingest([str(raw)], store=store, workers=0)
+
+
+# Bad files
+
+
+def spoil(raw):
+    """Put one file of each kind of damage beside the good ones; return its reasons by name."""
+    good = (raw / "Subject00_1.edf").read_bytes()
+    bad = {
+        "empty.edf": (b"", "empty"),
+        "cut.edf": (good[:-1000], "truncated"),
+        "header.edf": (good[:300], "truncated"),
+        "text.edf": (good.replace(b"\n", b"\r\n") + b"\n", "damaged"),
+        "notes.edf": (b"These are my notes, not a recording. " * 20, "unknown_format"),
+        "notes.fif": (b"These are my notes, not a recording. " * 20, "unknown_format"),
+    }
+    for name, (content, _) in bad.items():
+        (raw / name).write_bytes(content)
+    return {str(raw / name): reason for name, (_, reason) in bad.items()}
+
+
+def test_every_file_is_in_one_of_two_lists(raw, store, capsys):
+    good = {str(file) for file in raw.iterdir()}
+    bad = spoil(raw)
+    summary = ingest([str(raw)], store=store)
+    assert summary.quarantined == bad
+    assert "6 recordings (6 new), 6 files quarantined" in capsys.readouterr().out
+    found = reported(store, capsys)
+    assert {r["source"] for r in found["recordings"]} == good
+    assert {q["source"]: q["reason"] for q in found["quarantined"]} == bad
+    assert all(q["detail"].endswith(".") for q in found["quarantined"])
+    assert len(found["quarantined"]) == len(bad)
+    status(store)
+    assert "truncated" in capsys.readouterr().out
+
+
+def test_a_mended_file_leaves_quarantine_and_a_broken_one_enters_it(raw, store, capsys):
+    path = raw / "Subject00_1.edf"
+    good = path.read_bytes()
+    path.write_bytes(good[:-10])
+    ingest([str(raw)], store=store)
+    assert len(ingest([str(raw)], store=store).quarantined) == 1
+    path.write_bytes(good)
+    summary = ingest([str(raw)], store=store)
+    assert (summary.added, summary.quarantined) == ((str(path),), {})
+    assert reported(store, capsys)["quarantined"] == []
+    path.write_bytes(good[:-10])
+    ingest([str(raw)], store=store)
+    found = reported(store, capsys)
+    assert [q["source"] for q in found["quarantined"]] == [str(path)]
+    assert len(found["recordings"]) == 5
+
+
+def test_what_no_reader_foresaw_is_set_aside_too(raw, store, monkeypatch):
+    from brainfm.stages import ingest as stage
+
+    def strange(source, recipe, read=stage.read_recording):
+        if source.endswith("Subject01_1.edf"):
+            raise MemoryError("too much")
+        return read(source, recipe)
+
+    monkeypatch.setattr(stage, "read_recording", strange)
+    summary = ingest([str(raw)], store=store)
+    assert summary.quarantined == {str(raw / "Subject01_1.edf"): "unreadable"}
+
+
+def test_nothing_coming_in_is_a_failure(raw, store, tmp_path):
+    only = tmp_path / "notes.txt"
+    only.write_text("no recording")
+    with pytest.raises(WorkError, match="None of the 1 files came in"):
+        ingest([str(only)], store=store)
+    assert open_store(store).quarantined.reason.tolist() == ["unknown_format"]
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_call_goes_on(raw, store, monkeypatch):
+    from brainfm.store import write
+
+    def full(group, values, sfreq, write_signal=write._write_signal):
+        if len(list((store / "recordings").iterdir())) > 2:
+            raise OSError(28, "No space left on device")
+        write_signal(group, values, sfreq)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "_write_signal", full)
+        with pytest.raises(WorkError, match="No space left on device"):
+            ingest([str(raw)], store=store)
+    assert len(open_store(store)) == 2
+    verify(store)
+    assert len(ingest([str(raw)], store=store).added) == 4
+
+
+def test_strict_wants_every_file(raw, store):
+    ingest([str(raw)], store=store, strict=True)
+    (raw / "empty.edf").write_bytes(b"")
+    ingest([str(raw)], store=store)
+    with pytest.raises(WorkError, match="--strict wants none"):
+        ingest([str(raw)], store=store, strict=True)
+
+
+def test_a_wrong_call_leaves_nothing(raw, store, tmp_path):
+    (tmp_path / "none").mkdir()
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("montage: nowhere")
+    for source, how in (
+        ([str(raw), "nothing.edf"], None),
+        ([str(raw), str(tmp_path / "none")], None),
+        ([str(raw)], tmp_path / "missing.yaml"),
+        ([str(raw)], recipe),
+    ):
+        with pytest.raises(UsageError):
+            ingest(source, store=store, recipe=how)
+        assert not store.exists()
+    with pytest.raises(UsageError):
+        status(store)
+    with pytest.raises(UsageError):
+        verify(store)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="There is no store"):
+        ingest([str(raw)], store=tmp_path / "full")
+    assert [f.name for f in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def test_verify_names_what_is_damaged(raw, store, capsys):
+    ingest([str(raw)], store=store)
+    id = open_store(store).table["id"][2]
+    shard = next((store / "recordings" / id).rglob("c/*/*"))
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 255
+    shard.write_bytes(data)
+    with pytest.raises(WorkError, match=f"1 of 6 recordings .* are damaged \\({id}\\)"):
+        verify(store)
+    assert id in capsys.readouterr().out
+
+
+def test_odd_paths_come_in(raw, store):
+    odd = raw.parent / "ä b\nc" / "..sub-x..y z.edf"
+    odd.parent.mkdir()
+    shutil.copy(raw / "Subject00_1.edf", odd)
+    ingest([str(odd.parent)], store=store)
+    (row,) = open_store(store).table.to_dict("records")
+    assert row["source"] == str(odd)
+    assert (store / "recordings" / row["id"]).is_dir()
+
+
+def test_a_store_among_its_sources_is_no_source(raw):
+    ingest([str(raw)], store=raw / "s.zarr")
+    assert len(ingest([str(raw)], store=raw / "s.zarr").unchanged) == 6
+
+
+# Privacy
+
+
+def test_no_name_of_the_header_is_in_the_store(raw, store):
+    path = raw / "Subject00_1.edf"
+    data = bytearray(path.read_bytes())
+    data[8:88] = f"{'MCH-0234567 F 02-MAY-1951 Haagse_Harry':<80}".encode()
+    data[88:168] = f"{'Startdate 02-MAR-2002 EMG561 BK/JOP Sony':<80}".encode()
+    data[168:184] = b"02.03.0217.05.33"
+    path.write_bytes(data)
+    assert ingest([str(raw)], store=store).quarantined == {}
+    planted = [b"0234567", b"1951", b"Haagse", b"Harry", b"EMG561", b"BK/JOP", b"2002", b"02.03"]
+    texts = [file.read_bytes() for file in store.rglob("*") if file.name.endswith(".json")]
+    for text in texts:
+        for word in planted:
+            assert word not in _words(text)
+
+
+def _words(text):
+    """Return the words of a JSON file: numbers, hashes and the path as given may hold any digits."""
+    words = []
+
+    def collect(value):
+        if isinstance(value, dict):
+            words.extend(value)
+            list(map(collect, [v for k, v in value.items() if k != "source"]))
+        elif isinstance(value, list):
+            list(map(collect, value))
+        elif isinstance(value, str) and not set(value) <= set("0123456789abcdef"):
+            words.append(value)
+
+    collect(json.loads(text))
+    return "\n".join(words).encode()
+
+
+# Kills
+
+INGEST = """
+import sys
+from pathlib import Path
+from brainfm.stages.ingest import ingest
+ingest([sys.argv[1]], store=Path(sys.argv[2]), recipe=Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("after", [0.0, 0.25, 0.6])
+def test_a_killed_ingest_goes_on_where_it_stopped(store, tmp_path, after):
+    whole = tmp_path / "whole.zarr"
+    sources = tmp_path / "raw"
+    sources.mkdir()
+    for name in ("Subject00_1", "Subject00_2", "Subject01_1", "Subject01_2", "Subject02_1"):
+        shutil.copy(SAMPLE / f"{name}.edf", sources)
+    ingest([str(sources)], store=whole, recipe=EEGMAT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INGEST, str(sources), str(store), str(EEGMAT)]
+    )
+    while not (store / "zarr.json").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(open_store(store).table) <= 5
+    verify(store)
+    ingest([str(sources)], store=store, recipe=EEGMAT)
+    assert open_store(store).table.equals(open_store(whole).table)
+    assert {k: v[0] for k, v in state(store).items()} == {k: v[0] for k, v in state(whole).items()}
+    assert not (store / ".partial").exists()
+
+
+def test_ingest_needs_no_torch():
+    code = (
+        "import sys, brainfm.stages.ingest, brainfm.stages.status, brainfm.stages.verify; "
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Real data sets
+
+
+@pytest.mark.data
+@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA is not set")
+def test_real_data_sets_share_one_store(store):
+    recipes = ROOT / "configs" / "datasets"
+    ingest(
+        [str(DATA / "eegmmidb/**/S00[12]R04.edf")], store=store, recipe=recipes / "eegmmidb.yaml"
+    )
+    ingest([str(DATA / "eegmmidb/**/S088R04.edf")], store=store, recipe=recipes / "eegmmidb.yaml")
+    ssvep = [str(DATA / "kalunga2016_ssvep/**/subject01*.fif")]
+    ingest(ssvep, store=store, recipe=recipes / "kalunga2016.yaml")
+    ingest([str(DATA / "eegmat_arithmetic/Subject00_*.edf")], store=store, recipe=EEGMAT)
+    corrupt = ingest([str(DATA / "corrupt"), str(SAMPLE / "Subject00_1.edf")], store=store)
+    assert sorted(corrupt.quarantined.values()) == ["damaged", "damaged"]
+    opened = open_store(store)
+    table = opened.table
+    assert table.groupby("dataset").size().to_dict() == {
+        "default": 1,
+        "eegmat": 2,
+        "eegmmidb": 3,
+        "kalunga2016": 2,
+    }
+    assert set(table.sfreq) == {200.0}
+    for row in table.itertuples():
+        assert np.isfinite(opened.read(row.id, 0, row.n_times)).all()
+    verify(store)

@@ -1,0 +1,613 @@
+"""Files become recordings: names, kinds, places, cleaning, and what is refused."""
+
+import contextlib
+import os
+import runpy
+import shutil
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brainfm.errors import UsageError
+from brainfm.recordings import clean
+from brainfm.recordings.files import find_files, identify, read_recording
+from brainfm.recordings.plausible import check_amplitude
+from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.recipe import Recipe, load_recipe
+from brainfm.recordings.recording import KINDS
+from brainfm.recordings.sensors import MODERN, normalise_name, template_positions
+from brainfm.recordings.synthetic import POSTERIOR, synthesise, write_edf
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "sample" / "eegmat"
+CROP = runpy.run_path(str(ROOT / "sample" / "crop.py"))
+FILES = sorted(SAMPLE.glob("*.edf"))
+RECIPES = ROOT / "configs" / "datasets"
+DATA = Path(os.environ.get("BRAINFM_DATA", ""))
+needs_data = [
+    pytest.mark.data,
+    pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA is not set"),
+]
+AS_IT_IS = Recipe(l_freq=None, h_freq=None, line_freq=None)
+
+
+def with_marks(function):
+    for mark in needs_data:
+        function = mark(function)
+    return function
+
+
+# The sample
+
+
+def test_sample_is_eight_subjects_in_both_conditions_and_small():
+    recipe = load_recipe(RECIPES / "eegmat.yaml")
+    found = [identify(str(file), recipe) for file in FILES]
+    assert {(who.subject, who.run) for who in found} == {
+        (f"{subject:02d}", run) for subject in range(8) for run in "12"
+    }
+    assert len(FILES) == 16
+    assert sum(file.stat().st_size for file in FILES) < 16_000_000
+
+
+def test_sample_is_readable_and_known_sensor_by_sensor():
+    recipe = load_recipe(RECIPES / "eegmat.yaml")
+    for file in FILES:
+        recording = read_recording(str(file), recipe)
+        assert recording.signal.shape == (19, 46 * 200)
+        assert set(recording.sensors.kind) == {"eeg"}
+        assert {"T7", "T8", "P7", "P8"} <= set(recording.sensors.names)
+        assert set(recording.sensors.position_source) == {"template"}
+        assert np.isfinite(recording.sensors.position).all()
+
+
+@with_marks
+def test_sample_is_the_source_cut_at_a_record_border():
+    for file in FILES:
+        source = (DATA / "eegmat_arithmetic" / file.name).read_bytes()
+        ours = file.read_bytes()
+        assert ours == CROP["crop"](source, CROP["RECORDS"])
+        size = len(ours)
+        assert ours[:236] == source[:236]
+        assert ours[244:] == source[244:size]
+
+
+# Names and kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("EEG FP1-REF", "Fp1"),
+        ("EEG Fp1", "Fp1"),
+        ("Fp1", "Fp1"),
+        ("FP1-LE", "Fp1"),
+        ("Fc5.", "FC5"),
+        ("Iz..", "Iz"),
+        ("T3", "T7"),
+        ("EEG T6-AVG", "P8"),
+        ("C3-A2", "C3"),
+        ("EEG A2-A1", None),
+        ("FP1-F7", None),
+        ("T8-P8-0", None),
+        ("ECG ECG", None),
+        ("POL $A1", None),
+        ("", None),
+    ],
+)
+def test_names_come_to_one_vocabulary(name, wanted):
+    assert normalise_name(name) == wanted
+
+
+@given(
+    name=st.sampled_from(sorted(template_positions("standard_1005"))),
+    prefix=st.sampled_from(["", "EEG ", "eeg "]),
+    suffix=st.sampled_from(["", ".", "..", "-REF", "-Ref", "-LE", "-AVG"]),
+    case=st.sampled_from([str, str.upper, str.lower]),
+)
+def test_every_electrode_survives_its_decorations(name, prefix, suffix, case):
+    ear = name in ("A1", "A2", "M1", "M2") and suffix.startswith("-")
+    wanted = None if ear else MODERN.get(name, name)
+    assert normalise_name(f"{prefix}{case(name)}{suffix}") == wanted
+
+
+def test_kinds_are_those_of_the_contracts():
+    from brainfm.contracts import Kind
+
+    assert tuple(kind.name for kind in Kind) == KINDS
+
+
+def test_derivations_and_the_heart_are_not_scalp_eeg():
+    recipe = Recipe(kinds=("eeg", "ecg", "misc"))
+    sensors = read_recording(str(FILES[0]), recipe).sensors
+    kind = dict(zip(sensors.names, sensors.kind, strict=True))
+    assert kind["EEG A2-A1"] == "misc"
+    assert kind["ECG ECG"] == "ecg"
+    assert sensors.position_source[sensors.names.index("ECG ECG")] == "none"
+    assert sum(k == "eeg" for k in sensors.kind) == 19
+
+
+def test_two_channels_of_one_name_are_refused(tmp_path):
+    path = relabel(FILES[0], tmp_path / "twice.edf", {"EEG T3": "EEG FP1-REF"})
+    with pytest.raises(Refused, match=r"EEG Fp1, EEG FP1-REF are all Fp1") as refused:
+        read_recording(str(path), AS_IT_IS)
+    assert refused.value.reason is Reason.duplicate_channels
+    recording = read_recording(str(path), Recipe(drop=("EEG FP1-REF",)))
+    assert len(recording.sensors) == 18
+
+
+def test_recipe_renames_and_types_channels(tmp_path):
+    recipe = Recipe(rename={"EEG A2-A1": "Oz"}, types={"ECG ECG": "eeg"}, drop=("Fp1",))
+    sensors = read_recording(str(FILES[0]), recipe).sensors
+    assert "Oz" in sensors.names
+    assert "ECG ECG" in sensors.names
+    assert "Fp1" not in sensors.names
+
+
+def test_positions_of_the_template_are_metres_in_the_head_frame():
+    place = template_positions("standard_1005")
+    assert place["Cz"][2] > 0.08
+    assert place["Oz"][1] < -0.05
+    assert place["T7"][0] < -0.05 < 0.05 < place["T8"][0]
+    assert np.array_equal(template_positions("standard_1005")["T3"], place["T7"])
+
+
+def test_unknown_montage_names_the_known_ones():
+    with pytest.raises(UsageError, match="biosemi64"):
+        read_recording(str(FILES[0]), Recipe(montage="nowhere"))
+
+
+@with_marks
+@pytest.mark.parametrize(
+    ("file", "counts", "places"),
+    [
+        ("sample_audvis_trunc_raw_sss.fif", {"grad_planar": 204, "mag": 102, "eeg": 60}, {"file"}),
+        ("triux_bmlhus_erm_raw_sss.fif", {"grad_planar": 204, "mag": 102}, {"none"}),
+        ("neuromag122_test_file-raw.fif", {"grad_planar": 122}, {"none"}),
+    ],
+)
+def test_meg_kinds_follow_the_coils(file, counts, places):
+    sensors = read_recording(str(DATA / "formats" / "fif" / file), Recipe()).sensors
+    assert {kind: sensors.kind.count(kind) for kind in set(sensors.kind)} == counts
+    assert set(sensors.position_source) == places
+    meg = [i for i, kind in enumerate(sensors.kind) if kind != "eeg"]
+    if places == {"file"}:
+        assert np.linalg.norm(sensors.orientation[meg], axis=1) == pytest.approx(1, abs=1e-3)
+        assert (np.linalg.norm(sensors.position, axis=1) < 0.2).all()
+        # A coil lies outside the scalp, its normal is along the way from the head's centre or so.
+        assert np.isnan(np.delete(sensors.orientation, meg, axis=0)).all()
+
+
+# Values
+
+
+def test_signal_is_mne_s_own_after_the_same_filters():
+    raw = mne.io.read_raw_edf(FILES[0], preload=True, verbose="ERROR")
+    raw.pick(raw.ch_names[:19])
+    raw.notch_filter([50, 100, 150, 200], verbose="ERROR")
+    wanted = raw.filter(0.1, 75, verbose="ERROR").get_data()
+    got = read_recording(str(FILES[0]), Recipe(sfreq=500.0, line_freq=50.0)).signal
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-7 * np.abs(wanted).max())
+
+
+def test_signal_is_mne_s_own_after_resampling_too_where_mne_s_padding_fits(tmp_path):
+    # 160 to 200 Hz: a power of two, times 5 / 4, is whole.
+    (recording, *_) = synthesise(1, seconds=40.0, sfreq=160.0)
+    path = write_edf(recording, tmp_path)
+    raw = mne.io.read_raw_edf(path, preload=True, verbose="ERROR")
+    raw.notch_filter([60], verbose="ERROR").filter(0.1, 75, verbose="ERROR")
+    wanted = raw.resample(200, verbose="ERROR").get_data()
+    got = read_recording(str(path), Recipe(line_freq=60.0)).signal
+    np.testing.assert_allclose(middle(got), middle(wanted), rtol=0, atol=1e-3 * wanted.std())
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=0.1 * wanted.std())
+
+
+def test_signal_is_mne_s_other_method_where_it_does_not():
+    raw = mne.io.read_raw_edf(FILES[0], preload=True, verbose="ERROR")
+    raw.pick(raw.ch_names[:19]).filter(0.1, 75, verbose="ERROR")
+    wanted = raw.resample(200, method="polyphase", verbose="ERROR").get_data()
+    got = read_recording(str(FILES[0]), Recipe(line_freq=None)).signal
+    assert (middle(got) - middle(wanted)).std() < 0.003 * middle(wanted).std()
+
+
+def test_untouched_signal_is_the_file_s(tmp_path):
+    (recording, *_) = synthesise(1, seconds=20.0)
+    path = write_edf(recording, tmp_path)
+    got = read_recording(str(path), AS_IT_IS)
+    span = np.ptp(recording.signal)
+    assert np.abs(got.signal - recording.signal).max() < span / 65535
+    assert got.sensors.names == recording.sensors.names
+    assert got.annotations.description == ("rhythm",)
+
+
+def test_synthetic_rhythm_is_where_it_was_planted_and_nowhere_else():
+    def band_power(recording):
+        freqs = np.fft.rfftfreq(recording.signal.shape[1], 1 / recording.sfreq)
+        power = np.abs(np.fft.rfft(recording.signal)) ** 2
+        return np.log(power[:, (freqs > 9) & (freqs < 11)].mean(axis=1))
+
+    back = [name in POSTERIOR for name in synthesise(1, seconds=1.0)[0].sensors.names]
+    for seed in range(3):
+        rhythm, none = map(band_power, synthesise(1, seconds=60.0, seed=seed))
+        assert (rhythm - none)[back].min() > 1
+        assert np.abs((rhythm - none)[~np.array(back)]).max() < 1
+        rhythm, none = map(band_power, synthesise(1, seconds=60.0, amplitude=0.0, seed=seed))
+        assert np.abs(rhythm - none).max() < 1
+    first, again = synthesise(2, seconds=2.0, seed=5), synthesise(2, seconds=2.0, seed=5)
+    assert all(np.array_equal(a.signal, b.signal) for a, b in zip(first, again, strict=True))
+
+
+@with_marks
+def test_bdf_is_read_with_its_events_and_without_its_status_channel():
+    recipe = Recipe(line_freq=None, l_freq=None)
+    path = DATA / "formats" / "bdf" / "test.bdf"
+    recording = read_recording(str(path), recipe)
+    assert recording.sfreq == 200
+    assert "Status" not in recording.sensors.names
+    assert len(recording.sensors) == 66
+    raw = mne.io.read_raw_bdf(path, preload=True, verbose="ERROR").pick(["Fp1"])
+    wanted = raw.filter(None, 75, verbose="ERROR").resample(200, verbose="ERROR").get_data()[0]
+    got = recording.signal[recording.sensors.names.index("Fp1")]
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
+
+
+@with_marks
+def test_annotations_are_kept_with_their_times():
+    (path,) = DATA.glob("eegmmidb/**/S001R04.edf")
+    recording = read_recording(str(path), load_recipe(RECIPES / "eegmmidb.yaml"))
+    assert (recording.subject, recording.run) == ("001", "04")
+    assert len(recording.annotations) == 30
+    assert set(recording.annotations.description) == {"T0", "T1", "T2"}
+    assert recording.annotations.onset[:3] == pytest.approx([0, 4.2, 8.3])
+    assert len(recording.sensors) == 64
+
+
+@with_marks
+def test_kalunga_is_refused_for_its_unit_and_mended_by_its_recipe():
+    (path,) = DATA.glob("kalunga2016_ssvep/**/subject01_run1_raw.fif")
+    with pytest.raises(Refused, match=r"10\^3 times the usual.*1e-3") as refused:
+        read_recording(str(path), Recipe())
+    assert refused.value.reason is Reason.implausible_amplitude
+    recording = read_recording(str(path), load_recipe(RECIPES / "kalunga2016.yaml"))
+    assert (recording.subject, recording.run) == ("01", "1")
+    assert 1e-6 < recording.signal.std() < 1e-4
+    # The file's positions are millimetres, which no head has.
+    assert set(recording.sensors.position_source) == {"template"}
+    marks = recording.annotations
+    assert {d: marks.description.count(d) for d in set(marks.description)} == dict.fromkeys(
+        ("rest", "13 Hz", "17 Hz", "21 Hz"), 8
+    )
+    assert marks.onset[0] == pytest.approx(3965 / 256)
+
+
+def test_events_and_annotations_of_a_fif_count_from_its_first_sample(tmp_path):
+    (recording, *_) = synthesise(1, seconds=10.0)
+    data = np.vstack([recording.signal, np.zeros(2000)])
+    data[-1, 600:610] = 7
+    info = mne.create_info([*recording.sensors.names, "STI"], 200.0, ["eeg"] * 19 + ["stim"])
+    raw = mne.io.RawArray(data, info, first_samp=4000, verbose="ERROR")
+    raw.set_meas_date(1e9)
+    raw.set_annotations(mne.Annotations(24.0, 1.0, "late", orig_time=raw.info["meas_date"]))
+    raw.save(tmp_path / "sub-a_raw.fif", verbose="ERROR")
+    marks = read_recording(str(tmp_path / "sub-a_raw.fif"), AS_IT_IS).annotations
+    assert marks.description == ("7", "late")
+    assert marks.onset == pytest.approx([3.0, 4.0])
+
+
+# Cleaning
+
+
+FS = 256.0
+
+
+def tone(freq, sfreq=FS, seconds=60.0):
+    return np.sin(2 * np.pi * freq * np.arange(round(seconds * sfreq)) / sfreq)[None]
+
+
+def middle(signal):
+    return signal[:, signal.shape[1] // 4 : -signal.shape[1] // 4]
+
+
+@pytest.mark.parametrize(("freq", "kept"), [(0.01, 0), (1, 1), (40, 1), (74, 1), (95, 0)])
+def test_band_pass_keeps_the_band(freq, kept):
+    wave = tone(freq, seconds=200.0)
+    got = middle(clean.band_pass(wave, FS, l_freq=0.1, h_freq=75.0))
+    np.testing.assert_allclose(got, kept * middle(wave), atol=0.02)
+
+
+def test_band_pass_passes_an_edge_over_that_the_recording_cannot_hold():
+    wave = tone(10, 100.0)
+    got = clean.band_pass(wave, 100.0, l_freq=None, h_freq=75.0)
+    assert np.array_equal(got, wave)
+
+
+@pytest.mark.parametrize("line", [50.0, 60.0])
+def test_line_is_found_and_taken_out_with_its_harmonics(line):
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((3, 256 * 60))
+    hum = tone(line) + 0.5 * tone(2 * line)
+    assert clean.detect_line_freq(noise, FS) is None
+    assert clean.detect_line_freq(noise + hum, FS) == line
+    got = clean.notch(np.vstack([hum, tone(10)]), FS, line_freq=line)
+    assert np.abs(middle(got)[0]).max() < 0.02
+    np.testing.assert_allclose(middle(got)[1:], middle(tone(10)), atol=0.02)
+
+
+@pytest.mark.parametrize("sfreq", [128.0, 160.0, 250.0, 256.0, 500.0, 512.0, 1000.0, 2048.0])
+@pytest.mark.parametrize("seconds", [7.0, 61.0])
+def test_resampling_keeps_a_rhythm_where_it_is(sfreq, seconds):
+    got = clean.resample(tone(10, sfreq, seconds), sfreq, to=200.0)
+    wanted = tone(10, 200.0, seconds)
+    assert got.shape == wanted.shape
+    np.testing.assert_allclose(middle(got), middle(wanted), atol=2e-3)
+
+
+def test_resampling_from_an_odd_rate_keeps_time():
+    sfreq = 300.3074951171875
+    got = clean.resample(tone(10, sfreq, 600.0), sfreq, to=200.0)
+    wanted = tone(10, 200.0, 600.0)[:, : got.shape[1]]
+    assert abs(got.shape[1] - 120_000) <= 1
+    np.testing.assert_allclose(middle(got), middle(wanted), atol=2e-3)
+
+
+@given(n_times=st.integers(1, 400), sfreq=st.sampled_from([100.0, 160.0, 256.0, 500.0, 1000.0]))
+@settings(max_examples=50, deadline=None)
+def test_resampling_takes_any_length(n_times, sfreq):
+    got = clean.resample(np.ones((2, n_times)), sfreq, to=200.0)
+    assert got.shape == (2, max(round(n_times * 200 / sfreq), 1))
+    assert np.isfinite(got).all()
+
+
+# Amplitudes
+
+
+@given(
+    kind=st.sampled_from([("eeg", 2e-5), ("mag", 5e-13), ("grad_planar", 1e-11)]),
+    power=st.sampled_from([-9, -6, 6, 9]),
+)
+@settings(max_examples=20)
+def test_an_amplitude_off_by_a_power_of_ten_is_refused_with_the_power(kind, power):
+    name, usual = kind
+    signal = usual * np.random.default_rng(0).standard_normal((3, 1000))
+    check_amplitude(signal, [name] * 3)
+    with pytest.raises(Refused, match=rf"10\^{power} times") as refused:
+        check_amplitude(signal * 10.0**power, [name] * 3)
+    assert refused.value.reason is Reason.implausible_amplitude
+
+
+def test_microvolts_taken_for_volts_are_refused(tmp_path):
+    (recording, *_) = synthesise(1, seconds=5.0)
+    check_amplitude(recording.signal, recording.sensors.kind)
+    for factor in (1e3, 1e6):
+        with pytest.raises(Refused, match="unit_scale"):
+            check_amplitude(recording.signal * factor, recording.sensors.kind)
+
+
+def test_flat_recordings_are_refused():
+    with pytest.raises(Refused) as refused:
+        check_amplitude(np.zeros((2, 100)), ["eeg", "eeg"])
+    assert refused.value.reason is Reason.flat
+
+
+# What is refused
+
+
+def relabel(source, to, labels):
+    data = bytearray(source.read_bytes())
+    for old, new in labels.items():
+        at = data.index(f"{old:<16}".encode())
+        data[at : at + 16] = f"{new:<16}".encode()
+    to.write_bytes(data)
+    return to
+
+
+def refusal(path, recipe=AS_IT_IS):
+    with pytest.raises(Refused) as refused:
+        read_recording(str(path), recipe)
+    assert str(refused.value).endswith((".", "."))
+    return refused.value.reason
+
+
+@pytest.mark.parametrize("keep", [1, 100, 255, 300, 5000, 5888, 5889, 100_000, 500_001, -1])
+def test_a_file_cut_anywhere_is_truncated(tmp_path, keep):
+    path = tmp_path / "cut.edf"
+    path.write_bytes(FILES[0].read_bytes()[:keep])
+    assert refusal(path) is Reason.truncated
+
+
+def test_mne_would_have_opened_the_truncated_file(tmp_path):
+    path = tmp_path / "cut.edf"
+    path.write_bytes(FILES[0].read_bytes()[:500_000])
+    assert refusal(path) is Reason.truncated
+    assert mne.io.read_raw_edf(path, verbose="ERROR").n_times > 0
+
+
+def test_a_file_whose_recorder_was_stopped_is_read_to_its_last_record(tmp_path):
+    data = bytearray(FILES[0].read_bytes())
+    data[236:244] = b"-1      "
+    path = tmp_path / "stopped.edf"
+    path.write_bytes(data)
+    assert read_recording(str(path), AS_IT_IS).signal.shape[1] == 46 * 200
+    path.write_bytes(data[:-100])
+    assert refusal(path) is Reason.truncated
+
+
+def test_text_tools_are_found_out(tmp_path):
+    data = FILES[0].read_bytes()
+    path = tmp_path / "text.edf"
+    path.write_bytes(data.replace(b"\n", b"\r\n"))
+    assert refusal(path) is Reason.damaged
+    path.write_bytes(data.decode("latin1").encode("utf8"))
+    assert refusal(path) is Reason.damaged
+
+
+@with_marks
+@pytest.mark.parametrize("file", ["tefal_utf8/S001R01.edf", "quixotte_crlf/S001R04.edf"])
+def test_the_real_destroyed_files_are_found_out(file):
+    assert refusal(DATA / "corrupt" / file) is Reason.damaged
+
+
+@with_marks
+def test_a_file_of_annotations_alone_has_no_signal():
+    assert refusal(DATA / "formats/edf/SC4001EC-Hypnogram.edf") is Reason.no_signal_channels
+
+
+@with_marks
+def test_bipolar_recordings_say_what_is_wrong_with_them():
+    path = next(DATA.glob("epilepsy2bids_clips/**/chb05_01.edf"))
+    assert refusal(path) is Reason.no_signal_channels
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".fif"])
+def test_other_files_under_our_suffixes_are_refused(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"%PDF-1.7 not a recording at all " * 100)
+    assert refusal(path) is Reason.unknown_format
+    path.write_bytes(b"")
+    assert refusal(path) is Reason.empty
+
+
+def test_short_recordings_are_refused():
+    assert refusal(FILES[0], Recipe(min_seconds=47.0)) is Reason.too_short
+
+
+def test_a_path_that_the_pattern_does_not_know_is_refused():
+    assert refusal(FILES[0], Recipe(pattern=r"sub-(?P<subject>\d+)")) is Reason.pattern_mismatch
+
+
+def test_a_fif_cut_anywhere_is_refused(tmp_path):
+    (recording, *_) = synthesise(1, seconds=10.0)
+    info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")
+    whole = tmp_path / "whole_raw.fif"
+    mne.io.RawArray(recording.signal, info, verbose="ERROR").save(whole, verbose="ERROR")
+    assert read_recording(str(whole), AS_IT_IS).signal.shape == (19, 2000)
+    data = whole.read_bytes()
+    path = tmp_path / "cut_raw.fif"
+    for keep in np.linspace(20, len(data) - 1, 10).astype(int):
+        path.write_bytes(data[:keep])
+        assert refusal(path) is Reason.truncated
+
+
+def test_an_interrupted_recording_is_refused(tmp_path):
+    (recording, *_) = synthesise(1, seconds=10.0)
+    path = write_edf(recording, tmp_path)
+    data = path.read_bytes()
+    data = data.replace(b"EDF+C", b"EDF+D", 1)
+    path.write_bytes(data)
+    assert read_recording(str(path), AS_IT_IS).signal.shape == (19, 2000)
+    assert data.count(b"+7\x14\x14") == 1
+    path.write_bytes(data.replace(b"+7\x14\x14", b"+9\x14\x14"))
+    assert refusal(path) is Reason.discontinuous
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_flipped_header_bytes_are_refused_or_read_never_a_crash(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    source = write_edf(synthesise(1, seconds=3.0)[0], tmp_path)
+    data = bytearray(source.read_bytes())
+    for at in rng.integers(0, 256 * 21, size=rng.integers(1, 5)):
+        data[at] ^= int(rng.integers(1, 256))
+    source.write_bytes(data)
+    with contextlib.suppress(Refused):
+        recording = read_recording(str(source), Recipe())
+        assert recording.signal.shape[0] == len(recording.sensors)
+        assert np.isfinite(recording.signal).all()
+
+
+# Finding files and people
+
+
+def test_sources_are_files_folders_and_globs_each_once(tmp_path):
+    for name in ("b/sub-2.EDF", "a/sub-1.edf", "a/notes.txt", "ü with space/sub-3.bdf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = find_files(
+        [str(tmp_path), str(tmp_path / "a" / "*.edf"), str(tmp_path / "b/sub-2.EDF")]
+    )
+    names = [Path(f).relative_to(tmp_path).as_posix() for f in found]
+    assert names == ["a/sub-1.edf", "b/sub-2.EDF", "ü with space/sub-3.bdf"]
+
+
+def test_a_link_that_leads_round_ends(tmp_path):
+    shutil.copy(FILES[0], tmp_path / "a.edf")
+    (tmp_path / "round").symlink_to(tmp_path)
+    assert len(find_files([str(tmp_path)])) == 1
+
+
+@pytest.mark.parametrize("source", ["nothing/here.edf", "nothing/*.edf"])
+def test_a_source_that_is_not_there_is_a_wrong_call(source):
+    with pytest.raises(UsageError, match="nothing"):
+        find_files([source])
+
+
+def test_a_folder_without_recordings_is_a_wrong_call(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(UsageError, match="holds no recording"):
+        find_files([str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("sub-01/ses-2/eeg/sub-01_ses-2_task-rest_run-03_eeg.edf", ("01", "2", "03", "rest")),
+        ("a/b/night.edf", ("night", None, None, None)),
+        ("sub-x/night.edf", ("x", None, None, None)),
+    ],
+)
+def test_people_are_known_by_their_path(path, wanted):
+    who = identify(path, Recipe())
+    assert (who.subject, who.session, who.run, who.task) == wanted
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_loads_and_says_whom_to_cite(path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.citation
+    assert recipe.licence
+    assert recipe.url
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lowfreq: 1", "unknown key 'lowfreq'; known keys: name,"),
+        ("l_freq: low", "l_freq is 'low' \\(str\\); a number or null is wanted"),
+        ("sfreq: true", "sfreq is True"),
+        ("sfreq: null", "sfreq is None"),
+        ("kinds: eeg", "kinds is 'eeg'"),
+        ("kinds: [brain]", "'brain'; known kinds: eeg, mag"),
+        ("rename: {a: 1}", "rename is"),
+        ("events: {one: a}", "events is"),
+        ("line_freq: auto", "line_freq is 'auto'"),
+        ("h_freq: 100", "edge between 0 and 100 Hz"),
+        ("{sfreq: 128, h_freq: 75}", "edge between 0 and 64 Hz"),
+        ("{l_freq: 40, h_freq: 30}", "not below"),
+        ("unit_scale: 1.0e-6", "unit_reason"),
+        ("pattern: '('", "no regular expression"),
+        ("pattern: 'a(?P<who>.)'", "'subject' is required"),
+        ("[1, 2]", "holds no keys"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_recipe(path)
+
+
+def test_the_hash_is_of_what_changes_a_recording():
+    recipe = Recipe()
+    assert recipe.hash == Recipe(name="x", citation="y").hash
+    assert recipe.hash != Recipe(line_freq=50.0).hash
+    assert recipe.preprocessing_hash == Recipe(line_freq=50.0).preprocessing_hash
+    assert recipe.preprocessing_hash != Recipe(h_freq=70.0).preprocessing_hash
