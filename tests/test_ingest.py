@@ -296,7 +296,7 @@ def test_no_name_of_the_header_is_in_the_store(raw, store):
 
 
 def _words(text):
-    """Return the words of a JSON file: numbers, hashes and the path as given may hold any digits."""
+    """Return the words of a JSON file; numbers, hashes and the path may hold any digits."""
     words = []
 
     def collect(value):

@@ -63,8 +63,8 @@ def resample(
 ) -> Float[np.ndarray, "channel new_time"]:
     """Bring the signal from ``sfreq`` to ``to`` Hz, band-limited, sample 0 staying at time 0.
 
-    It is MNE's FFT method with another padding: MNE pads to a power of two, which from 500 to 200 Hz
-    is no whole number of samples and moves the signal by up to 3 ms. Here the padded length is a
+    It is MNE's FFT method with another padding: MNE pads to a power of two, which from 500 to 200
+    Hz is no whole number of samples and moves the signal by up to 3 ms. Here the padded length is a
     multiple of the ratio's denominator, so that nothing moves.
     """
     if sfreq == to:
@@ -82,7 +82,7 @@ def resample(
 def _reflect(
     signal: Float[np.ndarray, "channel time"], left: int, right: int
 ) -> Float[np.ndarray, "channel longer"]:
-    """Continue the signal by its own reflection about its ends, then by zeros where it is used up."""
+    """Continue the signal by its reflection about its ends, then by zeros where it is used up."""
     n_times = signal.shape[1]
     before, after = min(left, n_times - 1), min(right, n_times - 1)
     reflected = np.pad(signal, ((0, 0), (before, after)), mode="reflect", reflect_type="odd")

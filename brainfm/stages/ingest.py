@@ -168,8 +168,8 @@ def _ingest_file(job: _Job) -> _Outcome:
         entry = write_recording(job.store, recording, sha256)
     except OSError as error:
         raise WorkError(
-            f"The store {job.store} cannot be written ({error.strerror or error}); make room and call "
-            "again, what is in the store stays."
+            f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
+            "call again, what is in the store stays."
         ) from error
     for id, _ in job.stale:
         if id != entry.id:
