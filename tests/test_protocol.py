@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,11 +151,12 @@ def test_a_change_makes_new_folds(trials, tmp_path, what):
     assert len(SEEN) == 8
 
 
-def test_a_checkpoint_counts_by_its_content(tmp_path):
-    class Loads(BaseEstimator):
-        def __init__(self, checkpoint):
-            self.checkpoint = checkpoint
+class Loads(BaseEstimator):
+    def __init__(self, checkpoint=None, head=None):
+        self.checkpoint, self.head = checkpoint, head
 
+
+def test_a_checkpoint_counts_by_its_content(tmp_path):
     model = tmp_path / "run" / "model"
     model.mkdir(parents=True)
     (model / "model.safetensors").write_bytes(b"one")
@@ -162,6 +164,18 @@ def test_a_checkpoint_counts_by_its_content(tmp_path):
     assert describe(Loads(str(tmp_path / "run"))) == before
     (model / "model.safetensors").write_bytes(b"two")
     assert describe(Loads(str(tmp_path / "run"))) != before
+
+
+def test_what_is_yet_to_be_called_is_described_without_its_address():
+    one, same, other = (
+        describe(Loads(head=partial(planted, Recipe, sfreq=f))) for f in (1.0, 1.0, 2.0)
+    )
+    assert one == same != other
+    assert "0x" not in json.dumps(one)
+    # A lambda cannot be told from another, so it never matches a fold that is done.
+    assert describe(Loads(head=lambda: 1)) != describe(Loads(head=lambda: 2))
+    assert describe(Recipe()) == describe(Recipe())
+    assert describe(Recipe()) != describe(Recipe(l_freq=1.0))
 
 
 def test_a_crash_leaves_missing_folds_and_the_rest_stands(trials, tmp_path):

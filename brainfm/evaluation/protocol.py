@@ -138,7 +138,7 @@ def run(
         Before anything is fitted, when the call cannot work.
     """
     classes = trials.classes if classes is None else classes
-    _check(trials, estimators, seeds, metrics, reference)
+    check_call(estimators, seeds=seeds, metrics=metrics, reference=reference)
     _check_classes(trials, classes)
     data = fingerprint(trials)
     jobs = [
@@ -222,7 +222,8 @@ def _attempt(job: Job, trials: Trials) -> FoldRecord:
             scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
         )
     except Exception as error:  # whatever a third-party estimator raises must not stop the others
-        logger.warning("%s, fold %d, seed %d failed", job.name, job.fold.index, job.seed)
+        where = (job.name, job.fold.index, job.seed)
+        logger.warning("%s, fold %d, seed %d failed: %s", *where, error)
         logger.debug("because of", exc_info=True)
         seconds = time.perf_counter() - started
         return FoldRecord(**about, seconds=seconds, error=f"{type(error).__name__}: {error}")
@@ -245,13 +246,20 @@ def _proba(
     return proba
 
 
-def _check(
-    trials: Trials,
+def check_call(
     estimators: Mapping[str, BaseEstimator],
+    *,
     seeds: Sequence[int],
     metrics: Sequence[str],
     reference: str | None,
 ) -> None:
+    """Refuse what cannot work whatever the data are; `run` does it too.
+
+    Raises
+    ------
+    UsageError
+        Also where an estimator's checkpoint cannot be read.
+    """
     check_metrics(metrics)
     if not estimators or not seeds:
         raise UsageError(
@@ -269,6 +277,7 @@ def _check(
                 f"{name!r} ({type(estimator).__name__}) has no fit and predict_proba: give a "
                 "classifier that predicts probabilities."
             )
+        pretraining_of(estimator)
 
 
 def _check_classes(trials: Trials, classes: tuple[str, ...]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -143,37 +145,48 @@ def describe(value: Any) -> Any:
     the fold is computed anew each time: slow, but never a stale result.
     """
     if isinstance(value, BaseEstimator):
-        params = {k: _param(k, v) for k, v in value.get_params(deep=False).items()}
-        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", "params": params}
-    if isinstance(value, Path):
-        return {"path": str(value), "content": _content(value)}
+        params = value.get_params(deep=False).items()
+        return {"class": _name(type(value)), "params": {k: _param(k, v) for k, v in params}}
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {f.name: describe(getattr(value, f.name)) for f in fields(value)}
+        return {"class": _name(type(value)), "fields": own}
+    if isinstance(value, partial):  # as jsonargparse hands over a class that is yet to be called
+        return {"call": [describe(value.func), describe(value.args), describe(value.keywords)]}
     if isinstance(value, dict):
         return {str(k): describe(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [describe(v) for v in value]
+    return _describe_leaf(value)
+
+
+def _describe_leaf(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, np.ndarray):
-        return {
-            "dtype": str(value.dtype),
-            "shape": value.shape,
-            "content": _digest(value.tobytes()),
-        }
+        return [str(value.dtype), list(value.shape), _digest(value.tobytes())]
+    if isinstance(value, type | FunctionType) and "<" not in value.__qualname__:
+        return _name(value)
     return repr(value)
 
 
+def _name(value: type | FunctionType) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
 def _param(name: str, value: Any) -> Any:
-    """Describe a constructor's argument; one called checkpoint is a path even when it is a str."""
-    return describe(Path(value) if name == "checkpoint" and isinstance(value, str) else value)
+    """Describe a constructor's argument; a checkpoint by what is in it."""
+    if name == "checkpoint" and value is not None:
+        return {"path": str(value), "content": _content(Path(value))}
+    return describe(value)
 
 
 def _content(path: Path) -> str | None:
     """Return a hash of a file, or of the weights and cards under a folder."""
     if path.is_file():
         return _digest(path.read_bytes())
-    files = sorted(
-        p for p in path.rglob("*") if p.suffix == ".safetensors" or p.name == "config.json"
-    )
+    files = sorted(p for name in ("*.safetensors", "config.json") for p in path.rglob(name))
     return _digest(*(p.read_bytes() for p in files)) if files else None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from brainfm.evaluation.journey import Journey
-from brainfm.evaluation.protocol import run
+from brainfm.evaluation.protocol import check_call, run
 from brainfm.evaluation.task import Task
 from brainfm.windows.splits import SubjectFolds
 
@@ -43,9 +44,21 @@ def evaluate(
     # The report draws figures, which other verbs need not load.
     from brainfm.evaluation.report import write_report
 
+    check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference)
     outcome = run(
         task.load(), estimators, folds=folds, seeds=seeds, out=out,
         task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
     )  # fmt: skip
     write_report(out, journey=journey)
+    _say(outcome.statistics, task.metrics[0], out)
     outcome.check_complete()
+
+
+def _say(statistics: pd.DataFrame, metric: str, out: Path) -> None:
+    """Print one line an estimator."""
+    rows = statistics[statistics["metric"] == metric]
+    print(f"{metric} with 95 % intervals over subjects; all of it in {out / 'report.html'}")
+    for row in rows.to_dict("records"):
+        done = f"{row['folds_done']} of {row['folds_expected']} folds"
+        value = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        print(f"  {value if row['complete'] else 'incomplete, ' + done:24}  {row['estimator']}")
