@@ -153,7 +153,7 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML with any of the options")
     for argument, nargs in verb.positional.items():
-        parser.add_argument(argument, **({"nargs": nargs} if nargs else {}))
+        parser.add_argument(argument, nargs=nargs)
     parser.add_function_arguments(
         stage, skip=set(verb.positional), as_positional=False, sub_configs=True
     )

@@ -37,8 +37,9 @@ class Kind(IntEnum):
     misc = 10
 
 
+@dataclass(frozen=True, eq=False)
 class _Value:
-    """What all values share: moving between devices and dtypes."""
+    """What all values share: moving between devices."""
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy with every tensor on ``device``."""

@@ -100,7 +100,7 @@ def count_parameters(component: torch.nn.Module) -> int:
 
 
 def save(component: Component, folder: Path, card: dict[str, Any]) -> None:
-    """Write ``component`` and its card into ``folder``; the card last, so that it vouches for both."""
+    """Write ``component`` and its card into ``folder``, the card last: it vouches for both."""
     from safetensors.torch import save as serialise
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,6 +22,12 @@ class LinearHead(Head):
         super().__init__()
         self.dim, self.n_outputs = dim, n_outputs
         self.linear = nn.Linear(dim, n_outputs)
+
+    @torch.no_grad()
+    def set(self, weight: Float[Tensor, "output dim"], bias: Float[Tensor, " output"]) -> None:
+        """Take the solution of a fit in closed form."""
+        self.linear.weight.copy_(weight)
+        self.linear.bias.copy_(bias)
 
     def forward(self, features: Features) -> Float[Tensor, "batch output"]:
         """Return one row of scores a window."""

@@ -51,6 +51,31 @@ class LinearAttention(nn.Module):
         return self.dropout(self.out(rearrange(y, "r h t d -> r t (h d)")))
 
 
+class Block(nn.Module):
+    """Attention, then a feed-forward of four times the width, each after a norm and added.
+
+    Parameters
+    ----------
+    dim, heads, dropout : as of `LinearTransformer`.
+    """
+
+    def __init__(self, dim: int, *, heads: int, dropout: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = LinearAttention(dim, heads=heads, dropout=dropout)
+        self.norm2 = nn.LayerNorm(dim)
+        self.feed = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(
+        self,
+        x: Float[Tensor, "row token dim"],
+        mask: Bool[Tensor, "row token"] | None = None,
+    ) -> Float[Tensor, "row token dim"]:
+        """Transform a sequence."""
+        x = x + self.attention(self.norm1(x), mask)
+        return x + self.feed(self.norm2(x))
+
+
 class LinearTransformer(nn.Module):
     """Pre-norm transformer blocks with `LinearAttention` and no position code of its own.
 
@@ -64,19 +89,7 @@ class LinearTransformer(nn.Module):
 
     def __init__(self, dim: int, *, depth: int, heads: int = 8, dropout: float = 0.2):
         super().__init__()
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    "norm1": nn.LayerNorm(dim),
-                    "attention": LinearAttention(dim, heads=heads, dropout=dropout),
-                    "norm2": nn.LayerNorm(dim),
-                    "feed": nn.Sequential(
-                        nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
-                    ),
-                }
-            )
-            for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(Block(dim, heads=heads, dropout=dropout) for _ in range(depth))
 
     def forward(
         self,
@@ -86,7 +99,6 @@ class LinearTransformer(nn.Module):
         """Return every block's output, first to last."""
         outputs = []
         for block in self.blocks:
-            x = x + block["attention"](block["norm1"](x), mask)
-            x = x + block["feed"](block["norm2"](x))
+            x = block(x, mask)
             outputs.append(x)
         return tuple(outputs)

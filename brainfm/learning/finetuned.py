@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from brainfm.contracts import Backbone, Head
+from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.learning.callbacks import BestState
@@ -134,6 +134,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         self._check(X)
         backbone = self._backbone(model)
         head = self.head(backbone.dim, len(self.classes_))
+        assert isinstance(model.tokenizer, Tokenizer)
         self.model_ = Classification(model.tokenizer, backbone, head)
         self.model_.tokenizer.requires_grad_(False)
 
@@ -192,9 +193,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         bias = bias - weight @ mean
         if len(weight) == 1:  # two classes share one row; the softmax wants one each
             weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
-        with torch.no_grad():
-            self.model_.head.linear.weight.copy_(torch.from_numpy(weight))
-            self.model_.head.linear.bias.copy_(torch.from_numpy(bias))
+        assert isinstance(self.model_.head, LinearHead)
+        self.model_.head.set(torch.from_numpy(weight), torch.from_numpy(bias))
 
     def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
         """Train head, and backbone where it is not frozen, in the one loop."""
@@ -275,9 +275,9 @@ class _ShuffledTrials(Dataset):
     ):
         self.estimator, self.X, self.label, self.size = estimator, X, label, batch_size
 
-    def __getitem__(self, step: int) -> LabelledBatch:
+    def __getitem__(self, index: int) -> LabelledBatch:
         per_epoch = len(self.X) // self.size
-        epoch, place = divmod(step, per_epoch)
+        epoch, place = divmod(index, per_epoch)
         order = np.random.default_rng([self.estimator.random_state, epoch]).permutation(len(self.X))
         rows = order[place * self.size : (place + 1) * self.size]
         return self.estimator.batch(self.X[rows], self.label[rows])
@@ -294,8 +294,8 @@ class _ListedTrials(Dataset):
     def __len__(self) -> int:
         return -(-len(self.X) // self.size)
 
-    def __getitem__(self, item: int) -> LabelledBatch:
-        if not 0 <= item < len(self):
-            raise IndexError(item)
-        rows = slice(item * self.size, (item + 1) * self.size)
+    def __getitem__(self, index: int) -> LabelledBatch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        rows = slice(index * self.size, (index + 1) * self.size)
         return self.estimator.batch(self.X[rows], self.label[rows])

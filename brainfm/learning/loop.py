@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -131,9 +132,13 @@ def fit(
         objective.begin(batches[0])
     validate = validation is not None and train.validate_every > 0
     files = (MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out)) if out else ()
-    readers = {"batch_size": None, "num_workers": train.workers}
-    if train.workers:
-        readers["multiprocessing_context"] = "spawn"  # forked readers of zarr stores deadlock
+    reader = partial(
+        DataLoader,
+        batch_size=None,
+        num_workers=train.workers,
+        # Forked readers of zarr stores deadlock.
+        multiprocessing_context="spawn" if train.workers else None,
+    )
     with _quiet(), torch.random.fork_rng():
         trainer = lightning.Trainer(
             max_steps=train.steps,
@@ -153,8 +158,8 @@ def fit(
         )
         trainer.fit(
             loop,
-            DataLoader(batches, sampler=_StepsAhead(loop), **readers),
-            DataLoader(validation, **readers) if validate else None,
+            reader(batches, sampler=_StepsAhead(loop)),
+            reader(validation) if validate else None,
             ckpt_path=checkpoint,
             weights_only=True,
         )
@@ -163,7 +168,7 @@ def fit(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Keep Lightning's advertisements and advice off the user's screen."""
     loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
@@ -179,6 +184,8 @@ def _quiet() -> Iterator[None]:
             "Found keys that are not in the model state dict",
             "Checkpoint directory",
             "isinstance\\(treespec, LeafSpec\\)",
+            # A frozen tokenizer is in evaluation mode on purpose.
+            "module\\(s\\) in eval mode at the start of training",
             "You're resuming from a checkpoint that ended before the epoch ended",
         ):
             warnings.filterwarnings("ignore", message=f".*{text}.*")

@@ -36,6 +36,8 @@ class Classification(Objective):
     smoothing : label smoothing.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         tokenizer: Tokenizer,
@@ -57,10 +59,9 @@ class Classification(Objective):
         """Return one score a class, before the softmax."""
         return self.head(self.backbone(self.tokenizer(batch)))
 
-    def forward(
-        self, batch: LabelledBatch, generator: torch.Generator
-    ) -> dict[str, Shaped[Tensor, ""]]:
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss and the share of windows that were named right."""
+        assert isinstance(batch, LabelledBatch)
         scores = self.scores(batch)
         right = scores.argmax(-1) == batch.label
         return {

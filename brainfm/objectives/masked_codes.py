@@ -28,6 +28,8 @@ class MaskedCodes(Objective):
     ratio : probability that a token is hidden.
     """
 
+    backbone: Backbone
+
     def __init__(self, tokenizer: Tokenizer, backbone: Backbone | None, *, ratio: float = 0.5):
         super().__init__()
         if tokenizer.vocabulary is None or backbone is None:
@@ -48,17 +50,16 @@ class MaskedCodes(Objective):
             tokens = self.tokenizer(batch)
         first = token_mask(tokens.mask, self.ratio, generator)
         views = [self._view(tokens, hidden) for hidden in (first, tokens.mask & ~first)]
-        n_hidden = sum(n for _, _, n in views).clamp_min(1)
-        return {
-            "loss": sum(loss for loss, _, _ in views) / n_hidden,
-            "accuracy": sum(right for _, right, _ in views) / n_hidden,
-        }
+        loss, right, n_hidden = (torch.stack(part).sum() for part in zip(*views, strict=True))
+        n_hidden = n_hidden.clamp_min(1)
+        return {"loss": loss / n_hidden, "accuracy": right / n_hidden}
 
     def _view(
         self, tokens: Tokens, hidden: Bool[Tensor, "batch token"]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Summed cross-entropy, number of right answers and number of hidden tokens."""
-        code = tokens.code.masked_fill(hidden, self.tokenizer.vocabulary)
+        assert tokens.code is not None  # a tokenizer with a vocabulary gives codes
+        code = tokens.code.masked_fill(hidden, self.predict.out_features)
         value = tokens.value.masked_fill(hidden.unsqueeze(-1), 0.0)
         features = self.backbone(replace(tokens, code=code, value=value))
         scores = self.predict(features.value[hidden])

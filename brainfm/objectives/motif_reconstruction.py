@@ -43,6 +43,8 @@ class MotifReconstruction(Objective):
         steps (docs/log.md).
     """
 
+    tokenizer: MotifTokenizer
+
     def __init__(
         self,
         tokenizer: MotifTokenizer,
@@ -71,8 +73,7 @@ class MotifReconstruction(Objective):
         if self.readout_start == "mean":
             rows = self.tokenizer.channels(batch)[batch.mask.flatten()]
             mean = self.tokenizer.spectrogram(rows).mean((0, 2))
-            with torch.no_grad():
-                self.tokenizer.readout[-1].bias.copy_(mean)
+            self.tokenizer.start_readout(mean)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss, its terms and the codebook's perplexity within the batch."""
@@ -85,15 +86,14 @@ class MotifReconstruction(Objective):
             frequency_ratio=self.frequency_ratio,
             time_ratio=self.time_ratio,
         ).to(rows.device)
-        views = [self._view(spectrogram, rows, visible) for visible in (keep, ~keep)]
-        reconstruction = sum(view[0] for view in views)
-        commitment = sum(view[1] for view in views)
+        first, second = (self._view(spectrogram, rows, visible) for visible in (keep, ~keep))
+        reconstruction, commitment = first[0] + second[0], first[1] + second[1]
         weight = self.beta if self.vq_loss == "paper" else 0.0
         return {
             "loss": reconstruction + weight * commitment,
             "reconstruction": reconstruction.detach(),
             "commitment": commitment.detach(),
-            "perplexity": perplexity(views[0][2], self.tokenizer.n_codes),
+            "perplexity": perplexity(first[2], self.tokenizer.n_codes),
         }
 
     def _view(

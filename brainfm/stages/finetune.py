@@ -40,7 +40,7 @@ def finetune(
     out: Path,
     adaptation: Literal["probe", "full"] = "full",
     head: Callable[[int, int], Head] = LinearHead,
-    split: Split = Split(),  # noqa: B008
+    split: Split = Split(),
     train: Train = FULL,
     seed: int = 0,
 ) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 import brainfm.backbones
-import brainfm.heads  # noqa: F401  (a name in YAML is known once its class is imported)
-import brainfm.objectives
+import brainfm.heads
+import brainfm.objectives  # noqa: F401
 from brainfm.contracts import Backbone, Batch, Kind, Objective, Tokenizer
 from brainfm.tokenizers import Pretrained
 

@@ -126,8 +126,8 @@ class TokenWriter:
         group = zarr.open_group(self.partial, mode="r+")
         usage = np.zeros(self.header["vocabulary"], np.int64)
         for recording in group.group_keys():
-            codes = np.asarray(group[f"{recording}/codes"][:]).ravel()
-            usage += np.bincount(codes, minlength=len(usage))
+            codes = zarr.open_array(self.partial / recording / "codes", mode="r")[:]
+            usage += np.bincount(np.asarray(codes).ravel(), minlength=len(usage))
         group.create_array("usage", data=usage, overwrite=True)
         group.attrs.update(codebook_health(usage))
         self.partial.rename(self.path)

@@ -74,6 +74,8 @@ class MotifTokenizer(Tokenizer):
     decay : of the codebook's moving averages.
     """
 
+    sfreq: float
+
     def __init__(
         self,
         n_codes: int = 8192,
@@ -101,9 +103,7 @@ class MotifTokenizer(Tokenizer):
                 f"n_fft must be a multiple of {2 * BAND**2}, dim of n_fft/{BAND**2} and of heads."
             )
         options = {"heads": heads, "dropout": dropout}
-        self.spectral = SpectralWindowEncoder(
-            dim, n_bins=n_bins, depth=frequency_depth, **options
-        )
+        self.spectral = SpectralWindowEncoder(dim, n_bins=n_bins, depth=frequency_depth, **options)
         self.temporal = _convolutions(
             dim, [(1, dim, n_fft), (dim, dim, 1), (dim, dim // 2, 1)], hop
         )
@@ -147,9 +147,7 @@ class MotifTokenizer(Tokenizer):
             )
         return scale_by_percentile(rearrange(batch.signal, "b c t -> (b c) t"))
 
-    def spectrogram(
-        self, rows: Float[Tensor, "row time"]
-    ) -> Float[Tensor, "row bin frame"]:
+    def spectrogram(self, rows: Float[Tensor, "row time"]) -> Float[Tensor, "row bin frame"]:
         """Return the magnitudes, one bin a hertz, that are encoded and reconstructed."""
         return magnitude_spectrogram(rows, n_fft=self.n_fft, hop=self.hop)
 
@@ -166,6 +164,13 @@ class MotifTokenizer(Tokenizer):
     def quantize(self, encoded: Float[Tensor, "row frame dim"]) -> Quantized:
         """Replace vectors by code vectors."""
         return self.quantizer(encoded)
+
+    @torch.no_grad()
+    def start_readout(self, spectrum: Float[Tensor, " bin"]) -> None:
+        """Let the decoder begin at a given spectrum: the bias of its last layer."""
+        last = self.readout[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(spectrum)
 
     def decode(self, value: Float[Tensor, "row frame dim"]) -> Float[Tensor, "row bin frame"]:
         """Predict magnitudes from code vectors."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -59,10 +60,11 @@ class Quantizer(nn.Module):
             learnable_codebook=False,
             commitment_weight=1.0,
         )
+        start = torch.empty(1, n_codes, dim).uniform_(-1 / n_codes, 1 / n_codes)
         book = self.vq._codebook
-        nn.init.uniform_(book.embed, -1 / n_codes, 1 / n_codes)
-        book.embed_avg.copy_(book.embed)
-        book.cluster_size.zero_()
+        for name in ("embed", "embed_avg"):
+            book.get_buffer(name).copy_(start)
+        book.get_buffer("cluster_size").zero_()
 
     @property
     def ema_codebook(self) -> Float[Tensor, "code dim"]:

@@ -24,8 +24,8 @@ class RandomBatches(Dataset):
     reader: WindowReader
     windows: RandomWindows
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.reader.read(self.windows.at(step), float(self.windows.table["sfreq"].iloc[0]))
+    def __getitem__(self, index: int) -> Batch:
+        return self.reader.read(self.windows.at(index), float(self.windows.table["sfreq"].iloc[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class ListedBatches(Dataset):
     def __len__(self) -> int:
         return -(-len(self.places) // self.batch_size)
 
-    def __getitem__(self, item: int) -> Batch:
-        if not 0 <= item < len(self):
-            raise IndexError(item)
-        chosen = self.places[item * self.batch_size : (item + 1) * self.batch_size]
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        chosen = self.places[index * self.batch_size : (index + 1) * self.batch_size]
         return self.reader.read(chosen, self.sfreq)

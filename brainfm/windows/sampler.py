@@ -29,8 +29,8 @@ class Place:
 class RandomWindows:
     """Endless random windows, every possible one equally likely.
 
-    The windows of a step depend on the seed and the step alone, so a training that is resumed at step
-    n reads what an uninterrupted one would have read.
+    The windows of a step depend on the seed and the step alone, so a training that is resumed at
+    step n reads what an uninterrupted one would have read.
 
     Attributes
     ----------
@@ -79,19 +79,19 @@ def sequential(table: pd.DataFrame, seconds: float, *, step: float | None = None
     ----------
     table : recordings, of one sampling rate.
     seconds : length of a window.
-    step : seconds from one window's start to the next; the length where None, so that windows touch.
+    step : seconds from one window's start to the next; where None the length, so that they touch.
 
     Returns
     -------
-    Places, by recording and time. What is left at a recording's end, being shorter than a window, is
-    in none: at most ``seconds`` for each recording.
+    Places, by recording and time. What is left at a recording's end, being shorter than a window,
+    is in none: at most ``seconds`` for each recording.
     """
     length = n_samples(table, seconds)
     hop = length if step is None else n_samples(table, step)
     return [
-        Place(str(row.id), start, start + length)
-        for row in table.itertuples()
-        for start in range(0, int(row.n_times) - length + 1, hop)
+        Place(str(recording), start, start + length)
+        for recording, n_times in zip(table["id"], table["n_times"], strict=True)
+        for start in range(0, int(n_times) - length + 1, hop)
     ]
 
 
