@@ -45,8 +45,8 @@ def read_root(path: Path) -> dict[str, Any]:
     """Return the attributes of the root; a `UsageError` where it is no store that can be read."""
     file = path / "zarr.json"
     if not file.is_file():
-        met = "something else" if path.exists() else "nothing"
-        raise UsageError(f"There is no store at {path}, but {met}; make one with brainfm ingest.")
+        met = ", but something else" if path.exists() else ""
+        raise UsageError(f"There is no store at {path}{met}; make one with brainfm ingest.")
     try:
         attributes = read_json(file)["attributes"]
         version = attributes["version"]
