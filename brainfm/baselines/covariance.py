@@ -65,8 +65,8 @@ class Covariance(TransformerMixin, BaseEstimator):
         sample covariance singular, which the two others mend.
     """
 
-    # Windows in double precision at a time; bounds the memory, changes no value.
-    batch = 128
+    # Windows in double precision at a time: what fits the cache. Changes no value.
+    batch = 16
 
     def __init__(self, estimator: Shrinkage = "oas") -> None:
         self.estimator = estimator
