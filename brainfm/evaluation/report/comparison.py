@@ -9,12 +9,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from brainfm.evaluation.report.inputs import Results
-from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number
+from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
 from brainfm.evaluation.report.standings import (
     caution,
     class_paths,
     count_subjects,
-    fold_scores,
     folds_done,
     missing_folds,
     of_task,
@@ -25,9 +24,9 @@ from brainfm.evaluation.report.standings import (
 )
 from brainfm.evaluation.report.strips import (
     axis,
+    difference_ends,
     difference_scale,
     difference_strip,
-    difference_words,
     scatter,
     score_scale,
     score_strip,
@@ -38,6 +37,7 @@ from brainfm.evaluation.report.subjects import confusion, subject_scores
 from brainfm.evaluation.report.verdict import Family, Standing, best, pretraining_gain, verdict
 
 PRIMARY = "balanced_accuracy"
+NOTHING = pd.DataFrame()
 METRIC_WORDS = {
     "balanced_accuracy": "balanced accuracy",
     "auroc": "AUROC",
@@ -78,7 +78,7 @@ class Row:
     parameters, seconds : what was trained, and for how long in all.
     strip, subject_strip, difference_strip : the row's part of each figure.
     cells : one (value, interval) a measure.
-    difference : the paired difference in words.
+    difference, difference_ends : the paired difference and its interval, in words.
     p : of the difference.
     """
 
@@ -94,6 +94,7 @@ class Row:
     difference_strip: Markup
     cells: tuple[tuple[str, str], ...]
     difference: str
+    difference_ends: str
     p: str
 
     @property
@@ -179,7 +180,11 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
     results = of_task(inputs.results, task)
     predictions = of_task(inputs.predictions, task)
     labels = tuple(sorted(set(predictions.get("y_true", []))))
-    subjects = {s.estimator: subject_scores(predictions, s.estimator, primary) for s in standings}
+    subjects = {
+        # Nothing is averaged over a missing fold, the seeds of a subject neither.
+        s.estimator: subject_scores(predictions if s.complete else NOTHING, s.estimator, primary)
+        for s in standings
+    }
     x, dx, sx = score_scale(standings), difference_scale(standings), subject_scale(subjects)
     rows = tuple(
         Row(
@@ -190,11 +195,12 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
             overlap_says=overlap_status(results, s.estimator)[1],
             parameters=parameters(results, s.estimator),
             seconds=seconds(results, s.estimator),
-            strip=score_strip(s, x, fold_scores(results, s.estimator, primary)),
+            strip=score_strip(s, x),
             subject_strip=subject_strip(subjects[s.estimator], s, sx),
             difference_strip=difference_strip(s, dx),
             cells=tuple(_cell(table, s, m) for m in metrics),
-            difference=difference_words(s),
+            difference=signed(s.difference) if s.complete else NONE,
+            difference_ends=difference_ends(s),
             p=figure(s.p),
         )
         for s in standings

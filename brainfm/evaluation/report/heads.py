@@ -64,24 +64,18 @@ def sensor_map(
 ) -> Markup:
     """Return named sensors on a head; hollow where the position is a template's."""
     places = RADIUS * project(position)
-    letters = 8.5 if len(names) <= 32 else 6.5 if len(names) <= 80 else 0
+    named = len(names) <= 40
+    radius = 9 if named else 4 if len(names) <= 90 else 2.2
     parts = [outline()]
     for name, (x, y), origin in zip(names, places, source, strict=True):
-        if not np.isfinite(x):
-            continue
-        parts.append(
-            Markup(
-                '<g transform="translate({:.1f} {:.1f})"><circle class="sensor {}" r="{}">'
-            ).format(x, -y, origin, 5 if len(names) <= 80 else 2.5)
-        )
-        parts.append(Markup("<title>{}</title></circle>").format(name))
-        if letters:
+        if np.isfinite(x):
+            text = Markup('<text y="2.4">{}</text>').format(name) if named else ""
             parts.append(
-                Markup('<text y="15" font-size="{}" text-anchor="middle">{}</text>').format(
-                    letters, name
-                )
+                Markup(
+                    '<g transform="translate({:.1f} {:.1f})">'
+                    '<circle class="sensor {}" r="{}"><title>{}</title></circle>{}</g>'
+                ).format(x, -y, origin, radius, name, text)
             )
-        parts.append(Markup("</g>"))
     return _drawing(parts, says, reach(places))
 
 

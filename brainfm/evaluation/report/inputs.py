@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 
 from brainfm.errors import UsageError, WorkError
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, UsageError, WorkError)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, UsageError, WorkError)
 """What reading a missing, truncated or foreign file raises; pandas' and JSON's errors are ValueErrors."""
 
 
@@ -98,19 +98,17 @@ class _Reader:
             return empty
 
 
+TEXT = (
+    *("task", "estimator", "metric", "subject", "test_subjects", "recording", "y_true"),
+    *("reference", "overlap", "error", "complete"),
+)
+"""Columns that are text even where they look like numbers, or like no value: a subject ``01``, a class ``NA``."""
+
+
 def _table(path: Path) -> pd.DataFrame:
-    # Names of estimators and subjects are text even where they look like numbers or "NA".
-    text = dict.fromkeys(
-        ("task", "estimator", "metric", "subject", "recording", "reference", "overlap", "y_true", "error"),
-        str,
-    )
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_blanks(path, text))
-    return table.reset_index(drop=True)
-
-
-def _blanks(path: Path, text: Mapping[str, type]) -> dict[str, list[str]]:
-    names = pd.read_csv(path, nrows=0).columns
-    return {n: ["", "nan", "NaN"] for n in names if n not in text}
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    numbers = [name for name in table.columns if name not in TEXT]
+    return table.assign(**{n: pd.to_numeric(table[n], errors="coerce") for n in numbers})
 
 
 def _object(path: Path) -> dict[str, Any]:

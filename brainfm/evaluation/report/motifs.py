@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from markupsafe import Markup
 
 from brainfm.evaluation.report.conditions import Conditions
@@ -14,41 +14,20 @@ from brainfm.evaluation.report.drawing import Frame, Linear, Logarithmic, plot
 from brainfm.evaluation.report.heads import topography
 from brainfm.evaluation.report.inputs import UNREADABLE, Absent
 from brainfm.evaluation.report.numbers import count, figure, listed, percent
+from brainfm.evaluation.report.occurrences import (
+    Occurrences,
+    draw,
+    find_occurrences,
+    mean_spectrum,
+    read_snippets,
+    sensor_positions,
+)
 from brainfm.store import Store
 from brainfm.store.tokens import TokenStore, open_tokens
 
-MOTIFS = 16
-SNIPPETS = 64
-"""Occurrences of a motif that its mean and its spectrum are taken over."""
-DRAWN = 6
+DRAWN = 4
 """Snippets drawn of each motif."""
-MOST_RECORDINGS = 64
 MOST_HZ = 50.0
-
-
-@dataclass(frozen=True, eq=False)
-class Occurrences:
-    """All places where the motifs of the gallery occur.
-
-    Attributes
-    ----------
-    codes : (motif,) their codes, the most used first.
-    places : for each, (occurrence, 4): recording, window, channel and frame as indices.
-    ids : the recordings that places point into.
-    channels : (motif, channel) how often each occurs on each channel name.
-    names : the channel names.
-    conditions : (motif, condition) how often each occurs in each condition.
-    seen : (channel,) and (condition,) how many tokens there are at all.
-    """
-
-    codes: Int[np.ndarray, " motif"]
-    places: tuple[Int[np.ndarray, "occurrence 4"], ...]
-    ids: tuple[str, ...]
-    channels: Int[np.ndarray, "motif channel"]
-    names: tuple[str, ...]
-    conditions: Int[np.ndarray, "motif condition"]
-    channels_seen: Int[np.ndarray, " channel"]
-    conditions_seen: Int[np.ndarray, " condition"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +45,8 @@ class Ratio:
 
     @property
     def bar(self) -> str:
-        """Where the bar lies: from the middle, a factor of 4 at either end."""
-        half = 50 * float(np.clip(np.log(max(self.ratio, 1e-9)) / np.log(4), -1, 1))
+        """Where the bar lies: from the middle, a factor of 2 at either end."""
+        half = 50 * float(np.clip(np.log(max(self.ratio, 1e-9)) / np.log(2), -1, 1))
         return f"left:{50 + min(half, 0):.1f}%;width:{abs(half):.1f}%"
 
 
@@ -79,7 +58,7 @@ class Motif:
     ----------
     code : index in the codebook.
     share : of all tokens.
-    peak : frequency in words that it holds the most of, against the average token.
+    peak : frequency in words that it holds more of than motifs do on average; empty where none.
     snippets, spectrum, head : its pictures; head is None where no position is known.
     where : the channels it is commonest on.
     ratios : by condition.
@@ -151,7 +130,7 @@ def describe_motifs(tokens: TokenStore, store: Store, conditions: Conditions) ->
     shares = tokens.usage[found.codes] / tokens.usage.sum()
     usual = np.average(spectra, axis=0, weights=shares)
     freqs = np.fft.rfftfreq(n, 1 / sfreq)
-    positions = _positions(store, found)
+    positions = sensor_positions(store, found)
     motifs = tuple(
         _motif(
             found, i, float(shares[i]), snippets[i], spectra[i], usual, freqs, positions, conditions
@@ -167,130 +146,11 @@ def describe_motifs(tokens: TokenStore, store: Store, conditions: Conditions) ->
         motifs=motifs,
         conditions=conditions.names,
         origin=conditions.origin,
-        seconds=f"{figure(facts['span'])} s",
-        step=f"{figure(facts['step'])} s",
+        seconds=f"{facts['span']:g} s",
+        step=f"{facts['step']:g} s",
         sampled=f"{len(found.ids)} of {total} recordings" if len(found.ids) < total else "",
         note=f"{percent(shares.sum())} of all tokens are one of these {len(motifs)}",
     )
-
-
-def find_occurrences(tokens: TokenStore, store: Store, conditions: Conditions) -> Occurrences:
-    """Look through the token store once for the most used codes."""
-    usage = tokens.usage
-    # A stable sort: of equally used codes the lower one comes first.
-    codes = np.argsort(-usage, kind="stable")[:MOTIFS]
-    codes = codes[usage[codes] > 0]
-    known = set(store.table["id"])
-    ids = [id for id in tokens.ids if id in known]
-    if len(ids) > MOST_RECORDINGS:
-        ids = [ids[i] for i in np.linspace(0, len(ids) - 1, MOST_RECORDINGS).round().astype(int)]
-    names = list(dict.fromkeys(n for id in ids for n in channel_names(tokens, store, id)))
-    counts = np.zeros((len(codes), len(names)), int)
-    by_condition = np.zeros((len(codes), len(conditions.names)), int)
-    seen, seen_condition = np.zeros(len(names), int), np.zeros(len(conditions.names), int)
-    places: list[list[np.ndarray]] = [[] for _ in codes]
-    span, step = float(tokens.attributes["span"]), float(tokens.attributes["step"])
-    for number, id in enumerate(ids):
-        array, onsets = tokens.codes(id), tokens.onsets(id)
-        column = np.array([names.index(n) for n in channel_names(tokens, store, id)])
-        middles = onsets[:, None] + np.arange(array.shape[2]) * step + span / 2
-        label = conditions.at(id, middles.ravel()).reshape(middles.shape)
-        seen[column] += array.shape[0] * array.shape[2]
-        for c in range(len(conditions.names)):
-            seen_condition[c] += (label == c).sum() * array.shape[1]
-        for i, code in enumerate(codes):
-            window, channel, frame = np.nonzero(array == code)
-            np.add.at(counts[i], column[channel], 1)
-            here = label[window, frame]
-            np.add.at(by_condition[i], here[here >= 0], 1)
-            places[i].append(np.c_[np.full(len(window), number), window, channel, frame])
-    return Occurrences(
-        codes=codes,
-        places=tuple(np.concatenate(p) for p in places),
-        ids=tuple(ids),
-        channels=counts,
-        names=tuple(names),
-        conditions=by_condition,
-        channels_seen=seen,
-        conditions_seen=seen_condition,
-    )
-
-
-def channel_names(tokens: TokenStore, store: Store, id: str) -> list[str]:
-    """Return the names of the channels that a recording's tokens are of.
-
-    A tokenizer takes the channels of some kinds, in the store's order.
-    """
-    picks = channel_picks(tokens, store, id)
-    return [store.sensors(id).names[i] for i in picks]
-
-
-def channel_picks(tokens: TokenStore, store: Store, id: str) -> list[int]:
-    """Return the rows of the store's signal that the tokens' channels are."""
-    kinds = store.sensors(id).kind
-    wanted = tokens.attributes.get("kinds")
-    if isinstance(wanted, list | tuple):
-        return [i for i, k in enumerate(kinds) if k in wanted]
-    n_channels = tokens.codes(id).shape[1]
-    if len(kinds) == n_channels:
-        return list(range(n_channels))
-    # Without the kinds, only one of them can be meant where the numbers agree.
-    fits = [k for k in dict.fromkeys(kinds) if kinds.count(k) == n_channels]
-    return [i for i, k in enumerate(kinds) if k == fits[0]] if fits else list(range(n_channels))
-
-
-def draw(
-    places: Int[np.ndarray, "occurrence 4"], rng: np.random.Generator
-) -> Int[np.ndarray, "some 4"]:
-    """Return some of the places, drawn without replacement and in reading order."""
-    if len(places) <= SNIPPETS:
-        return places
-    return places[np.sort(rng.choice(len(places), SNIPPETS, replace=False))]
-
-
-def read_snippets(
-    tokens: TokenStore,
-    store: Store,
-    ids: tuple[str, ...],
-    places: Int[np.ndarray, "occurrence 4"],
-    sfreq: float,
-    n: int,
-) -> Float[np.ndarray, "occurrence time"]:
-    """Read the raw signal under each token, each with mean 0 and standard deviation 1."""
-    snippets = []
-    step = float(tokens.attributes["step"])
-    lengths = dict(zip(store.table["id"], store.table["n_times"], strict=True))
-    for recording, window, channel, frame in places:
-        id = ids[recording]
-        onset = float(tokens.onsets(id)[window]) + frame * step
-        start = round(onset * sfreq)
-        if start + n > lengths[id]:
-            continue
-        row = channel_picks(tokens, store, id)[channel]
-        signal = store.read(id, start, start + n)[row].astype(np.float64)
-        signal = signal - signal.mean()
-        snippets.append(signal / (signal.std() or 1.0))
-    return np.array(snippets).reshape(-1, n)
-
-
-def mean_spectrum(
-    snippets: Float[np.ndarray, "occurrence time"],
-) -> Float[np.ndarray, " frequency"]:
-    """Return the mean magnitude spectrum under a Hann window, with sum 1."""
-    n = snippets.shape[1]
-    if not len(snippets):
-        return np.zeros(n // 2 + 1)
-    magnitude = np.abs(np.fft.rfft(snippets * np.hanning(n), axis=1)).mean(axis=0)
-    return magnitude / (magnitude.sum() or 1.0)
-
-
-def _positions(store: Store, found: Occurrences) -> Float[np.ndarray, "channel 3"]:
-    places: dict[str, np.ndarray] = {}
-    for id in found.ids:
-        sensors = store.sensors(id)
-        for name, position in zip(sensors.names, sensors.position, strict=True):
-            places.setdefault(name, np.asarray(position, dtype=float))
-    return np.array([places[n] for n in found.names]).reshape(-1, 3)
 
 
 # ---- one card ------------------------------------------------------------------------------------
@@ -335,9 +195,10 @@ def _peak(
     freqs: Float[np.ndarray, " frequency"],
 ) -> str:
     inside = (freqs >= 1) & (freqs <= MOST_HZ)
-    ratio = np.where(inside & (usual > 0), spectrum / np.maximum(usual, 1e-12), 0)
-    at = int(np.argmax(ratio))
-    return f"{figure(freqs[at])} Hz" if ratio[at] >= 1.15 else "no one frequency"
+    excess = np.where(inside, spectrum - usual, 0)
+    at = int(np.argmax(excess))
+    # Less than this is the spread of a mean over so few snippets.
+    return f"{freqs[at]:g} Hz" if excess[at] > 0.1 * usual.max() else ""
 
 
 def _snippets(
@@ -376,7 +237,8 @@ def _spectrum(
         frame.line(freqs[keep], spectrum[keep], "motif"),
         frame.line(freqs[keep], usual[keep], "usual"),
     ]
-    says = f"mean magnitude spectrum of motif {code}; more than usual at {peak}"
+    more = f"; more than usual at {peak}" if peak else ""
+    says = f"mean magnitude spectrum of motif {code}{more}"
     return Markup('<svg class="bare" role="img" aria-label="{}" height="{}">{}{}</svg>').format(
         says, frame.height + 20, frame.stretched(lines), frame.x_axis(4)
     )
@@ -419,5 +281,7 @@ def _ranks(tokens: TokenStore) -> tuple[Markup, str]:
         180,
     )
     half = int(np.searchsorted(np.cumsum(share), 0.5)) + 1
-    says = f"Usage by rank, both axes logarithmic: the {count(half)} most used codes make up half of all tokens."
+    says = (
+        f"Both axes are logarithmic. The {count(half)} most used codes make up half of all tokens."
+    )
     return plot(frame, [frame.line(rank, 100 * share[rank - 1], "motif")], says=says), says

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from brainfm.evaluation.report.inputs import parsed
-from brainfm.evaluation.report.numbers import NONE, figure, is_number, magnitude, several, span
+from brainfm.evaluation.report.numbers import (
+    NONE,
+    count,
+    figure,
+    is_number,
+    magnitude,
+    several,
+    span,
+)
 from brainfm.evaluation.report.subjects import of_estimator
 from brainfm.evaluation.report.verdict import Standing, family_of
 
@@ -54,9 +62,9 @@ def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:
 
 def _is_complete(row: dict[str, Any]) -> bool:
     said = str(row.get("complete", "True")).strip().lower() in ("true", "1", "1.0")
-    done, expected = row.get("folds_done"), row.get("folds_expected")
-    counted = not (is_number(done) and is_number(expected)) or float(done) >= float(expected)
-    return said and counted
+    done, expected = row.get("folds_done", ""), row.get("folds_expected", "")
+    counted = is_number(done) and is_number(expected)
+    return said and (not counted or float(done) >= float(expected))
 
 
 def of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -101,12 +109,16 @@ def folds_done(main: pd.DataFrame, estimator: str) -> str:
     """Return how many of how many fits are done, in words."""
     row = main[main["estimator"] == estimator].iloc[0]
     done, expected = row.get("folds_done"), row.get("folds_expected")
-    return f"{figure(done)} of {figure(expected)}" if is_number(expected) else NONE
+    return f"{count(done)} of {count(expected)}" if is_number(expected) else NONE
 
 
 def overlap_status(results: pd.DataFrame, estimator: str) -> tuple[str, str]:
     """Return the worst status of any fold."""
-    statuses = set(of_estimator(results, estimator).get("overlap", pd.Series(dtype=str)).dropna())
+    rows = of_estimator(results, estimator)
+    if "overlap" not in rows:
+        return OVERLAP_WORDS["unknown"]
+    # A fold that failed never got as far as being compared.
+    statuses = set((_finished(rows) if "value" in rows else rows)["overlap"].dropna())
     for status in ("seen-unlabelled", "unknown", "clean"):
         if status in statuses:
             return OVERLAP_WORDS[status]
@@ -131,15 +143,6 @@ def seconds(results: pd.DataFrame, estimator: str) -> str:
     # Every measure of a fold repeats the seconds of its one fit.
     fits = rows.drop_duplicates(["fold", "seed"])["seconds"]
     return span(pd.to_numeric(fits, errors="coerce").sum())
-
-
-def fold_scores(results: pd.DataFrame, estimator: str, metric: str) -> list[float]:
-    """Return the measure of each fold and seed that did finish."""
-    rows = of_estimator(results, estimator)
-    if not {"metric", "value"} <= set(rows.columns):
-        return []
-    values = pd.to_numeric(rows[rows["metric"] == metric]["value"], errors="coerce")
-    return [float(v) for v in values.dropna()]
 
 
 def count_subjects(main: pd.DataFrame, predictions: pd.DataFrame) -> int | None:

@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from brainfm.evaluation.report.drawing import Frame, Linear, across, plot, spanning, tick
-from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
+from brainfm.evaluation.report.numbers import figure, interval, is_number, signed
 from brainfm.evaluation.report.verdict import Family, Standing
 
 
@@ -55,26 +55,27 @@ def _grid(x: Linear, height: int) -> Markup:
     )
 
 
-def score_strip(s: Standing, x: Linear, folds: list[float], height: int = 40) -> Markup:
-    """Return one estimator's dot and interval over its chance band.
+def score_strip(s: Standing, x: Linear, height: int = 40) -> Markup:
+    """Return one estimator's mark and interval over its chance band.
 
-    An incomplete estimator has no mean: only the folds that did finish are drawn, hollow.
+    An estimator with a missing fold has no mean: it gets words and no mark.
     """
     parts = [_chance(s, x, height), _grid(x, height)]
-    middle = height / 2
-    if s.judged or (s.complete and is_number(s.value)):
-        parts += [_whisker(s.low, s.high, x, middle, s.family.name)]
-        parts += [_marker(s.value, x, middle, s.family)]
+    if s.complete and is_number(s.value):
+        parts.append(_whisker(s.low, s.high, x, height / 2, s.family.name))
+        parts.append(_marker(s.value, x, height / 2, s.family))
         says = f"{s.estimator}: {figure(s.value)} {interval(s.low, s.high)}"
     else:
-        parts += [
-            Markup('<circle class="lost" cx="{}" cy="{}" r="3.5"/>').format(
-                across(float(x(v))), middle
-            )
-            for v in folds
-        ]
+        parts.append(_lost(height))
         says = f"{s.estimator}: not judged, folds are missing"
     return _svg(Markup("").join(parts), height, says)
+
+
+def _lost(height: int) -> Markup:
+    return Markup(
+        '<line class="lost" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
+        '<text class="lost-text" x="50%" y="{1}" text-anchor="middle">folds missing: no mean</text>'
+    ).format(height // 2, height // 2 + 4)
 
 
 def _chance(s: Standing, x: Linear, height: int) -> Markup:
@@ -122,6 +123,8 @@ def subject_strip(scores: pd.Series, s: Standing, x: Linear, height: int = 34) -
         median = Markup('<line class="median" x1="{0}" x2="{0}" y1="6" y2="{1}"/>').format(
             at, height - 6
         )
+    if not s.complete:
+        return _svg(_grid(x, height) + _lost(height), height, f"{s.estimator}: folds are missing")
     says = f"{s.estimator}: " + (
         f"subjects from {figure(scores.min())} to {figure(scores.max())}, "
         f"median {figure(scores.median())}"
@@ -140,16 +143,15 @@ def difference_strip(s: Standing, x: Linear, height: int = 34) -> Markup:
     if is_number(s.difference) and s.complete:
         parts.append(_whisker(s.difference_low, s.difference_high, x, height / 2, s.family.name))
         parts.append(_marker(s.difference, x, height / 2, s.family))
-    return _svg(Markup("").join(parts), height, f"{s.estimator}: {difference_words(s)}")
+    says = f"{s.estimator}: {signed(s.difference)} {difference_ends(s)}"
+    return _svg(Markup("").join(parts), height, says)
 
 
-def difference_words(s: Standing) -> str:
-    """Return the paired difference with its interval."""
-    if not is_number(s.difference) or not s.complete:
-        return NONE
-    low, high = signed(s.difference_low), signed(s.difference_high)
-    ends = f" [{low}, {high}]" if is_number(s.difference_low) else ""
-    return f"{signed(s.difference)}{ends}"
+def difference_ends(s: Standing) -> str:
+    """Return the interval of the paired difference, with signs."""
+    if not s.complete or not is_number(s.difference_low):
+        return ""
+    return f"[{signed(s.difference_low)}, {signed(s.difference_high)}]"
 
 
 def scatter(pair: tuple[Standing, Standing], subjects: dict[str, pd.Series]) -> Markup | None:

@@ -28,7 +28,7 @@ class Family(Enum):
 # The first that matches holds: a random-initialised foundation model is not a foundation model.
 _WORDS = (
     (Family.random, r"random|untrained|scratch"),
-    (Family.riemann, r"riemann|mdm|tangent|covariance|acm|xdawn|cospectra"),
+    (Family.riemann, r"riemann|mdm|tangent|covariance|augmented|acm|xdawn|cospectra"),
     (Family.bandpower, r"band.?power|band|power|spectral"),
     (
         Family.foundation,
@@ -109,7 +109,8 @@ def verdict(standings: list[Standing]) -> str:
         return "No estimator has finished every fold, so nothing can be said yet."
     above = sorted((s for s in judged if s.above_chance), key=lambda s: -s.value)
     if not above:
-        return "No estimator is distinguishable from chance."
+        finished = "" if len(judged) == len(standings) else " with all its folds"
+        return f"No estimator{finished} is distinguishable from chance."
     # Past three names a sentence is no longer read.
     names = [s.estimator for s in above]
     if len(names) == len(standings):
