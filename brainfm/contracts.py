@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -37,11 +37,14 @@ class Kind(IntEnum):
     misc = 10
 
 
+V = TypeVar("V", bound="_Value")
+
+
 @dataclass(frozen=True, eq=False)
 class _Value:
     """What all values share: moving between devices."""
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: V, device: torch.device | str) -> V:
         """Return a copy with every tensor on ``device``."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)}

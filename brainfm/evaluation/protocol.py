@@ -35,6 +35,7 @@ from brainfm.evaluation.records import (
     write_text,
 )
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
+from brainfm.tokenizers import TokenCache
 from brainfm.windows.splits import Fold, SubjectFolds
 from brainfm.windows.trials import Trials
 
@@ -117,7 +118,8 @@ def run(
     ----------
     trials : labelled windows of all subjects.
     estimators : by name; never fitted themselves, each fold has a clone. Parameters called
-        ``sfreq``, ``sensors`` and ``random_state`` are filled in, at any depth.
+        ``sfreq``, ``sensors``, ``random_state``, ``test_subjects`` and ``cache`` are filled in, at
+        any depth.
     folds : how the subjects are divided.
     seeds : each shuffles the folds anew and seeds the estimators.
     out : folder for ``folds/``, ``results.csv``, ``predictions.csv`` and ``statistics.csv``.
@@ -147,7 +149,8 @@ def run(
         for fold in folds.split(trials.meta, seed)
         for name, estimator in estimators.items()
     ]
-    records = [_recorded(job, trials, out / "folds") for job in _with_progress(jobs)]
+    cache = TokenCache()
+    records = [_recorded(job, trials, out / "folds", cache) for job in _with_progress(jobs)]
     results = results_table(records, metrics)
     predictions = predictions_table(records, trials, classes)
     statistics = statistics_table(
@@ -159,13 +162,18 @@ def run(
     return Outcome(results, predictions, statistics, tuple(r for r in records if not r.done))
 
 
-def fill_in(estimator: BaseEstimator, trials: Trials, seed: int) -> BaseEstimator:
+def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:
     """Return a clone that knows sampling rate, sensors and seed, wherever it asks for them.
 
-    Every parameter called ``sfreq``, ``sensors`` or ``random_state``, also of a step inside a
-    pipeline, is set.
+    Every parameter called ``sfreq``, ``sensors``, ``random_state`` or as one of ``further``, also of
+    a step inside a pipeline, is set.
     """
-    known = {"sfreq": trials.sfreq, "sensors": trials.sensors, "random_state": seed}
+    known = {
+        "sfreq": trials.sfreq,
+        "sensors": trials.sensors,
+        "random_state": seed,
+        **further,
+    }
     copy = clone(estimator)
     asked = {p: p.rpartition("__")[2] for p in copy.get_params(deep=True)}
     return copy.set_params(**{p: known[name] for p, name in asked.items() if name in known})
@@ -188,17 +196,17 @@ def fit(estimator: Any, trials: Trials, fold: Fold) -> Any:
     return estimator.fit(train.X, train.y)
 
 
-def _recorded(job: Job, trials: Trials, folder: Path) -> FoldRecord:
+def _recorded(job: Job, trials: Trials, folder: Path, cache: TokenCache) -> FoldRecord:
     """Return a fold's result from its file, or compute it and write the file."""
     path = folder / f"{job.key}.json"
     record = read_record(path)
     if record is None:
-        record = _attempt(job, trials)
+        record = _attempt(job, trials, cache)
         write_record(record, path)
     return record
 
 
-def _attempt(job: Job, trials: Trials) -> FoldRecord:
+def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
     """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
     sealed = SealedTest(trials, job.fold.test)
     about: dict[str, Any] = {
@@ -207,7 +215,11 @@ def _attempt(job: Job, trials: Trials) -> FoldRecord:
     }  # fmt: skip
     started = time.perf_counter()
     try:
-        fitted = fit(fill_in(job.estimator, trials, job.seed), trials, job.fold)
+        # The names of the test subjects let an estimator with several checkpoints take one whose
+        # pretraining has not seen them; of their windows it sees nothing.
+        known = {"test_subjects": job.fold.test, "cache": cache}
+        blank = fill_in(job.estimator, trials, job.seed, **known)
+        fitted = fit(blank, trials, job.fold)
         test = sealed.open()
         proba = _proba(fitted, test.X, job.classes)
         seconds = time.perf_counter() - started

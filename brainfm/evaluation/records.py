@@ -178,7 +178,8 @@ def _name(value: type | FunctionType) -> str:
 def _param(name: str, value: Any) -> Any:
     """Describe a constructor's argument; a checkpoint by what is in it."""
     if name == "checkpoint" and value is not None:
-        return {"path": str(value), "content": _content(Path(value))}
+        paths = [value] if isinstance(value, str | Path) else value
+        return [{"path": str(path), "content": _content(Path(path))} for path in paths]
     return describe(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from brainfm.learning.loop import fit as train_loop
 from brainfm.learning.train import Train
 from brainfm.objectives import Classification, LabelledBatch
 from brainfm.recordings.recording import Sensors
+from brainfm.tokenizers import Cached, Frozen, TokenCache
 from brainfm.weights import build, count_parameters, describe, load, load_card, save
 from brainfm.windows.collate import batch_of
 
@@ -48,7 +49,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    checkpoint : folder that `brainfm pretrain` left behind.
+    checkpoint : folder that `brainfm pretrain` left behind; or several, pretrained on different
+        subjects, of which the first that has seen none of ``test_subjects`` is taken.
     adaptation : ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their
         features; ``"full"`` also trains the backbone. The tokenizer stays frozen in both.
     head : called with the width of the features and the number of classes.
@@ -56,6 +58,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
     sensors : the channels; where None they are taken for EEG electrodes at unknown places.
     sfreq : sampling rate of the trials in Hz.
     random_state : seed of every random draw.
+    test_subjects : names of the subjects that will be tested, to choose a checkpoint by.
+    cache : tokens that other fits have made of the same windows; its own where None.
     out : folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
 
     Attributes
@@ -69,7 +73,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        checkpoint: Path | str,
+        checkpoint: Path | str | Sequence[Path | str],
         adaptation: Literal["probe", "full"] = "probe",
         *,
         head: Callable[[int, int], Head] = LinearHead,
@@ -77,6 +81,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         sensors: Sensors | None = None,
         sfreq: float | None = None,
         random_state: int = 0,
+        test_subjects: Sequence[str] = (),
+        cache: TokenCache | None = None,
         out: Path | None = None,
     ):
         self.checkpoint, self.adaptation, self.head, self.train = (
@@ -86,12 +92,24 @@ class Finetuned(ClassifierMixin, BaseEstimator):
             train,
         )
         self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
-        self.out = out
+        self.test_subjects, self.cache, self.out = test_subjects, cache, out
 
     @property
     def pretraining(self) -> dict[str, Any]:
         """What the checkpoint was trained on: subjects and content fingerprints."""
-        return load_card(Path(self.checkpoint)).get("data", {})
+        return load_card(self._chosen()).get("data", {})
+
+    def _chosen(self) -> Path:
+        """Return the one checkpoint, or the first that has seen none of the test subjects."""
+        if isinstance(self.checkpoint, str | Path):
+            return Path(self.checkpoint)
+        for candidate in map(Path, self.checkpoint):
+            if not set(self.test_subjects) & set(load_card(candidate)["data"]["subjects"]):
+                return candidate
+        raise UsageError(
+            f"Each of the checkpoints {[str(c) for c in self.checkpoint]} has seen some of the test "
+            f"subjects {list(self.test_subjects)} in pretraining; add one that has not."
+        )
 
     def fit(self, X: Trials, y: np.ndarray, *, validation: Validation | None = None) -> Finetuned:
         """Fit on trials in SI units; choose between models on ``validation`` only.
@@ -126,33 +144,40 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     def _start(self, X: Trials) -> None:
         """Build tokenizer, backbone and head, and check that they suit the trials."""
-        model, self.card_ = load(Path(self.checkpoint))
+        self.checkpoint_ = self._chosen()
+        model, self.card_ = load(self.checkpoint_)
         if not isinstance(getattr(model, "backbone", None), Backbone):
             raise UsageError(
-                f"{self.checkpoint} holds no backbone; give the folder of a pretrained model."
+                f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
             )
         self._check(X)
         backbone = self._backbone(model)
         head = self.head(backbone.dim, len(self.classes_))
         assert isinstance(model.tokenizer, Tokenizer)
-        self.model_ = Classification(model.tokenizer, backbone, head)
-        self.model_.tokenizer.requires_grad_(False)
+        self.model_ = Classification(self._tokenizer(model.tokenizer), backbone, head)
 
     def _backbone(self, model: Any) -> Backbone:
         return model.backbone
+
+    def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        """Return the tokenizer frozen, and remembering what it has seen."""
+        card = getattr(tokenizer, "card", None)
+        inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
+        cache = TokenCache() if self.cache is None else self.cache
+        return Cached(inner, cache=cache, card=card)
 
     def _check(self, X: Trials) -> None:
         """Refuse trials that the checkpoint was not made for."""
         wanted = self.card_["sfreq"]
         if self.sfreq != wanted:
             raise UsageError(
-                f"The trials have {self.sfreq} Hz and {self.checkpoint} was trained at {wanted:g} Hz; "
+                f"The trials have {self.sfreq} Hz and {self.checkpoint_} was trained at {wanted:g} Hz; "
                 f"resample them and say `sfreq={wanted:g}`."
             )
         foreign = sorted(set(self._sensors(X).kind) - set(self.card_["kinds"]))
         if foreign:
             raise UsageError(
-                f"The trials have sensors of the kinds {foreign} and {self.checkpoint} was trained "
+                f"The trials have sensors of the kinds {foreign} and {self.checkpoint_} was trained "
                 f"on {self.card_['kinds']}; select those."
             )
 
@@ -168,7 +193,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         """Fit a linear head to convergence and write it into the model."""
         scaler = StandardScaler().fit(features := self.transform(X))
         candidates = [
-            LogisticRegression(C=c, max_iter=2000) for c in (PENALTIES if validation else (1.0,))
+            LogisticRegression(C=c, max_iter=2000, class_weight="balanced")
+            for c in (PENALTIES if validation else (1.0,))
         ]
         for candidate in candidates:
             candidate.fit(scaler.transform(features), y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -39,9 +39,10 @@ class Frozen(Tokenizer):
         """The code vectors of a discrete tokenizer."""
         return getattr(self.tokenizer, "codebook", None)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Frozen:
         """Stay in evaluation mode."""
-        return super().train(False)
+        super().train(False)
+        return self
 
     def forward(self, batch: Batch) -> Tokens:
         """Tokenize windows."""
