@@ -1,5 +1,6 @@
 """`Features` → prediction."""
 
 from brainfm.heads.linear import LinearHead
+from brainfm.heads.mamba import MambaHead
 
-__all__ = ["LinearHead"]
+__all__ = ["LinearHead", "MambaHead"]

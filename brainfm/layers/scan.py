@@ -35,7 +35,7 @@ from torch.nn.functional import silu, softplus
 from brainfm.errors import UsageError
 
 Backend = Literal["auto", "reference", "torch", "numba", "cuda"]
-Path = Literal["reference", "torch", "numba", "cuda"]
+Kernel = Literal["reference", "torch", "numba", "cuda"]
 CHUNK = 16  # steps whose states are held at once
 
 Series = Float[Tensor, "batch channel time"]
@@ -44,7 +44,7 @@ Selection = Float[Tensor, "batch state time"]
 PerChannel = Float[Tensor, " channel"]
 
 
-def running(backend: Backend, device: torch.device | str) -> Path:
+def running(backend: Backend, device: torch.device | str) -> Kernel:
     """Return the path that ``backend`` means for tensors on ``device``.
 
     Raises
@@ -124,7 +124,7 @@ def selective_scan(
         return (y if z is None else y * silu(z.to(exact))).to(u.dtype)
 
 
-def _scan(path: Path, u: Series, delta: Series, A: Matrix, B: Selection, C: Selection) -> Series:
+def _scan(path: Kernel, u: Series, delta: Series, A: Matrix, B: Selection, C: Selection) -> Series:
     if path == "reference":
         return recurrence(u, delta, A, B, C)
     if path == "numba":

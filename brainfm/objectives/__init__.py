@@ -2,6 +2,13 @@
 
 from brainfm.objectives.classification import Classification, LabelledBatch
 from brainfm.objectives.masked_codes import MaskedCodes
+from brainfm.objectives.masked_rectangles import MaskedRectangles
 from brainfm.objectives.motif_reconstruction import MotifReconstruction
 
-__all__ = ["Classification", "LabelledBatch", "MaskedCodes", "MotifReconstruction"]
+__all__ = [
+    "Classification",
+    "LabelledBatch",
+    "MaskedCodes",
+    "MaskedRectangles",
+    "MotifReconstruction",
+]

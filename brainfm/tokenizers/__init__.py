@@ -2,6 +2,16 @@
 
 from brainfm.tokenizers.cached import Cached, TokenCache
 from brainfm.tokenizers.frozen import Frozen, Pretrained
+from brainfm.tokenizers.montage_patches import MontagePatches
 from brainfm.tokenizers.motif import MotifTokenizer
+from brainfm.tokenizers.patches import Patches
 
-__all__ = ["Cached", "Frozen", "MotifTokenizer", "Pretrained", "TokenCache"]
+__all__ = [
+    "Cached",
+    "Frozen",
+    "MontagePatches",
+    "MotifTokenizer",
+    "Patches",
+    "Pretrained",
+    "TokenCache",
+]

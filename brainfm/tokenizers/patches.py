@@ -1,0 +1,61 @@
+"""The plainest continuous tokens: pieces of one channel through one linear map.
+
+As in vision transformers (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929), in one dimension.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange, repeat
+from torch import nn
+
+from brainfm.contracts import Batch, Tokenizer, Tokens
+from brainfm.errors import UsageError
+from brainfm.layers.spectrum import scale_by_percentile
+
+
+class Patches(Tokenizer):
+    """Cuts every channel into pieces of equal length and maps each to a vector.
+
+    Any number of channels of any kind will do: each is divided by its 95th percentile, so that the
+    unit does not matter. What is where stands in the tokens, not in their values.
+
+    Parameters
+    ----------
+    dim : width of a token.
+    n_samples : samples a token.
+    """
+
+    def __init__(self, dim: int = 64, *, n_samples: int = 100):
+        super().__init__()
+        self.dim, self.n_samples = dim, n_samples
+        self.embed = nn.Linear(n_samples, dim)
+
+    def forward(self, batch: Batch) -> Tokens:
+        """Tokenize windows; tokens run through time first, then through channels.
+
+        Raises
+        ------
+        UsageError
+            If pieces do not fill the window.
+        """
+        n, n_channels, n_times = batch.signal.shape
+        if n_times % self.n_samples:
+            raise UsageError(
+                f"Windows of {n_times} samples are no whole number of pieces of {self.n_samples}; "
+                "choose other `seconds` or another `n_samples`."
+            )
+        rows = scale_by_percentile(rearrange(batch.signal, "b c t -> (b c) t"))
+        value = self.embed(rearrange(rows, "r (k s) -> r k s", s=self.n_samples))
+        n_pieces = value.shape[1]
+        start = torch.arange(n_pieces, device=rows.device) * (self.n_samples / batch.sfreq)
+        index = torch.arange(n_channels, device=rows.device)
+        return Tokens(
+            value=rearrange(value, "(b c) k d -> b (c k) d", b=n),
+            code=None,
+            time=repeat(start, "k -> b (c k)", b=n, c=n_channels),
+            channel=repeat(index, "c -> b (c k)", b=n, k=n_pieces),
+            position=repeat(batch.position, "b c p -> b (c k) p", k=n_pieces),
+            kind=repeat(batch.kind, "b c -> b (c k)", k=n_pieces),
+            mask=repeat(batch.mask, "b c -> b (c k)", k=n_pieces),
+        )
