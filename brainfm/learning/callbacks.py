@@ -121,7 +121,15 @@ class BestState(Callback):
 
     def __init__(self) -> None:
         self.loss, self.step, self.state = float("inf"), 0, None
-        self.history: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what last.ckpt keeps, so that a resumed training knows the best step before it."""
+        return {"loss": self.loss, "step": self.step, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what `state_dict` kept."""
+        self.loss, self.step = state_dict["loss"], state_dict["step"]
+        self.state = state_dict["state"]
 
     def on_validation_start(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Begin a weighted mean."""

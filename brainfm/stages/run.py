@@ -44,7 +44,7 @@ def claim(out: Path, config: str) -> bool:
 
 def release(out: Path) -> None:
     """Give a folder back that was claimed for a run which left nothing in it."""
-    if [path.name for path in out.iterdir()] == [CONFIG]:
+    if out.is_dir() and [path.name for path in out.iterdir()] == [CONFIG]:
         (out / CONFIG).unlink()
         out.rmdir()
 
