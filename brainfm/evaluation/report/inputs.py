@@ -102,7 +102,7 @@ TEXT = (
     *("task", "estimator", "metric", "subject", "test_subjects", "recording", "y_true"),
     *("reference", "overlap", "error", "complete"),
 )
-"""Columns that are text even where they look like numbers, or like no value: a subject ``01``, a class ``NA``."""
+"""Columns that are text even where they look like numbers or like no value: subject ``01``, class ``NA``."""
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -33,7 +33,7 @@ class Occurrences:
     """
 
     codes: Int[np.ndarray, " motif"]
-    places: tuple[Int[np.ndarray, "occurrence 4"], ...]
+    places: tuple[Int[np.ndarray, "_ 4"], ...]
     ids: tuple[str, ...]
     channels: Int[np.ndarray, "motif channel"]
     names: tuple[str, ...]

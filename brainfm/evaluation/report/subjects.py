@@ -18,15 +18,18 @@ def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd
     rows = of_estimator(predictions, estimator)
     if rows.empty or metric not in METRICS or not {"subject", "y_true"} <= set(rows.columns):
         return pd.Series(dtype=float)
+    # Other tasks in the same table have other classes, which are empty here.
+    rows = rows.dropna(axis="columns", how="all")
     classes = [c.removeprefix("p_") for c in rows.columns if c.startswith("p_")]
     if len(classes) < 2:
         return pd.Series(dtype=float)
     scores: dict[str, list[float]] = {}
-    for (subject, _), part in rows.groupby(["subject", "seed"]):
+    for _, part in rows.groupby(["subject", "seed"]):
         proba = part[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
         y = part["y_true"].to_numpy(dtype=str)
         if np.isfinite(proba).all() and len(set(y)) > 1:
-            scores.setdefault(str(subject), []).append(score([metric], y, proba, classes)[metric])
+            one = score([metric], y, proba, classes)[metric]
+            scores.setdefault(str(part["subject"].iloc[0]), []).append(one)
     return pd.Series({k: float(np.mean(v)) for k, v in sorted(scores.items())}, dtype=float)
 
 
