@@ -7,6 +7,7 @@ PyTorch.
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import signal
 import sys
@@ -152,12 +153,23 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
         prog=program, description=summary, exit_on_error=False, allow_abbrev=False
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML with any of the options")
+    told = _told(stage)
     for argument, nargs in verb.positional.items():
-        parser.add_argument(argument, nargs=nargs)
+        parser.add_argument(argument, nargs=nargs, help=told.get(argument))
+    switches = {p.name for p in inspect.signature(stage).parameters.values() if p.default is False}
+    for argument in sorted(switches):
+        parser.add_argument(f"--{argument}", action="store_true", help=told.get(argument))
     parser.add_function_arguments(
-        stage, skip=set(verb.positional), as_positional=False, sub_configs=True
+        stage, skip={*verb.positional, *switches}, as_positional=False, sub_configs=True
     )
     return parser
+
+
+def _told(stage: Callable[..., Any]) -> dict[str, str | None]:
+    """Return what a stage's docstring says of each argument."""
+    from docstring_parser import parse
+
+    return {p.arg_name: p.description for p in parse(stage.__doc__ or "").params}
 
 
 def _parse(parser: Any, arguments: list[str]) -> Any:
