@@ -134,6 +134,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
             torch.manual_seed(self.random_state)
             self._start(X)
             if self.adaptation == "full":
+                self.model_.train()  # with dropout, unlike the backbone as it was loaded
                 self._train(X, y, validation)
             elif isinstance(self.model_.head, LinearHead):
                 self._solve(X, y, validation)
@@ -151,9 +152,10 @@ class Finetuned(ClassifierMixin, BaseEstimator):
                 f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
             )
         self._check(X)
-        backbone = self._backbone(model)
-        head = self.head(backbone.dim, len(self.classes_))
         assert isinstance(model.tokenizer, Tokenizer)
+        # The head first: its first weights must not depend on how the backbone is come by.
+        head = self.head(model.backbone.dim, len(self.classes_))
+        backbone = self._backbone(model)
         self.model_ = Classification(self._tokenizer(model.tokenizer), backbone, head)
 
     def _backbone(self, model: Any) -> Backbone:
