@@ -41,7 +41,7 @@ FULL = Train(
 )
 
 Trials = Float[np.ndarray, "trial channel time"]
-Validation = tuple[Trials, np.ndarray]
+Validation = tuple[Float[np.ndarray, "held_out channel time"], np.ndarray]
 
 
 class Finetuned(ClassifierMixin, BaseEstimator):
@@ -147,14 +147,15 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         """Build tokenizer, backbone and head, and check that they suit the trials."""
         self.checkpoint_ = self._chosen()
         model, self.card_ = load(self.checkpoint_)
-        if not isinstance(getattr(model, "backbone", None), Backbone):
+        trained = getattr(model, "backbone", None)
+        if not isinstance(trained, Backbone):
             raise UsageError(
                 f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
             )
         self._check(X)
         assert isinstance(model.tokenizer, Tokenizer)
         # The head first: its first weights must not depend on how the backbone is come by.
-        head = self.head(model.backbone.dim, len(self.classes_))
+        head = self.head(trained.dim, len(self.classes_))
         backbone = self._backbone(model)
         self.model_ = Classification(self._tokenizer(model.tokenizer), backbone, head)
 
