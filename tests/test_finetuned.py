@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -158,10 +159,8 @@ def test_full_fine_tuning_drops_units_and_a_tokenizer_never_does(
 def test_full_fine_tuning_keeps_the_step_with_the_best_validation_loss(
     trained: Path, tmp_path: Path
 ) -> None:
-    import pandas as pd
-
-    (X, y), (held_out, truth) = trials(), trials(16, seed=2)
-    wrong = np.where(truth == "none", "some", "none")  # so that training soon does harm
+    (X, y), n = trials(), 16
+    held_out, wrong = X[:n], np.where(y[:n] == "none", "some", "none")  # so training does harm
     options = {"train": replace(FULL, steps=12, lr=3e-3), "sfreq": 200.0}
     tuned = Finetuned(trained, "full", out=tmp_path, **options)
     tuned.fit(X, y, validation=(held_out, wrong))
