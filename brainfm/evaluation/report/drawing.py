@@ -79,7 +79,7 @@ def spanning(values: Values, *, margin: float = 0.06) -> Linear:
     x = x[np.isfinite(x)]
     if not x.size:
         return Linear(0.0, 1.0)
-    air = margin * (x.max() - x.min()) or 0.5
+    air = margin * (x.max() - x.min()) or 0.5 * abs(x.max()) or 0.5
     return Linear(float(x.min() - air), float(x.max() + air))
 
 
