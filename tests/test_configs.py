@@ -172,7 +172,7 @@ def test_a_wrong_run_is_refused_before_anything_is_written(wrong, run_with, tmp_
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("nam: x\n", "'nam'"),
+        ("title: x\n", "'title'"),
         ("sfreq: fast\n", "sfreq"),
         ("kinds: [eggs]\n", "eggs"),
         ("a: [1\n", "not YAML"),
