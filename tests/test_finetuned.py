@@ -233,7 +233,7 @@ def test_save_and_load_give_the_same_probabilities(
 
 def test_trials_that_do_not_fit_are_refused(trained: Path) -> None:
     X, y = trials()
-    with pytest.raises(UsageError, match="have 250.0 Hz .* at 200 Hz"):
+    with pytest.raises(UsageError, match=r"have 250.0 Hz .* at 200 Hz"):
         Finetuned(trained, sfreq=250.0).fit(X, y)
     with pytest.raises(UsageError, match="Hz"):
         Finetuned(trained).fit(X, y)
