@@ -162,7 +162,7 @@ class Frame:
 
 def tick(value: float) -> str:
     """Return the label of a tick, as short as it can be."""
-    if value and abs(value) < 1e-3:
+    if value and abs(value) < 1e-4:
         return figure(value)
     if abs(value) >= 10_000:
         return f"{value / 1e3:g} k" if abs(value) < 1e6 else f"{value / 1e6:g} M"
