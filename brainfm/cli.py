@@ -129,17 +129,15 @@ def _run_into(
     """Run a stage that keeps its resolved configuration beside its results."""
     from brainfm.stages import run
 
-    if not verb.claims:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / run.CONFIG).write_text(config)
-        stage(**values)
-        return 0
-    free = run.claim(out, config)
+    before = run.contents(out)
+    if verb.claims:
+        run.claim(out, config)
+    else:
+        run.note(out, config)
     try:
         stage(**values)
     except BaseException:
-        if free:
-            run.release(out)
+        run.release(out, before)
         raise
     return 0
 
