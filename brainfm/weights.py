@@ -132,7 +132,7 @@ def write_whole(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def load_card(folder: Path) -> dict[str, Any]:
+def load_card(folder: Path | str) -> dict[str, Any]:
     """Read the card of a run folder or of its ``model/`` folder."""
     path = _model_folder(folder) / CARD
     try:
@@ -152,7 +152,7 @@ def load_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def load(folder: Path) -> tuple[Component, dict[str, Any]]:
+def load(folder: Path | str) -> tuple[Component, dict[str, Any]]:
     """Read a component and its card, checking that the weights are the card's own.
 
     Raises
@@ -180,7 +180,8 @@ def load(folder: Path) -> tuple[Component, dict[str, Any]]:
     return component.eval(), card
 
 
-def _model_folder(folder: Path) -> Path:
+def _model_folder(folder: Path | str) -> Path:
+    folder = Path(folder)
     for candidate in (folder / "model", folder):
         if (candidate / CARD).is_file() and (candidate / WEIGHTS).is_file():
             return candidate
