@@ -7,13 +7,14 @@ PyTorch.
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from brainfm.errors import UsageError, WorkError
 
@@ -128,17 +129,15 @@ def _run_into(
     """Run a stage that keeps its resolved configuration beside its results."""
     from brainfm.stages import run
 
-    if not verb.claims:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / run.CONFIG).write_text(config)
-        stage(**values)
-        return 0
-    free = run.claim(out, config)
+    before = run.contents(out)
+    if verb.claims:
+        run.claim(out, config)
+    else:
+        run.note(out, config)
     try:
         stage(**values)
     except BaseException:
-        if free:
-            run.release(out)
+        run.release(out, before)
         raise
     return 0
 
@@ -152,12 +151,24 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
         prog=program, description=summary, exit_on_error=False, allow_abbrev=False
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML with any of the options")
+    told, kinds = _told(stage), get_type_hints(stage)
     for argument, nargs in verb.positional.items():
-        parser.add_argument(argument, nargs=nargs)
+        kind = get_args(kinds[argument])[0] if nargs == "+" else kinds[argument]
+        parser.add_argument(argument, nargs=nargs, type=kind, help=told.get(argument))
+    switches = {p.name for p in inspect.signature(stage).parameters.values() if p.default is False}
+    for argument in sorted(switches):
+        parser.add_argument(f"--{argument}", action="store_true", help=told.get(argument))
     parser.add_function_arguments(
-        stage, skip=set(verb.positional), as_positional=False, sub_configs=True
+        stage, skip={*verb.positional, *switches}, as_positional=False, sub_configs=True
     )
     return parser
+
+
+def _told(stage: Callable[..., Any]) -> dict[str, str | None]:
+    """Return what a stage's docstring says of each argument."""
+    from docstring_parser import parse
+
+    return {p.arg_name: p.description for p in parse(stage.__doc__ or "").params}
 
 
 def _parse(parser: Any, arguments: list[str]) -> Any:
@@ -179,7 +190,7 @@ def _instantiate(parser: Any, config: Any) -> dict[str, Any]:
 def _dump(parser: Any, config: Any) -> str:
     resolved = config.clone()
     resolved.pop("config", None)
-    return parser.dump(resolved, skip_none=False)
+    return parser.dump(resolved, skip_unset=False)
 
 
 def _lookup(value: Any, folder: str) -> Any:

@@ -28,9 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-@pytest.fixture(autouse=True)
-def _few_threads() -> None:
-    torch.set_num_threads(2)
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Let every fixture compute alike: the last bit depends on the number of threads."""
+    torch.set_num_threads(1)
 
 
 def windows(

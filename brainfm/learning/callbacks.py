@@ -31,11 +31,14 @@ class MetricsFile(Callback):
         self.sums: dict[str, float] = defaultdict(float)
         self.n, self.since = 0, time.perf_counter()
 
-    def on_train_start(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Keep the rows of a run that is being resumed, up to the step it resumes from."""
-        if self.path.exists() and trainer.global_step:
-            table = pd.read_csv(self.path)
-            self.rows = table[table["step"] <= trainer.global_step].to_dict("records")
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far and what the next one has gathered, for last.ckpt."""
+        return {"rows": self.rows, "sums": dict(self.sums), "n": self.n}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the rows of a run that is being resumed."""
+        self.rows, self.n = state["rows"], state["n"]
+        self.sums = defaultdict(float, state["sums"])
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, batch_idx: int
@@ -87,15 +90,19 @@ class MetricsFile(Callback):
 class LastCheckpoint(Callback):
     """Writes last.ckpt, from which a run goes on as if nothing had happened.
 
+    It comes last among the callbacks and, at a step that is validated, after the validation, so that
+    it holds what the others have gathered by then: Lightning does not validate a step again.
+
     Parameters
     ----------
     folder : where to.
+    validate_every : steps between two validations, 0 for none.
     """
 
     name = "last.ckpt"
 
-    def __init__(self, folder: Path):
-        self.path = folder / self.name
+    def __init__(self, folder: Path, validate_every: int):
+        self.path, self.validate_every = folder / self.name, validate_every
 
     @classmethod
     def of(cls, folder: Path | None) -> Path | None:
@@ -107,8 +114,15 @@ class LastCheckpoint(Callback):
         self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save now and then, and at the end."""
-        every, step = loop.options.checkpoint_every, trainer.global_step
-        if step % every == 0 or step == trainer.max_steps:
+        if not self.validate_every or trainer.global_step % self.validate_every:
+            self._save(trainer, loop.options.checkpoint_every)
+
+    def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
+        """Save likewise after a validation."""
+        self._save(trainer, loop.options.checkpoint_every)
+
+    def _save(self, trainer: lightning.Trainer, every: int) -> None:
+        if trainer.global_step % every == 0 or trainer.global_step == trainer.max_steps:
             partial = self.path.with_name(self.name + ".partial")
             trainer.save_checkpoint(partial)
             with partial.open("rb") as file:
@@ -121,7 +135,15 @@ class BestState(Callback):
 
     def __init__(self) -> None:
         self.loss, self.step, self.state = float("inf"), 0, None
-        self.history: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what last.ckpt keeps, so that a resumed training knows the best step before it."""
+        return {"loss": self.loss, "step": self.step, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what `state_dict` kept."""
+        self.loss, self.step = state_dict["loss"], state_dict["step"]
+        self.state = state_dict["state"]
 
     def on_validation_start(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Begin a weighted mean."""

@@ -41,7 +41,7 @@ FULL = Train(
 )
 
 Trials = Float[np.ndarray, "trial channel time"]
-Validation = tuple[Trials, np.ndarray]
+Validation = tuple[Float[np.ndarray, "held_out channel time"], np.ndarray]
 
 
 class Finetuned(ClassifierMixin, BaseEstimator):
@@ -134,6 +134,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
             torch.manual_seed(self.random_state)
             self._start(X)
             if self.adaptation == "full":
+                self.model_.train()  # with dropout, unlike the backbone as it was loaded
                 self._train(X, y, validation)
             elif isinstance(self.model_.head, LinearHead):
                 self._solve(X, y, validation)
@@ -146,14 +147,16 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         """Build tokenizer, backbone and head, and check that they suit the trials."""
         self.checkpoint_ = self._chosen()
         model, self.card_ = load(self.checkpoint_)
-        if not isinstance(getattr(model, "backbone", None), Backbone):
+        trained = getattr(model, "backbone", None)
+        if not isinstance(trained, Backbone):
             raise UsageError(
                 f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
             )
         self._check(X)
-        backbone = self._backbone(model)
-        head = self.head(backbone.dim, len(self.classes_))
         assert isinstance(model.tokenizer, Tokenizer)
+        # The head first: its first weights must not depend on how the backbone is come by.
+        head = self.head(trained.dim, len(self.classes_))
+        backbone = self._backbone(model)
         self.model_ = Classification(self._tokenizer(model.tokenizer), backbone, head)
 
     def _backbone(self, model: Any) -> Backbone:
@@ -270,11 +273,26 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         """Return the likeliest class of each trial."""
         return self.classes_[self.predict_proba(X).argmax(1)]
 
-    def save(self, folder: Path) -> None:
-        """Write the fitted model, with its label map, as a checkpoint."""
-        kept = self.card_
-        labels = {"labels": [str(c) for c in self.classes_], "adaptation": self.adaptation}
-        save(self.model_, folder, kept | labels | {"seed": self.random_state})
+    def save(
+        self, folder: Path, *, subjects: Sequence[str] = (), fingerprints: Sequence[str] = ()
+    ) -> None:
+        """Write the fitted model, with its label map, as a checkpoint.
+
+        Parameters
+        ----------
+        folder : where to.
+        subjects, fingerprints : of the recordings that it was fitted or chosen on; the card counts
+            them with those of the pretraining, so that nobody tests on them unawares.
+        """
+        own: dict[str, Any] = {
+            "labels": [str(c) for c in self.classes_],
+            "adaptation": self.adaptation,
+            "seed": self.random_state,
+        }
+        seen = self.card_.get("data", {})
+        new = {"subjects": subjects, "fingerprints": fingerprints}
+        data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
+        save(self.model_, folder, self.card_ | own | {"data": seen | data})
 
 
 class Untrained(Finetuned):

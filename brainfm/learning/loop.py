@@ -8,6 +8,7 @@ as one that never stopped.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Generator, Iterator
@@ -52,7 +53,8 @@ class Loop(lightning.LightningModule):
     def configure_optimizers(self) -> dict[str, object]:
         """Set up AdamW under warm-up and cosine."""
         optimizer = self.options.optimizer(self.objective)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.options.rate)
+        # A plain function, because of anything else a checkpoint would pickle the attributes.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: self.options.rate(n))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -130,8 +132,10 @@ def fit(
     checkpoint = LastCheckpoint.of(out)
     if checkpoint is None:
         objective.begin(batches[0])
-    validate = validation is not None and train.validate_every > 0
-    files = (MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out)) if out else ()
+    every = train.validate_every if validation is not None else 0
+    if out is not None:
+        files = MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out, every)
+        callbacks = (files[0], *callbacks, files[1])
     reader = partial(
         DataLoader,
         batch_size=None,
@@ -139,32 +143,45 @@ def fit(
         # Forked readers of zarr stores deadlock.
         multiprocessing_context="spawn" if train.workers else None,
     )
-    with _quiet(), torch.random.fork_rng():
-        trainer = lightning.Trainer(
-            max_steps=train.steps,
-            max_epochs=-1,
-            accelerator=train.accelerator,
-            devices=train.devices,
-            precision=train.precision,
-            gradient_clip_val=train.clip,
-            val_check_interval=train.validate_every if validate else None,
-            check_val_every_n_epoch=None if validate else 1,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            callbacks=[*files, *callbacks],
-        )
-        trainer.fit(
+    with _quiet(), _interruptible(), torch.random.fork_rng():
+        _trainer(train, every, callbacks).fit(
             loop,
             reader(batches, sampler=_StepsAhead(loop)),
-            reader(validation) if validate else None,
+            reader(validation) if every else None,
             ckpt_path=checkpoint,
             weights_only=True,
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+
+
+def _trainer(train: Train, every: int, callbacks: tuple[Callback, ...]) -> lightning.Trainer:
+    """Return a trainer that validates ``every`` so many steps, and leaves nothing behind itself."""
+    return lightning.Trainer(
+        max_steps=train.steps,
+        max_epochs=-1,
+        accelerator=train.accelerator,
+        devices=train.devices,
+        precision=train.precision,
+        gradient_clip_val=train.clip,
+        val_check_interval=every or None,
+        check_val_every_n_epoch=None if every else 1,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        callbacks=list(callbacks),
+    )
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C reach the caller: Lightning makes an exit of it, and switches it off."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        signal.signal(signal.SIGINT, before)
+        raise KeyboardInterrupt from error
 
 
 @contextmanager
@@ -189,6 +206,8 @@ def _quiet() -> Generator[None]:
             "You're resuming from a checkpoint that ended before the epoch ended",
         ):
             warnings.filterwarnings("ignore", message=f".*{text}.*")
-        yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

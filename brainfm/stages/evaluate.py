@@ -10,7 +10,9 @@ from sklearn.base import BaseEstimator
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.protocol import check_call, run
 from brainfm.evaluation.task import Task
+from brainfm.stages.run import now, write_manifest
 from brainfm.windows.splits import SubjectFolds
+from brainfm.windows.trials import Trials
 
 
 def evaluate(
@@ -45,13 +47,22 @@ def evaluate(
     from brainfm.evaluation.report import write_report
 
     check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference)
+    started, trials = now(), task.load()
     outcome = run(
-        task.load(), estimators, folds=folds, seeds=seeds, out=out,
+        trials, estimators, folds=folds, seeds=seeds, out=out,
         task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
     )  # fmt: skip
+    facts = {"seeds": seeds, "data": _data(trials), "complete": not outcome.failed}
+    write_manifest(out, started, **facts)
     write_report(out, journey=journey)
     _say(outcome.statistics, task.metrics[0], out)
     outcome.check_complete()
+
+
+def _data(trials: Trials) -> dict[str, list[str]]:
+    """Say what was tested on, by content and by name."""
+    names = ("fingerprint", "subject")
+    return {f"{name}s": sorted(trials.meta[name].unique().tolist()) for name in names}
 
 
 def _say(statistics: pd.DataFrame, metric: str, out: Path) -> None:

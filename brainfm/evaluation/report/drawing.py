@@ -7,12 +7,12 @@ does not; lines live in a nested, stretched ``svg`` whose strokes do not scale. 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import ArrayLike
 
 from brainfm.evaluation.report.numbers import figure
 
@@ -20,16 +20,8 @@ WIDTH = 1000
 """Units across the nested svg that holds lines."""
 
 
-class Scale(Protocol):
-    """From values to shares of an axis."""
-
-    def __call__(self, values: ArrayLike) -> np.ndarray:
-        """Return where the values lie, 0 at the low end and 1 at the high end."""
-        ...
-
-    def ticks(self, n: int) -> list[float]:
-        """Return about ``n`` round values."""
-        ...
+Values = float | int | Sequence[Any] | np.ndarray
+"""One number or many."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +31,10 @@ class Linear:
     low: float
     high: float
 
-    def __call__(self, values: ArrayLike) -> np.ndarray:
+    def __call__(self, values: Values) -> np.ndarray:
         """Return where the values lie on the axis."""
         width = self.high - self.low or 1.0
-        return (np.asarray(values, dtype=float) - self.low) / width
+        return np.asarray((np.asarray(values, dtype=float) - self.low) / width)
 
     def ticks(self, n: int = 5) -> list[float]:
         """Return multiples of 1, 2 or 5 inside the axis."""
@@ -62,10 +54,10 @@ class Logarithmic:
     low: float
     high: float
 
-    def __call__(self, values: ArrayLike) -> np.ndarray:
+    def __call__(self, values: Values) -> np.ndarray:
         """Return where the values lie on the axis."""
         width = math.log(self.high / self.low) or 1.0
-        return np.log(np.asarray(values, dtype=float) / self.low) / width
+        return np.asarray(np.log(np.asarray(values, dtype=float) / self.low) / width)
 
     def ticks(self, n: int = 5) -> list[float]:
         """Return powers of ten inside the axis, with 2 and 5 between where there are few."""
@@ -77,13 +69,17 @@ class Logarithmic:
         return inside if len(inside) <= 2 * n else inside[:: math.ceil(len(inside) / n)]
 
 
-def spanning(values: ArrayLike, *, margin: float = 0.06) -> Linear:
+Scale = Linear | Logarithmic
+"""From values to shares of an axis, 0 at its low end and 1 at its high end."""
+
+
+def spanning(values: Values, *, margin: float = 0.06) -> Linear:
     """Return a linear scale around the finite values, with some air at both ends."""
     x = np.asarray(values, dtype=float)
     x = x[np.isfinite(x)]
     if not x.size:
         return Linear(0.0, 1.0)
-    air = margin * (x.max() - x.min()) or 0.5
+    air = margin * (x.max() - x.min()) or 0.5 * abs(x.max()) or 0.5
     return Linear(float(x.min() - air), float(x.max() + air))
 
 
@@ -100,15 +96,15 @@ class Frame:
     y: Scale
     height: int
 
-    def down(self, values: ArrayLike) -> np.ndarray:
+    def down(self, values: Values) -> np.ndarray:
         """Return pixels from the top."""
-        return self.height * (1 - self.y(values))
+        return np.asarray(self.height * (1 - self.y(values)))
 
-    def line(self, xs: ArrayLike, ys: ArrayLike, style: str) -> Markup:
+    def line(self, xs: Values, ys: Values, style: str) -> Markup:
         """Return a line through the points; it is broken where a value is not finite."""
         return Markup('<path class="line {}" d="{}"/>').format(style, self._path(xs, ys))
 
-    def band(self, xs: ArrayLike, low: ArrayLike, high: ArrayLike, style: str) -> Markup:
+    def band(self, xs: Values, low: Values, high: Values, style: str) -> Markup:
         """Return the area between two lines."""
         xs, low, high = (np.asarray(v, dtype=float) for v in (xs, low, high))
         keep = np.isfinite(low) & np.isfinite(high)
@@ -122,7 +118,7 @@ class Frame:
             style, *place, Markup("<title>{}</title>").format(title) if title else ""
         )
 
-    def _path(self, xs: ArrayLike, ys: ArrayLike) -> str:
+    def _path(self, xs: Values, ys: Values) -> str:
         xs, ys = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
         good = np.isfinite(xs) & np.isfinite(ys)
         px, py = WIDTH * self.x(np.where(good, xs, 1.0)), self.down(np.where(good, ys, 1.0))
@@ -166,7 +162,7 @@ class Frame:
 
 def tick(value: float) -> str:
     """Return the label of a tick, as short as it can be."""
-    if value and abs(value) < 1e-3:
+    if value and abs(value) < 1e-4:
         return figure(value)
     if abs(value) >= 10_000:
         return f"{value / 1e3:g} k" if abs(value) < 1e6 else f"{value / 1e6:g} M"

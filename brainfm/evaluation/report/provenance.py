@@ -66,6 +66,7 @@ class Part:
     config : resolved configuration as YAML, or nothing.
     facts : the rest of its manifest and model card, as (name, value) pairs.
     versions : of libraries, by name.
+    missing : one sentence a file that could not be read.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Part:
     config: str
     facts: tuple[tuple[str, str], ...]
     versions: dict[str, str]
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -118,45 +120,74 @@ def trace(
 ) -> Provenance:
     """Gather the section from what the folders say."""
     there = [run for run in runs if isinstance(run, RunFolder)]
-    parts = [
-        _part(run.name, run.path, run.config, run.manifest, run.card, out) for run in there
-    ] + [_part("evaluation", out, evaluation.config, evaluation.manifest, {}, out)]
+    parts = [_run_part(run, out) for run in there] + [_evaluation_part(evaluation, out)]
     return Provenance(
         parts=tuple(parts),
         libraries=_libraries(parts),
         seeds=tuple(_seeds(parts)),
         fingerprints=tuple(_fingerprints(store, tokens)),
         checks=tuple(_checks(there, store, tokens)),
-        commands=tuple(dict.fromkeys(p.command for p in parts if p.command)),
+        commands=tuple(_commands(parts, tokens, out)),
         papers=PAPERS,
     )
 
 
-def _part(
-    name: str, path: Path, config: str, manifest: dict[str, Any], card: dict[str, Any], out: Path
-) -> Part:
-    versions = manifest.get("versions")
-    rest = {k: v for k, v in manifest.items() if k not in ("versions", "command")}
-    if card:
-        rest["model card"] = {k: v for k, v in card.items() if k != "versions"}
-    command = manifest.get("command", "")
-    if isinstance(command, list):
-        command = " ".join(str(word) for word in command)
+def _run_part(run: RunFolder, out: Path) -> Part:
+    facts = {k: v for k, v in run.manifest.items() if k not in ("versions", "command")}
+    facts["model card"] = {k: v for k, v in run.card.items() if k != "versions"}
     return Part(
-        name=name,
-        place=path.name,
-        command=_portable(str(command), out),
-        config=_portable(config, out),
-        facts=tuple((k, _portable(v, out)) for k, v in _facts(rest)),
-        versions={str(k): str(v) for k, v in versions.items()}
-        if isinstance(versions, dict)
-        else {},
+        name=run.name,
+        place=run.path.name,
+        command=_command(run.manifest, out),
+        config=_portable(run.config, out),
+        facts=tuple((k, _portable(v, out)) for k, v in _facts(facts)),
+        versions=_versions(run.manifest),
+        missing=run.missing,
     )
+
+
+def _evaluation_part(evaluation: Results, out: Path) -> Part:
+    facts = {k: v for k, v in evaluation.manifest.items() if k not in ("versions", "command")}
+    return Part(
+        name="evaluation",
+        place=out.name,
+        command=_command(evaluation.manifest, out),
+        config=_portable(evaluation.config, out),
+        facts=tuple((k, _portable(v, out)) for k, v in _facts(facts)),
+        versions=_versions(evaluation.manifest),
+        missing=tuple(m for m in evaluation.missing if ".csv" not in m),
+    )
+
+
+def _command(manifest: dict[str, Any], out: Path) -> str:
+    command = manifest.get("command", "")
+    words = command if isinstance(command, list) else [command]
+    return _portable(" ".join(str(word) for word in words), out)
+
+
+def _versions(manifest: dict[str, Any]) -> dict[str, str]:
+    versions = manifest.get("versions")
+    return {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
 
 
 def _portable(text: str, out: Path) -> str:
     """Write the folders beside ``out`` without what leads to them on this machine."""
     return text.replace(f"{out.resolve().parent.as_posix()}/", "")
+
+
+def _commands(parts: list[Part], tokens: TokenStore | Absent, out: Path) -> Iterator[str]:
+    """Yield the commands in the order of the journey; tokens are written after the tokenizer's training."""
+    made = dict.fromkeys(p.command for p in parts if p.command and p.name != "tokenizer")
+    yield from (p.command for p in parts if p.command and p.name == "tokenizer")
+    if isinstance(tokens, TokenStore):
+        known = tokens.attributes
+        if known.get("store") and known.get("checkpoint"):
+            yield _portable(
+                f"brainfm tokenize {known['store']} --checkpoint {known['checkpoint']} "
+                f"--tokens {tokens.path}",
+                out,
+            )
+    yield from made
 
 
 def _facts(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
