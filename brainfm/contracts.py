@@ -8,6 +8,7 @@ Sensor position, kind and mask travel inside the values, so no model holds a cha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import TypeVar
@@ -15,6 +16,8 @@ from typing import TypeVar
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
+
+from brainfm.errors import UsageError
 
 
 class Kind(IntEnum):
@@ -150,11 +153,29 @@ class Tokenizer(Component):
     dim : width of a token's value.
     vocabulary : number of codes, or None where tokens are continuous.
     sfreq : the sampling rate in Hz that the tokenizer is made for, or None where any will do.
+    ch_names : the channels, in their order, that it is made for, or None where any will do.
     """
 
     dim: int
     vocabulary: int | None = None
     sfreq: float | None = None
+    ch_names: Sequence[str] | None = None
+
+    def check_channels(self, names: Sequence[str], where: str) -> None:
+        """Refuse channels that are not those the tokenizer is made for, whatever their case.
+
+        Raises
+        ------
+        UsageError
+            If there are such channels and ``names`` (of the recording ``where``) are others.
+        """
+        wanted = self.ch_names
+        if wanted is not None and [n.upper() for n in names] != [n.upper() for n in wanted]:
+            raise UsageError(
+                f"{where} has the {len(names)} channels {', '.join(names)} and the tokenizer knows exactly "
+                f"{len(wanted)}, in this order: {', '.join(wanted)}; choose other recordings or set the "
+                "tokenizer's ch_names."
+            )
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tokens:

@@ -12,18 +12,20 @@ import pytest
 import torch
 from conftest import windows
 
-from brainfm.backbones import MotifEncoder
+from brainfm.backbones import BiMamba, MotifEncoder
 from brainfm.contracts import Batch, Component, Features, Tokenizer, Tokens
-from brainfm.heads import LinearHead
+from brainfm.errors import UsageError
+from brainfm.heads import LinearHead, MambaHead
 from brainfm.objectives import (
     Classification,
     LabelledBatch,
     MaskedCodes,
+    MaskedRectangles,
     MotifReconstruction,
 )
 from brainfm.recordings.recording import KINDS
 from brainfm.stages.catalog import components
-from brainfm.tokenizers import Cached, Frozen, MotifTokenizer, TokenCache
+from brainfm.tokenizers import Cached, Frozen, MontagePatches, MotifTokenizer, TokenCache
 from brainfm.weights import build, describe
 
 CODES = 32
@@ -40,7 +42,22 @@ def small_backbone() -> MotifEncoder:
     return MotifEncoder(WIDTH, CODES, n_channels=8, depth=2)
 
 
+def small_montage() -> MontagePatches:
+    """Fit the windows of `windows`: 3 channels of 1000 samples at 200 Hz."""
+    return MontagePatches(
+        WIDTH, ch_names=("a-b", "b-c", "c-d"), n_times=1000, sfreq=200.0, patch=(3, 20)
+    )
+
+
+def small_bimamba() -> BiMamba:
+    return BiMamba(WIDTH, depth=2, d_state=4, expand=2)
+
+
 EXAMPLES = {
+    "MontagePatches": small_montage,
+    "BiMamba": small_bimamba,
+    "MambaHead": lambda: MambaHead(WIDTH, 3, width=32),
+    "MaskedRectangles": lambda: MaskedRectangles(small_montage(), small_bimamba()),
     "MotifTokenizer": small_tokenizer,
     "Frozen": lambda: Frozen(small_tokenizer()),
     "Cached": lambda: Cached(small_tokenizer(), cache=TokenCache()),
@@ -110,7 +127,10 @@ def pad_tokens(given: Tokens, extra: int) -> Tokens:
     more = tokens(len(given.mask), extra, seed=5)
     more = replace(more, value=50 * more.value, mask=torch.zeros_like(more.mask))
     return Tokens(
-        **{f.name: torch.cat([getattr(given, f.name), getattr(more, f.name)], 1) for f in fields(given)}
+        **{
+            f.name: torch.cat([getattr(given, f.name), getattr(more, f.name)], 1)
+            for f in fields(given)
+        }
     )
 
 
@@ -147,10 +167,14 @@ class TestTokenizers:
         assert isinstance(tokenizer, Tokenizer)
         for n_channels, n_times in ((1, 200), (3, 1000), (7, 1900)):
             given = windows(2, n_channels=n_channels, n_times=n_times)
+            if tokenizer.ch_names is not None and given.signal.shape[1:] != (3, 1000):
+                with pytest.raises(UsageError, match="knows exactly 3"):
+                    tokenizer(given)
+                continue
             made = tokenizer(given)
             assert made.value.shape[2] == tokenizer.dim
             assert int(made.channel.max()) < n_channels
-            assert 0 <= float(made.time.min())
+            assert float(made.time.min()) >= 0
             assert float(made.time.max()) < n_times / given.sfreq
             assert (made.code is None) == (tokenizer.vocabulary is None)
             if made.code is not None:
@@ -158,6 +182,12 @@ class TestTokenizers:
 
     def test_padded_channels_change_nothing(self, name: str) -> None:
         tokenizer = make("tokenizers", name).eval()
+        if (
+            tokenizer.ch_names is not None
+        ):  # knows its channels by place, so there can be no padding
+            with pytest.raises(UsageError, match="padding"):
+                tokenizer(pad_channels(windows(), 2))
+            return
         plain, padded = tokenizer(windows()), tokenizer(pad_channels(windows(), 2))
         real = padded.mask[0]
         torch.testing.assert_close(padded.value[:, real], plain.value)
@@ -173,7 +203,9 @@ class TestTokenizers:
     def test_is_deterministic_and_comes_back_from_its_description(self, name: str) -> None:
         tokenizer = make("tokenizers", name).eval()
         again = assert_round_trip(tokenizer)
-        torch.testing.assert_close(again(windows()).value, tokenizer(windows()).value, rtol=0, atol=0)
+        torch.testing.assert_close(
+            again(windows()).value, tokenizer(windows()).value, rtol=0, atol=0
+        )
 
 
 @pytest.mark.parametrize("name", examples("backbones"))

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from brainfm.contracts import Backbone, Features, Tokens
 from brainfm.layers.mamba import Mamba
+from brainfm.layers.order import Order, Sequence, real_first, take, turned
 from brainfm.layers.scan import Backend
 
 Merge = Literal["add", "multiply"]
-Sequence = Float[Tensor, "batch token dim"]
-Order = Int[Tensor, "batch token"]
 
 
 class BiMambaBlock(nn.Module):
@@ -46,26 +43,22 @@ class BiMambaBlock(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Sequence, turned: Order | None = None) -> Sequence:
+    def forward(self, x: Sequence, reverse: Order | None = None) -> Sequence:
         """Transform a sequence.
 
         Parameters
         ----------
         x : the sequence, real tokens before padding.
-        turned : the order that reverses each row's real tokens; None where all are real.
+        reverse : the order that reverses each row's real tokens; None where all are real.
         """
         ahead = self.forwards(x)
-        back = _turn(self.backwards(_turn(x, turned)), turned)
+        back = _turn(self.backwards(_turn(x, reverse)), reverse)
         return self.norm(x + (ahead + back if self.merge == "add" else ahead * back))
 
 
 def _turn(x: Sequence, order: Order | None) -> Sequence:
     """Reverse in time. Reversing twice is doing nothing, so one order serves both ways."""
-    return x.flip(1) if order is None else _take(x, order)
-
-
-def _take(x: Sequence, order: Order) -> Sequence:
-    return x.gather(1, order.unsqueeze(-1).expand_as(x))
+    return x.flip(1) if order is None else take(x, order)
 
 
 class BiMamba(Backbone):
@@ -100,37 +93,21 @@ class BiMamba(Backbone):
         self.dim, self.depth, self.d_state, self.d_conv = dim, depth, d_state, d_conv
         self.expand, self.merge, self.scan = expand, merge, scan
         self.blocks = nn.ModuleList(
-            BiMambaBlock(
-                dim, d_state=d_state, d_conv=d_conv, expand=expand, merge=merge, scan=scan
-            )
+            BiMambaBlock(dim, d_state=d_state, d_conv=d_conv, expand=expand, merge=merge, scan=scan)
             for _ in range(depth)
         )
 
     def forward(self, tokens: Tokens, *, layers: bool = False) -> Features:
         """Compute features; there is no summary, so that heads take the mean over real tokens."""
-        order, turned = orders(tokens.mask)
-        x = tokens.value if order is None else _take(tokens.value, order)
+        x, mask, order, reverse = tokens.value, tokens.mask, None, None
+        if not bool(mask.all()):
+            order = real_first(mask)
+            x, reverse = take(x, order), turned(mask)
         outputs = []
         for block in self.blocks:
-            x = block(x, turned)
+            x = block(x, reverse)
             outputs.append(x)
+        outputs = outputs if layers else outputs[-1:]
         if order is not None:
-            home = order.argsort(1)
-            outputs = [_take(y, home) for y in (outputs if layers else outputs[-1:])]
-        return Features(
-            value=outputs[-1], mask=tokens.mask, layers=tuple(outputs) if layers else ()
-        )
-
-
-def orders(mask: Bool[Tensor, "batch token"]) -> tuple[Order | None, Order | None]:
-    """Return the order that brings real tokens to the front, and the one that then reverses them.
-
-    Both are None where all tokens are real. A recurrence passes everything on, so padding must stand
-    behind all real tokens in both directions, or it would change them.
-    """
-    if bool(mask.all()):
-        return None, None
-    first = (~mask).to(torch.uint8).argsort(1, stable=True)
-    place = torch.arange(mask.shape[1], device=mask.device)
-    n_real = mask.sum(1, keepdim=True)
-    return first, torch.where(place < n_real, n_real - 1 - place, place.expand_as(first))
+            outputs = [take(y, order.argsort(1)) for y in outputs]
+        return Features(value=outputs[-1], mask=mask, layers=tuple(outputs) if layers else ())

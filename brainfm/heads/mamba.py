@@ -13,6 +13,7 @@ from torch.nn.functional import gelu
 
 from brainfm.contracts import Features, Head
 from brainfm.layers.mamba import Mamba
+from brainfm.layers.order import real_first, take
 from brainfm.layers.scan import Backend
 
 
@@ -46,8 +47,7 @@ class MambaHead(Head):
 
     def forward(self, features: Features) -> Float[Tensor, "batch output"]:
         """Return one row of scores a window; padding goes behind all real tokens."""
-        order = (~features.mask).byte().argsort(1, stable=True)
-        value = features.value.gather(1, order.unsqueeze(-1).expand_as(features.value))
-        mixed = self.mamba(gelu(self.project(value)))
+        order = real_first(features.mask)
+        mixed = self.mamba(gelu(self.project(take(features.value, order))))
         mask = features.mask.gather(1, order)
         return self.linear(replace(features, value=mixed, mask=mask, summary=None).pooled())

@@ -22,7 +22,7 @@ cannot run is refused; nothing ever falls back to another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -53,7 +53,10 @@ def running(backend: Backend, device: torch.device | str) -> Kernel:
         If the path is named and cannot run there.
     """
     where = torch.device(device).type
-    able = {"cuda": where == "cuda" and _has("mamba_ssm"), "numba": where == "cpu" and _has("numba")}
+    able = {
+        "cuda": where == "cuda" and _has("mamba_ssm"),
+        "numba": where == "cpu" and _has("numba"),
+    }
     if backend == "auto":
         return "cuda" if able["cuda"] else "numba" if able["numba"] else "torch"
     if not able.get(backend, True):
@@ -108,9 +111,7 @@ def selective_scan(
     """
     path = running(backend, u.device)
     if path == "cuda":
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
-
-        return selective_scan_fn(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+        return _fused()(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
     with torch.autocast(u.device.type, enabled=False):
         exact = torch.promote_types(u.dtype, torch.float32)
         signal, step, A, B, C = (x.to(exact) for x in (u, delta, A, B, C))
@@ -122,6 +123,17 @@ def selective_scan(
         if D is not None:
             y = torch.addcmul(y, D.to(exact).unsqueeze(-1), signal)
         return (y if z is None else y * silu(z.to(exact))).to(u.dtype)
+
+
+def _fused() -> Callable[..., Tensor]:
+    try:
+        from mamba_ssm.ops import selective_scan_interface  # ty: ignore[import-not-found]
+    except ImportError as error:
+        raise UsageError(
+            f"mamba-ssm is installed and cannot be imported ({error}); install the build for this "
+            "PyTorch and CUDA, or choose scan: torch."
+        ) from error
+    return selective_scan_interface.selective_scan_fn
 
 
 def _scan(path: Kernel, u: Series, delta: Series, A: Matrix, B: Selection, C: Selection) -> Series:
@@ -155,7 +167,9 @@ class Chunked(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Series, delta: Series, A: Matrix, B: Selection, C: Selection) -> Series:
+    def forward(
+        ctx: Any, u: Series, delta: Series, A: Matrix, B: Selection, C: Selection
+    ) -> Series:
         """Return y; a chunk is at least as long as a state, so that what is kept is no more than u."""
         u, delta, B, C = (_time_first(x) for x in (u, delta, B, C))
         A = A.t().contiguous()

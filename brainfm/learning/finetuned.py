@@ -152,8 +152,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
             raise UsageError(
                 f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
             )
-        self._check(X)
         assert isinstance(model.tokenizer, Tokenizer)
+        self._check(X, model.tokenizer)
         # The head first: its first weights must not depend on how the backbone is come by.
         head = self.head(trained.dim, len(self.classes_))
         backbone = self._backbone(model)
@@ -169,7 +169,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         cache = TokenCache() if self.cache is None else self.cache
         return Cached(inner, cache=cache, card=card)
 
-    def _check(self, X: Trials) -> None:
+    def _check(self, X: Trials, tokenizer: Tokenizer) -> None:
         """Refuse trials that the checkpoint was not made for."""
         wanted = self.card_["sfreq"]
         if self.sfreq != wanted:
@@ -177,6 +177,8 @@ class Finetuned(ClassifierMixin, BaseEstimator):
                 f"The trials have {self.sfreq} Hz and {self.checkpoint_} was trained at {wanted:g} Hz; "
                 f"resample them and say `sfreq={wanted:g}`."
             )
+        if self.sensors is not None:
+            tokenizer.check_channels(self.sensors.names, "The trials' recording")
         foreign = sorted(set(self._sensors(X).kind) - set(self.card_["kinds"]))
         if foreign:
             raise UsageError(

@@ -14,7 +14,7 @@ from brainfm.errors import UsageError
 from brainfm.learning.loop import fit
 from brainfm.learning.train import Train
 from brainfm.stages.model import Model
-from brainfm.stages.run import MANIFEST, now, versions, write_manifest
+from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
 from brainfm.store.read import Store, open_store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
@@ -89,19 +89,29 @@ def pretrain(
     )
     card = _card(objective, store, table, data, seed)
     save(objective, out / "model", card)
-    facts = {"seed": seed, "parameters": count_parameters(objective), "data": card["data"]}
+    facts = {
+        "seed": seed,
+        "parameters": count_parameters(objective),
+        "data": card["data"],
+        "kernels": kernels(objective),
+    }
     write_manifest(out, started, **facts)
     print(f"{out}: {count_parameters(objective):,} parameters trained for {train.steps} steps")
 
 
 def check_fit(objective: Objective, store: Store, data: Selection) -> None:
-    """Refuse a model whose trained tokenizer was made for other recordings."""
+    """Refuse a model whose tokenizer was made for other recordings."""
     sfreq, rates = objective.tokenizer.sfreq, sorted(set(data.table(store)["sfreq"]))
     if sfreq is not None and rates != [sfreq]:
         raise UsageError(
             f"The tokenizer wants {sfreq:g} Hz and the recordings of {data.store} have {rates} Hz; "
             f"ingest them with `sfreq: {sfreq:g}` in the recipe."
         )
+    if objective.tokenizer.ch_names is not None:
+        reader = WindowReader(data.store, data.kinds)
+        for recording in data.table(store)["id"]:
+            names = reader.sensors(recording)[1].names
+            objective.tokenizer.check_channels(names, f"The recording {recording}")
     if isinstance(objective.tokenizer, Frozen):
         if objective.tokenizer.card is None:
             raise UsageError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import nn
 
 from brainfm.errors import UsageError
 from brainfm.weights import write_whole
@@ -80,6 +81,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that numbers depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def kernels(model: nn.Module) -> list[str]:
+    """Return the compiled or plain paths on which the model's layers ran last (`Mamba.kernel`)."""
+    return sorted({k for m in model.modules() if (k := getattr(m, "kernel", None)) is not None})
 
 
 def now() -> str:

@@ -31,6 +31,7 @@ class Frozen(Tokenizer):
         super().__init__()
         self.tokenizer, self.card = tokenizer, card
         self.dim, self.vocabulary, self.sfreq = tokenizer.dim, tokenizer.vocabulary, tokenizer.sfreq
+        self.ch_names = tokenizer.ch_names
         self.requires_grad_(False)
         self.train(False)
 

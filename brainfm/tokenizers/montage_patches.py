@@ -6,6 +6,7 @@ arXiv 2502.06438.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -47,16 +48,16 @@ class MontagePatches(Tokenizer):
     """
 
     sfreq: float
-    ch_names: tuple[str, ...]
+    ch_names: Sequence[str]
 
     def __init__(
         self,
         width: int = 35,
         *,
-        ch_names: tuple[str, ...] = TCP,
+        ch_names: Sequence[str] = TCP,
         n_times: int = 1280,
         sfreq: float = 256.0,
-        patch: tuple[int, int] = (2, 16),
+        patch: Sequence[int] = (2, 16),
         normalisation: Literal["iqr", "fixed"] = "iqr",
     ):
         super().__init__()
@@ -84,7 +85,9 @@ class MontagePatches(Tokenizer):
         microvolts = 1e6 * batch.signal
         if self.normalisation == "fixed":
             return (microvolts + 20) / 40
-        quartiles = torch.quantile(microvolts, microvolts.new_tensor([0.25, 0.75]), -1, keepdim=True)
+        quartiles = torch.quantile(
+            microvolts, microvolts.new_tensor([0.25, 0.75]), -1, keepdim=True
+        )
         return (microvolts - quartiles[0]) / (quartiles[1] - quartiles[0] + 1e-8)
 
     def _check(self, batch: Batch) -> None:
