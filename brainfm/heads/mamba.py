@@ -5,8 +5,6 @@ Tegon et al., FEMBA, 2025, arXiv 2502.06438.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu
@@ -49,5 +47,4 @@ class MambaHead(Head):
         """Return one row of scores a window; padding goes behind all real tokens."""
         order = real_first(features.mask)
         mixed = self.mamba(gelu(self.project(take(features.value, order))))
-        mask = features.mask.gather(1, order)
-        return self.linear(replace(features, value=mixed, mask=mask, summary=None).pooled())
+        return self.linear(Features(mixed, features.mask.gather(1, order)).pooled())

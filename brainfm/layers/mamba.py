@@ -82,12 +82,12 @@ class Mamba(nn.Module):
         y = selective_scan(
             signal,
             rearrange(step @ self.dt_proj.weight.t(), "b t d -> b d t"),
-            -self.A_log.float().exp(),
+            -self.A_log.exp(),
             rearrange(B, "b t n -> b n t"),
             rearrange(C, "b t n -> b n t"),
-            D=self.D.float(),
+            D=self.D,
             z=gate,
-            delta_bias=self.dt_proj.bias.float(),
+            delta_bias=self.dt_proj.bias,
             delta_softplus=True,
             backend=self.kernel,
         )

@@ -111,7 +111,8 @@ def selective_scan(
     """
     path = running(backend, u.device)
     if path == "cuda":
-        return _fused()(u, delta, A, B, C, D, z, delta_bias, delta_softplus)
+        skip, bias = (x if x is None else x.float() for x in (D, delta_bias))  # it insists
+        return _fused()(u, delta, A.float(), B, C, skip, z, bias, delta_softplus)
     with torch.autocast(u.device.type, enabled=False):
         exact = torch.promote_types(u.dtype, torch.float32)
         signal, step, A, B, C = (x.to(exact) for x in (u, delta, A, B, C))

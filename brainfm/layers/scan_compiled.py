@@ -160,10 +160,11 @@ def _exp32(x):
     """Compute exp in float32 to one unit in the last place, without branches, so that it vectorises.
 
     x = k ln 2 + r with |r| < ln 2 / 2; Cephes' polynomial gives exp r, and k goes into the exponent
-    bits. Adding 1.5·2²³ rounds to a whole number and leaves it in the low bits, also for NaN.
+    bits, where −127 makes 0 and 128 infinity. Adding 1.5·2²³ rounds to a whole number and leaves it in
+    the low bits, also for NaN.
     """
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x
-    x = np.float32(88.0) if x > np.float32(88.0) else x
+    x = np.float32(-88.0) if x < np.float32(-88.0) else x
+    x = np.float32(89.0) if x > np.float32(89.0) else x
     shifted = x * np.float32(1.44269504) + np.float32(12582912.0)
     k = shifted - np.float32(12582912.0)
     r = x - k * np.float32(0.693359375) + k * np.float32(2.12194440e-4)
