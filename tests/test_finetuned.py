@@ -14,12 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_contracts import WIDTH, small_backbone, small_tokenizer
+from test_contracts import CODES, WIDTH, small_backbone, small_tokenizer
 from torch import nn
 
 from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
+from brainfm.layers.spectrum import scale_by_percentile
 from brainfm.learning import Finetuned, Train, Untrained
 from brainfm.learning.finetuned import PENALTIES
 from brainfm.objectives import Classification, MaskedCodes
@@ -100,6 +101,19 @@ def test_a_probe_is_scikit_learn_s_logistic_regression(trained: Path, classes: i
     assert probe.n_trained_parameters_ == count_parameters(LinearHead(WIDTH, classes))
     loaded, _ = load(trained)
     assert same(state(probe.model_.backbone), state(loaded.backbone))
+
+
+@pytest.mark.parametrize("kind", [Finetuned, Untrained])
+def test_what_was_learned_holds_for_new_trials(tmp_path: Path, kind: type[Finetuned]) -> None:
+    torch.manual_seed(0)
+    tokenizer = small_tokenizer().eval()
+    rows = scale_by_percentile(torch.from_numpy(trials(8, seed=50)[0]).flatten(0, 1))
+    with torch.no_grad():  # code vectors that lie where the data are
+        encoded = tokenizer.encode(tokenizer.spectrogram(rows), rows).flatten(0, 1)
+        tokenizer.codebook.copy_(encoded[torch.randperm(len(encoded))[:CODES]])
+    save(MaskedCodes(Frozen(tokenizer), small_backbone()), tmp_path / "model", CARD)
+    probe = kind(tmp_path, sfreq=200.0).fit(*trials(120))
+    assert probe.score(*trials(100, seed=1)) > 0.7  # 0.6 would be two standard errors
 
 
 def test_a_probe_s_penalty_is_the_best_on_validation(trained: Path) -> None:
