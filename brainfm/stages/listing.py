@@ -44,7 +44,7 @@ def _about(path: Path) -> str:
             return " ".join(config[key].split())
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = " ".join(line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines))
-    return comment.partition(". ")[0].rstrip(".")
+    return comment
 
 
 def show(name: str, *, json: bool = False) -> None:
