@@ -22,11 +22,12 @@ from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.layers.spectrum import scale_by_percentile
 from brainfm.learning import Finetuned, Train, Untrained
-from brainfm.learning.finetuned import PENALTIES
-from brainfm.objectives import Classification, MaskedCodes
+from brainfm.learning.probe import PENALTIES
+from brainfm.objectives import Classification, LabelledBatch, MaskedCodes
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, TokenCache
 from brainfm.weights import count_parameters, load, load_card, save
+from brainfm.windows.collate import batch_of
 
 FULL = Train(
     steps=6,
@@ -62,6 +63,12 @@ def trials(n: int = 24, *, classes: int = 2, seed: int = 0) -> tuple[np.ndarray,
     wave = np.sin(2 * np.pi * 10 * np.arange(400) / 200 + rng.uniform(0, 6, (n, 1)))
     X = rng.standard_normal((n, 2, 400)) + 3 * (y[:, None] * wave)[:, None]
     return (1e-5 * X).astype(np.float32), np.array(["none", "some", "much"])[y]
+
+
+def labelled(X: np.ndarray, label: np.ndarray) -> LabelledBatch:
+    unknown = np.full((2, 3), np.nan)
+    sensors = Sensors(("a", "b"), ("eeg", "eeg"), unknown, unknown, ("none",) * 2)
+    return LabelledBatch(**vars(batch_of(X, sensors, 200.0)), label=torch.from_numpy(label))
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -183,7 +190,7 @@ def test_full_fine_tuning_keeps_the_step_with_the_best_validation_loss(
     assert tuned.chosen_step_ == best < 12
     label = np.searchsorted(tuned.classes_, wrong)
     with torch.no_grad():
-        terms = tuned.model_(tuned.batch(held_out, label), torch.Generator())
+        terms = tuned.model_(labelled(held_out, label), torch.Generator())
     assert float(terms["loss"]) == pytest.approx(table.loc[best, "val/loss"], rel=1e-5)
 
 
@@ -199,10 +206,21 @@ class Deep(Head):
         return self.layers(features.pooled())
 
 
-def test_any_head_can_be_probed_and_the_backbone_stays(trained: Path) -> None:
+def test_any_head_can_be_probed_and_the_backbone_stays(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     X, y = trials()
+    modes = set()
+    forward = Classification.forward
+
+    def spy(self, batch, generator):
+        modes.update(m.training for m in self.backbone.modules())
+        return forward(self, batch, generator)
+
+    monkeypatch.setattr(Classification, "forward", spy)
     probe = Finetuned(trained, head=Deep, train=FULL, sfreq=200.0).fit(X, y)
     loaded, _ = load(trained)
+    assert modes == {False}  # its features are the same at every step
     assert same(state(probe.model_.backbone), state(loaded.backbone))
     assert probe.n_trained_parameters_ == count_parameters(Deep(WIDTH, 2))
 
@@ -238,7 +256,7 @@ def test_save_and_load_give_the_same_probabilities(
     assert card["sfreq"] == 200.0
     assert isinstance(model, Classification)
     assert type(model.tokenizer) is Frozen
-    batch = fitted.batch(X, np.zeros(len(X), np.int64))
+    batch = labelled(X, np.zeros(len(X), np.int64))
     with torch.no_grad():
         proba = model.scores(batch).double().softmax(-1).numpy()
     np.testing.assert_allclose(proba, fitted.predict_proba(X), atol=1e-6)
