@@ -110,7 +110,10 @@ def pad_tokens(given: Tokens, extra: int) -> Tokens:
     more = tokens(len(given.mask), extra, seed=5)
     more = replace(more, value=50 * more.value, mask=torch.zeros_like(more.mask))
     return Tokens(
-        **{f.name: torch.cat([getattr(given, f.name), getattr(more, f.name)], 1) for f in fields(given)}
+        **{
+            f.name: torch.cat([getattr(given, f.name), getattr(more, f.name)], 1)
+            for f in fields(given)
+        }
     )
 
 
@@ -173,7 +176,9 @@ class TestTokenizers:
     def test_is_deterministic_and_comes_back_from_its_description(self, name: str) -> None:
         tokenizer = make("tokenizers", name).eval()
         again = assert_round_trip(tokenizer)
-        torch.testing.assert_close(again(windows()).value, tokenizer(windows()).value, rtol=0, atol=0)
+        torch.testing.assert_close(
+            again(windows()).value, tokenizer(windows()).value, rtol=0, atol=0
+        )
 
 
 @pytest.mark.parametrize("name", examples("backbones"))

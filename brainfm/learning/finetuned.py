@@ -45,28 +45,42 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    checkpoint : folder that `brainfm pretrain` left behind; or several, pretrained on different
-        subjects, of which the first that has seen none of ``test_subjects`` is taken.
-    adaptation : ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their
-        features; ``"full"`` also trains the backbone, a linear head starting as the probe: from a
-        random head the first steps would spoil the pretrained features (Kumar et al., ICLR 2022).
-        The tokenizer stays frozen in both.
-    head : called with the width of the features and the number of classes.
-    train : options of the training; not used by a linear probe, which is fitted to convergence.
-    sensors : the channels; where None they are taken for EEG electrodes at unknown places.
-    sfreq : sampling rate of the trials in Hz.
-    random_state : seed of every random draw.
-    test_subjects : names of the subjects that will be tested, to choose a checkpoint by.
-    cache : tokens that other fits have made of the same windows; its own where None.
-    out : folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+    checkpoint
+        folder that `brainfm pretrain` left behind; or several, pretrained on different subjects, of
+        which the first that has seen none of ``test_subjects`` is taken.
+    adaptation
+        ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their features;
+        ``"full"`` also trains the backbone, a linear head starting as the probe: from a random head
+        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). The tokenizer
+        stays frozen in both.
+    head
+        called with the width of the features and the number of classes.
+    train
+        options of the training; not used by a linear probe, which is fitted to convergence.
+    sensors
+        the channels; where None they are taken for EEG electrodes at unknown places.
+    sfreq
+        sampling rate of the trials in Hz.
+    random_state
+        seed of every random draw.
+    test_subjects
+        names of the subjects that will be tested, to choose a checkpoint by.
+    cache
+        tokens that other fits have made of the same windows; its own where None.
+    out
+        folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
 
     Attributes
     ----------
-    classes_ : names of the classes.
-    model_ : the fitted `Classification`.
-    n_trained_parameters_ : how many numbers the fit changed.
-    penalty_ : strength of a linear probe's penalty, chosen by log loss on the validation trials; 1
-        where there are none.
+    classes_
+        names of the classes.
+    model_
+        the fitted `Classification`.
+    n_trained_parameters_
+        how many numbers the fit changed.
+    penalty_
+        strength of a linear probe's penalty, chosen by log loss on the validation trials; 1 where
+        there are none.
     """
 
     def __init__(
@@ -114,9 +128,12 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (trial, channel, time).
-        y : (trial,) class of each.
-        validation : trials and classes that a penalty or a step is chosen on.
+        X
+            (trial, channel, time).
+        y
+            (trial,) class of each.
+        validation
+            trials and classes that a penalty or a step is chosen on.
 
         Raises
         ------
@@ -251,9 +268,11 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        folder : where to.
-        subjects, fingerprints : of the recordings that it was fitted or chosen on; the card counts
-            them with those of the pretraining, so that nobody tests on them unawares.
+        folder
+            where to.
+        subjects, fingerprints
+            of the recordings that it was fitted or chosen on; the card counts them with those of
+            the pretraining, so that nobody tests on them unawares.
         """
         own: dict[str, Any] = {
             "labels": [str(c) for c in self.classes_],

@@ -22,9 +22,12 @@ class Probe:
 
     Attributes
     ----------
-    weight : (class, dim).
-    bias : (class,).
-    penalty : inverse strength of the penalty it was fitted with.
+    weight
+        (class, dim).
+    bias
+        (class,).
+    penalty
+        inverse strength of the penalty it was fitted with.
     """
 
     weight: Float64[np.ndarray, "class dim"]
@@ -37,9 +40,12 @@ def solve_probe(features: Features, y: np.ndarray, *, validation: HeldOut | None
 
     Parameters
     ----------
-    features : (trial, dim).
-    y : (trial,) class of each.
-    validation : features and classes on which the penalty is chosen, by log loss; 1 without them.
+    features
+        (trial, dim).
+    y
+        (trial,) class of each.
+    validation
+        features and classes on which the penalty is chosen, by log loss; 1 without them.
 
     Returns
     -------

@@ -20,10 +20,14 @@ class LabelledTrials:
 
     Attributes
     ----------
-    X : (trial, channel, time) SI units.
-    label : (trial,) index of the class.
-    sensors : the channels.
-    sfreq : sampling rate in Hz.
+    X
+        (trial, channel, time) SI units.
+    label
+        (trial,) index of the class.
+    sensors
+        the channels.
+    sfreq
+        sampling rate in Hz.
     """
 
     X: Float[np.ndarray, "trial channel time"]
@@ -46,9 +50,12 @@ class ShuffledBatches(Dataset):
 
     Attributes
     ----------
-    trials : what to train on.
-    batch_size : trials an item, at most as many as there are.
-    seed : of the orders.
+    trials
+        what to train on.
+    batch_size
+        trials an item, at most as many as there are.
+    seed
+        of the orders.
     """
 
     trials: LabelledTrials
@@ -67,8 +74,10 @@ class OrderedBatches(Dataset):
 
     Attributes
     ----------
-    trials : what to go through.
-    batch_size : trials an item; the last may have fewer.
+    trials
+        what to go through.
+    batch_size
+        trials an item; the last may have fewer.
     """
 
     trials: LabelledTrials
