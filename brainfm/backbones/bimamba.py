@@ -23,7 +23,8 @@ class BiMambaBlock(nn.Module):
 
     Parameters
     ----------
-    dim, d_state, d_conv, expand, merge, scan : as of `BiMamba`.
+    dim, d_state, d_conv, expand, merge, scan
+        as of `BiMamba`.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class BiMambaBlock(nn.Module):
 
         Parameters
         ----------
-        x : the sequence, real tokens before padding.
-        reverse : the order that reverses each row's real tokens; None where all are real.
+        x
+            the sequence, real tokens before padding.
+        reverse
+            the order that reverses each row's real tokens; None where all are real.
         """
         ahead = self.forwards(x)
         back = _turn(self.backwards(_turn(x, reverse)), reverse)
@@ -68,14 +71,21 @@ class BiMamba(Backbone):
 
     Parameters
     ----------
-    dim : width of a token.
-    depth : number of blocks (2, 12, 4 and 20 in FEMBA's tiny, base, large and huge).
-    d_state : numbers in the state of a channel.
-    d_conv : taps of the causal convolution.
-    expand : inner width over ``dim``.
-    merge : how the two directions meet. ``"add"`` is the paper's; the released code also has
+    dim
+        width of a token.
+    depth
+        number of blocks (2, 12, 4 and 20 in FEMBA's tiny, base, large and huge).
+    d_state
+        numbers in the state of a channel.
+    d_conv
+        taps of the causal convolution.
+    expand
+        inner width over ``dim``.
+    merge
+        how the two directions meet. ``"add"`` is the paper's; the released code also has
         ``"multiply"``.
-    scan : path of the selective scan, see `brainfm.layers.scan`.
+    scan
+        path of the selective scan, see `brainfm.layers.scan`.
     """
 
     def __init__(

@@ -20,11 +20,16 @@ class MambaHead(Head):
 
     Parameters
     ----------
-    dim : width of the features.
-    n_outputs : scores a window.
-    width : of the Mamba.
-    expand : its inner width over ``width``.
-    scan : path of the selective scan, see `brainfm.layers.scan`.
+    dim
+        width of the features.
+    n_outputs
+        scores a window.
+    width
+        of the Mamba.
+    expand
+        its inner width over ``width``.
+    scan
+        path of the selective scan, see `brainfm.layers.scan`.
     """
 
     def __init__(

@@ -25,15 +25,21 @@ class Mamba(nn.Module):
 
     Parameters
     ----------
-    d_model : width of the sequence.
-    d_state : numbers in the state of a channel.
-    d_conv : taps of the convolution.
-    expand : inner width over ``d_model``.
-    scan : path of the scan, see `brainfm.layers.scan`.
+    d_model
+        width of the sequence.
+    d_state
+        numbers in the state of a channel.
+    d_conv
+        taps of the convolution.
+    expand
+        inner width over ``d_model``.
+    scan
+        path of the scan, see `brainfm.layers.scan`.
 
     Attributes
     ----------
-    kernel : the path of the scan that ran last, None before the first run.
+    kernel
+        the path of the scan that ran last, None before the first run.
     """
 
     def __init__(

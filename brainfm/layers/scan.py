@@ -94,15 +94,24 @@ def selective_scan(
 
     Parameters
     ----------
-    u : the signal.
-    delta : the step Δ of each channel and moment, before bias and softplus where there are any.
-    A : how fast each state decays, negative.
-    B, C : how the signal enters the states and how they are read.
-    D : how much of the signal passes by the states.
-    z : a gate; the result is multiplied by silu(z).
-    delta_bias : added to ``delta``.
-    delta_softplus : True where the step is softplus(delta + delta_bias).
-    backend : the path, see `running`.
+    u
+        the signal.
+    delta
+        the step Δ of each channel and moment, before bias and softplus where there are any.
+    A
+        how fast each state decays, negative.
+    B, C
+        how the signal enters the states and how they are read.
+    D
+        how much of the signal passes by the states.
+    z
+        a gate; the result is multiplied by silu(z).
+    delta_bias
+        added to ``delta``.
+    delta_softplus
+        True where the step is softplus(delta + delta_bias).
+    backend
+        the path, see `running`.
 
     Raises
     ------

@@ -26,7 +26,8 @@ class RectangleDecoder(nn.Module):
 
     Parameters
     ----------
-    width, grid, patch : as of `MontagePatches`.
+    width, grid, patch
+        as of `MontagePatches`.
     """
 
     def __init__(self, width: int, grid: tuple[int, int], patch: tuple[int, int]):
@@ -46,11 +47,15 @@ class MaskedRectangles(Objective):
 
     Parameters
     ----------
-    tokenizer : cuts windows into the rectangles that are hidden; it is trained too.
-    backbone : the model that is trained.
-    ratio : share of the rectangles that is hidden, rounded down: 528 of 880 in the paper. Hidden
+    tokenizer
+        cuts windows into the rectangles that are hidden; it is trained too.
+    backbone
+        the model that is trained.
+    ratio
+        share of the rectangles that is hidden, rounded down: 528 of 880 in the paper. Hidden
         samples become 0.
-    pattern : ``"batch"`` hides the same rectangles in all windows of a batch, as the released code does
+    pattern
+        ``"batch"`` hides the same rectangles in all windows of a batch, as the released code does
         (the paper does not say); ``"window"`` draws them for each window.
     """
 

@@ -36,12 +36,18 @@ class MontagePatches(Tokenizer):
 
     Parameters
     ----------
-    width : features of a rectangle; a token has ``width`` for each row of rectangles.
-    ch_names : the channels, in their order; by default the 22 of the Temple montage.
-    n_times : samples a window.
-    sfreq : sampling rate in Hz.
-    patch : channels and samples a rectangle.
-    normalisation : ``"iqr"`` takes each channel of each window from its lower to its upper quartile to
+    width
+        features of a rectangle; a token has ``width`` for each row of rectangles.
+    ch_names
+        the channels, in their order; by default the 22 of the Temple montage.
+    n_times
+        samples a window.
+    sfreq
+        sampling rate in Hz.
+    patch
+        channels and samples a rectangle.
+    normalisation
+        ``"iqr"`` takes each channel of each window from its lower to its upper quartile to
         0…1, which is what the paper says, and the default because it does not depend on the
         amplifier; ``"fixed"`` takes −20…20 µV to 0…1 everywhere, which is what the released code
         does and the released weights expect.

@@ -22,8 +22,10 @@ class Patches(Tokenizer):
 
     Parameters
     ----------
-    dim : width of a token.
-    n_samples : samples a token.
+    dim
+        width of a token.
+    n_samples
+        samples a token.
     """
 
     def __init__(self, dim: int = 64, *, n_samples: int = 100):
