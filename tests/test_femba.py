@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import windows
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -21,12 +23,15 @@ from brainfm.heads import MambaHead
 from brainfm.layers import scan
 from brainfm.layers.mamba import Mamba
 from brainfm.objectives import Classification, MaskedRectangles
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import load_model
 from brainfm.stages.run import kernels
+from brainfm.store.write import create_store, write_recording, writing
 from brainfm.tokenizers import Frozen, MontagePatches, Patches
 from brainfm.tokenizers.montage_patches import TCP
-from brainfm.weights import count_parameters, describe
+from brainfm.weights import count_parameters, describe, load
 
 # name → blocks, width, millions with decoder, millions with head (paper's table as computed)
 SIZES = {
@@ -340,6 +345,62 @@ class TestMaskedRectangles:
         for wrong in ((Patches(64), BiMamba(64)), (tokenizer, None), (tokenizer, BiMamba(64))):
             with pytest.raises(UsageError, match="MaskedRectangles"):
                 MaskedRectangles(*wrong)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A small store of recordings with the same channels, and their names."""
+    path, recipe = tmp_path_factory.mktemp("femba") / "s.zarr", Recipe()
+    create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
+    with writing(path):
+        for recording in synthesise(3, seconds=6.0):
+            write_recording(path, recording, "0" * 64)
+    return path, list(recording.sensors.names)
+
+
+def pretraining(recorded: tuple[Path, list[str]], out: Path, **options) -> list[str]:
+    """Write the configuration of a small pretraining and return the call."""
+    store, names = recorded
+    fits = {"width": 2, "ch_names": names, "n_times": 320, "sfreq": 200.0, "patch": [1, 16]}
+    model = {
+        "tokenizer": {"class_path": "MontagePatches", "init_args": fits | options},
+        "backbone": {"class_path": "BiMamba", "init_args": {"depth": 1, "d_state": 4, "expand": 1}},
+        "objective": "MaskedRectangles",
+    }
+    train = {"steps": 3, "batch_size": 2, "warmup": 1, "validate_every": 3, "accelerator": "cpu"}
+    data = {"store": str(store), "seconds": 1.6, "validation": 0.3}
+    config = out.with_suffix(".yaml")
+    config.write_text(yaml.safe_dump({"model": model, "data": data, "train": train}))
+    return ["pretrain", "--config", str(config), "--out", str(out)]
+
+
+def test_recordings_train_it_and_the_manifest_says_which_scan_ran(recorded, tmp_path):
+    assert main(pretraining(recorded, tmp_path / "run")) == 0
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["kernels"] == [scan.running("auto", "cpu")]
+    model, card = load(tmp_path / "run")
+    assert isinstance(model, MaskedRectangles)
+    assert model.tokenizer.ch_names == tuple(recorded[1])
+    assert card["sfreq"] == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda names: {"ch_names": [names[1], names[0], *names[2:]]}, "in this order"),
+        (lambda names: {"ch_names": names[:-1]}, "knows exactly"),
+        (lambda names: {"sfreq": 256.0}, "256 Hz"),
+        (lambda names: {"n_times": 640}, "× 640 at 200 Hz"),
+    ],
+    ids=["order", "number", "rate", "length"],
+)
+def test_recordings_that_do_not_fit_are_refused(recorded, tmp_path, capsys, change, words):
+    call = pretraining(recorded, tmp_path / "run", **change(recorded[1]))
+    assert main(call) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_class_is_learned_through_the_head():
