@@ -1,0 +1,122 @@
+"""Diagonal state-space convolution, in both directions of time (S4D-Lin).
+
+Gu et al., "On the Parameterization and Initialization of Diagonal State Space Models", NeurIPS 2022,
+arXiv 2206.11893. For every feature by itself, with A diagonal, Ā = exp(Δ A) and B̄ = (Ā − 1) A⁻¹ B,
+
+    h_t = Ā h_{t−1} + B̄ x_t        past and present, read by C₁
+    g_t = Ā g_{t+1} + B̄ x_{t+1}    the future, read by C₂
+    y_t = 2 Re (C₁ h_t + C₂ g_t) + D x_t
+
+which is a convolution with a kernel as long as the sequence, computed by FFT.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from jaxtyping import Complex, Float
+from scipy.fft import next_fast_len
+from torch import Tensor, nn
+
+ELEMENTS = 2**26  # complex numbers that one group of features may hold at once: 512 MB
+
+
+def powers(base: Complex[Tensor, "*shape"], count: int) -> Complex[Tensor, "*shape count"]:
+    """Return base⁰ … base^(count−1) by doubling: one product an entry where exp would take fifty."""
+    table, factor = torch.ones_like(base).unsqueeze(-1), base.unsqueeze(-1)
+    while table.shape[-1] < count:
+        table = torch.cat([table, table * factor], -1)
+        factor = factor * factor
+    return table[..., :count]
+
+
+class S4D(nn.Module):
+    """One bidirectional diagonal state-space model a feature, of any length at n·log n cost.
+
+    Both directions share A, B, Δ and D and have a C each. A feature has 4·``state`` + 2 parameters:
+    ``state / 2`` modes that stand for conjugate pairs, each with a decay, a frequency, a complex B
+    and two complex C, and Δ and D.
+
+    Parameters
+    ----------
+    features : number of independent models.
+    state : size of a model's state, counting both of each conjugate pair.
+    shortest, longest : bounds of the time step Δ at the start, log-uniform between them.
+    """
+
+    def __init__(
+        self, features: int, *, state: int = 128, shortest: float = 1e-3, longest: float = 1e-1
+    ):
+        super().__init__()
+        modes = state // 2
+        low, high = math.log(shortest), math.log(longest)
+        self.log_step = nn.Parameter(torch.rand(features) * (high - low) + low)
+        # A = −exp(log_decay) + i·frequency: the real part stays negative, so no state can grow.
+        self.log_decay = nn.Parameter(torch.full((features, modes), math.log(0.5)))
+        self.frequency = nn.Parameter(math.pi * torch.arange(modes).float().repeat(features, 1))
+        one = torch.ones(features, modes)
+        self.B = nn.Parameter(torch.stack([one, torch.zeros_like(one)], -1))
+        # A complex number of variance 1.
+        self.C = nn.Parameter(torch.randn(2, features, modes, 2) * math.sqrt(0.5))
+        self.D = nn.Parameter(torch.randn(features))
+
+    def modes(
+        self,
+    ) -> tuple[Complex[Tensor, "feature mode"], Complex[Tensor, "direction feature mode"]]:
+        """Return Δ A and C B̄ in double precision, in which a phase of many turns keeps its angle."""
+        step = self.log_step.double().exp().unsqueeze(-1)
+        A = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
+        B = torch.view_as_complex(self.B.double())
+        C = torch.view_as_complex(self.C.double())
+        return step * A, C * (B * torch.expm1(step * A) / A)
+
+    def kernel(self, length: int) -> Float[Tensor, "direction feature {length}"]:
+        """Return what both directions answer to an impulse: 2 Re Σ C B̄ Āᵗ for t < ``length``.
+
+        With t = a·m + b and m ≈ √length, Āᵗ = (Ā^m)^a · Ā^b, so the sum over modes is a product of two
+        small matrices, and nothing of the size features × modes × length is ever made.
+        """
+        exponent, weight = self.modes()
+        fine = math.isqrt(length - 1) + 1
+        coarse = -(-length // fine)
+        left = weight.unsqueeze(-1) * powers((exponent * fine).exp(), coarse)
+        right = powers(exponent.exp(), fine)
+        dtype = self.D.dtype
+        product = torch.einsum(
+            "dhna,hnb->dhab",
+            torch.cat([left.real, -left.imag], 2).to(dtype),
+            torch.cat([right.real, right.imag], 1).to(dtype),
+        )
+        return 2 * rearrange(product, "d h a b -> d h (a b)")[..., :length]
+
+    def forward(self, x: Float[Tensor, "row time feature"]) -> Float[Tensor, "row time feature"]:
+        """Filter sequences; the arithmetic is in the parameters' precision whatever autocast says."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.D.dtype)
+            length, features = x.shape[1:]
+            size = next_fast_len(2 * length - 1, real=True)
+            past, future = self.kernel(length)
+            # A long recording goes through a few features at a time: they do not meet here.
+            group = max(1, ELEMENTS // (len(x) * size))
+            parts = [
+                _convolve(x[..., i : i + group], past[i : i + group], future[i : i + group], size)
+                for i in range(0, features, group)
+            ]
+            return torch.cat(parts, -1) + self.D * x
+
+
+def _convolve(
+    x: Float[Tensor, "row time feature"],
+    past: Float[Tensor, "feature time"],
+    future: Float[Tensor, "feature time"],
+    size: int,
+) -> Float[Tensor, "row time feature"]:
+    """Convolve on a circle of ``size`` samples, where the future lies at negative times."""
+    length = x.shape[1]
+    gap = past.new_zeros(len(past), size - 2 * length + 1)
+    # The furthest future sample that a sequence of this length can reach is length − 1 ahead.
+    circle = torch.cat([past, gap, future[:, : length - 1].flip(-1)], -1)
+    spectrum = torch.fft.rfft(x.transpose(1, 2), size) * torch.fft.rfft(circle)
+    return torch.fft.irfft(spectrum, size)[..., :length].transpose(1, 2)
