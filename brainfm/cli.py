@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from brainfm.errors import UsageError, WorkError
 
@@ -129,17 +129,15 @@ def _run_into(
     """Run a stage that keeps its resolved configuration beside its results."""
     from brainfm.stages import run
 
-    if not verb.claims:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / run.CONFIG).write_text(config)
-        stage(**values)
-        return 0
-    free = run.claim(out, config)
+    before = run.contents(out)
+    if verb.claims:
+        run.claim(out, config)
+    else:
+        run.note(out, config)
     try:
         stage(**values)
     except BaseException:
-        if free:
-            run.release(out)
+        run.release(out, before)
         raise
     return 0
 
@@ -153,9 +151,10 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
         prog=program, description=summary, exit_on_error=False, allow_abbrev=False
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML with any of the options")
-    told = _told(stage)
+    told, kinds = _told(stage), get_type_hints(stage)
     for argument, nargs in verb.positional.items():
-        parser.add_argument(argument, nargs=nargs, help=told.get(argument))
+        kind = get_args(kinds[argument])[0] if nargs == "+" else kinds[argument]
+        parser.add_argument(argument, nargs=nargs, type=kind, help=told.get(argument))
     switches = {p.name for p in inspect.signature(stage).parameters.values() if p.default is False}
     for argument in sorted(switches):
         parser.add_argument(f"--{argument}", action="store_true", help=told.get(argument))
@@ -191,7 +190,7 @@ def _instantiate(parser: Any, config: Any) -> dict[str, Any]:
 def _dump(parser: Any, config: Any) -> str:
     resolved = config.clone()
     resolved.pop("config", None)
-    return parser.dump(resolved, skip_none=False)
+    return parser.dump(resolved, skip_unset=False)
 
 
 def _lookup(value: Any, folder: str) -> Any:

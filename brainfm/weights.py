@@ -34,7 +34,8 @@ def describe(component: Component) -> dict[str, Any]:
     """
     kind = component.saved_as or type(component)
     arguments = {}
-    for name in list(inspect.signature(kind.__init__).parameters)[1:]:
+    own = kind.__init__ is not torch.nn.Module.__init__
+    for name in list(inspect.signature(kind.__init__).parameters)[1:] if own else ():
         if not hasattr(component, name):
             raise UsageError(
                 f"{kind.__name__} does not keep its argument {name!r} as an attribute of that name; "
@@ -62,10 +63,7 @@ def build(spec: dict[str, Any]) -> Component:
     Only subclasses of `Component` are ever called, whatever the file names.
     """
     kind = _component_class(spec["class_path"])
-    arguments = {
-        name: build(value) if isinstance(value, dict) and "class_path" in value else value
-        for name, value in spec["init_args"].items()
-    }
+    arguments = {name: _built(value) for name, value in spec["init_args"].items()}
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -75,11 +73,19 @@ def build(spec: dict[str, Any]) -> Component:
         ) from error
 
 
+def _built(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "class_path" in value:
+            return build(value)
+        return {k: _built(v) for k, v in value.items()}
+    return [_built(v) for v in value] if isinstance(value, list) else value
+
+
 def _component_class(class_path: str) -> type[Component]:
     module, _, name = class_path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
             f"The checkpoint names the class {class_path!r}, which cannot be imported here; "
             "install the package that defines it."
@@ -103,7 +109,6 @@ def save(component: Component, folder: Path, card: dict[str, Any]) -> None:
     """Write ``component`` and its card into ``folder``, the card last: it vouches for both."""
     from safetensors.torch import save as serialise
 
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in component.state_dict().items()}
     data = serialise(tensors)
     own = {
@@ -111,8 +116,9 @@ def save(component: Component, folder: Path, card: dict[str, Any]) -> None:
         "architecture": describe(component),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
-    write_whole(folder / WEIGHTS, data)
     text = json.dumps(card | own, indent=2, sort_keys=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / WEIGHTS, data)
     write_whole(folder / CARD, text.encode())
 
 
@@ -126,7 +132,7 @@ def write_whole(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def load_card(folder: Path) -> dict[str, Any]:
+def load_card(folder: Path | str) -> dict[str, Any]:
     """Read the card of a run folder or of its ``model/`` folder."""
     path = _model_folder(folder) / CARD
     try:
@@ -135,15 +141,18 @@ def load_card(folder: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} is no readable model card ({error}); train the model again."
         ) from error
-    if card.get("format") != FORMAT:
+    found = card.get("format") if isinstance(card, dict) else None
+    if found != FORMAT:
         raise UsageError(
-            f"{path} has format {card.get('format')!r} and this brainfm reads {FORMAT}; "
+            f"{path} has format {found!r} and this brainfm reads {FORMAT}; "
             "load it with the version that wrote it."
         )
+    if missing := sorted({"architecture", "weights_sha256"} - card.keys()):
+        raise UsageError(f"{path} says nothing of {missing}; copy the folder again.")
     return card
 
 
-def load(folder: Path) -> tuple[Component, dict[str, Any]]:
+def load(folder: Path | str) -> tuple[Component, dict[str, Any]]:
     """Read a component and its card, checking that the weights are the card's own.
 
     Raises
@@ -161,11 +170,18 @@ def load(folder: Path) -> tuple[Component, dict[str, Any]]:
             "was replaced; copy the folder again."
         )
     component = build(card["architecture"])
-    component.load_state_dict(deserialise(data))
+    try:
+        component.load_state_dict(deserialise(data))
+    except RuntimeError as error:
+        raise UsageError(
+            f"The weights in {folder} are not those of this brainfm's {type(component).__name__}; "
+            "load it with the version named in its config.json."
+        ) from error
     return component.eval(), card
 
 
-def _model_folder(folder: Path) -> Path:
+def _model_folder(folder: Path | str) -> Path:
+    folder = Path(folder)
     for candidate in (folder / "model", folder):
         if (candidate / CARD).is_file() and (candidate / WEIGHTS).is_file():
             return candidate

@@ -172,7 +172,7 @@ def test_a_wrong_run_is_refused_before_anything_is_written(wrong, run_with, tmp_
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("nmae: x\n", "nmae"),
+        ("title: x\n", "'title'"),
         ("sfreq: fast\n", "sfreq"),
         ("kinds: [eggs]\n", "eggs"),
         ("a: [1\n", "not YAML"),
@@ -191,7 +191,7 @@ def test_a_wrong_recipe_is_refused_before_anything_is_written(text, named, tmp_p
     [
         (("pretain",), "pretrain"),
         (("show", "tmf"), "tfm"),
-        (("list", "modles"), "models"),
+        (("list", "modelz"), "models"),
         (("pretrain", "--config", "no-such-file.yaml"), "no-such-file.yaml"),
         (("status", "s.zarr", "--jsno"), "jsno"),
         (("evaluate", "--out", "x", "--estimators.a", "brainfm.baselines.mmd"), "mmd"),

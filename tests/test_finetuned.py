@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -158,10 +159,8 @@ def test_full_fine_tuning_drops_units_and_a_tokenizer_never_does(
 def test_full_fine_tuning_keeps_the_step_with_the_best_validation_loss(
     trained: Path, tmp_path: Path
 ) -> None:
-    import pandas as pd
-
-    (X, y), (held_out, truth) = trials(), trials(16, seed=2)
-    wrong = np.where(truth == "none", "some", "none")  # so that training soon does harm
+    (X, y), n = trials(), 16
+    held_out, wrong = X[:n], np.where(y[:n] == "none", "some", "none")  # so training does harm
     options = {"train": replace(FULL, steps=12, lr=3e-3), "sfreq": 200.0}
     tuned = Finetuned(trained, "full", out=tmp_path, **options)
     tuned.fit(X, y, validation=(held_out, wrong))
@@ -218,8 +217,9 @@ def test_save_and_load_give_the_same_probabilities(
 ) -> None:
     X, y = trials()
     fitted = Finetuned(trained, adaptation, train=FULL, sfreq=200.0).fit(X, y)
-    fitted.save(tmp_path / "model")
+    fitted.save(tmp_path / "model", subjects=["z", "a"], fingerprints=["h"])
     model, card = load(tmp_path)
+    assert card["data"] == {"subjects": ["a", "b", "z"], "fingerprints": ["f", "h"]}
     assert card["labels"] == ["none", "some"]
     assert card["sfreq"] == 200.0
     assert isinstance(model, Classification)
@@ -234,7 +234,7 @@ def test_save_and_load_give_the_same_probabilities(
 
 def test_trials_that_do_not_fit_are_refused(trained: Path) -> None:
     X, y = trials()
-    with pytest.raises(UsageError, match="have 250.0 Hz .* at 200 Hz"):
+    with pytest.raises(UsageError, match=r"have 250.0 Hz .* at 200 Hz"):
         Finetuned(trained, sfreq=250.0).fit(X, y)
     with pytest.raises(UsageError, match="Hz"):
         Finetuned(trained).fit(X, y)

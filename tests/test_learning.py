@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,24 +13,17 @@ import pytest
 import torch
 from conftest import windows
 from lightning.pytorch.callbacks import Callback
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from test_contracts import CODES, WIDTH, small_backbone, small_tokenizer
+from test_contracts import small_backbone, small_tokenizer
 from torch import nn
 from torch.utils.data import Dataset
 
-from brainfm.contracts import Batch, Features, Head, Kind
+from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
-from brainfm.heads import LinearHead
-from brainfm.learning import Finetuned, Train, Untrained
+from brainfm.learning import Train
 from brainfm.learning.callbacks import BestState
 from brainfm.learning.loop import TRAINING, VALIDATION, draw_seed, fit
-from brainfm.objectives import Classification, LabelledBatch, MaskedCodes, MotifReconstruction
-from brainfm.recordings.recording import Sensors
-from brainfm.tokenizers import Cached, Frozen, TokenCache
-from brainfm.weights import count_parameters, load, save
+from brainfm.objectives import MaskedCodes, MotifReconstruction
+from brainfm.tokenizers import Frozen
 
 TRAIN = Train(
     steps=10,
@@ -175,8 +164,8 @@ def test_the_best_state_survives_a_kill(tmp_path: Path) -> None:
     best, plain = BestState(), objective()
     fit(plain, Noise(), callbacks=(best,), **options)
     assert best.step == 2
+    killer = KillAt("on_train_batch_end", 7)
     with pytest.raises(Killed):
-        killer = KillAt("on_train_batch_end", 7)
         fit(objective(), Noise(), callbacks=(BestState(), killer), out=tmp_path, **options)
     best, again = BestState(), objective()
     fit(again, Noise(), callbacks=(best,), out=tmp_path, **options)
@@ -189,7 +178,7 @@ def test_metrics_have_a_row_every_so_many_steps(whole: tuple[MotifReconstruction
     measures = ["loss", "reconstruction", "commitment", "perplexity"]
     named = [*measures, *(f"val/{name}" for name in measures)]
     assert set(table) == {"step", "lr", "windows_per_second", *named}
-    assert list(table)[0] == "step"
+    assert next(iter(table)) == "step"
     assert table["step"].tolist() == [3, 4, 6, 8, 9, 10]
     assert table.loc[table["val/loss"].notna(), "step"].tolist() == [4, 8]
     assert table.loc[table["loss"].notna(), "step"].tolist() == [3, 6, 9, 10]

@@ -483,7 +483,7 @@ def test_imagined_movements_are_cut_at_their_cues(tmp_path, caplog):
 
 
 def test_evaluate_is_built_from_yaml_and_runs(store, tmp_path, monkeypatch):
-    shared = (ROOT / "configs" / "tasks" / "eegmat.yaml").read_text()
+    shared = (ROOT / "configs" / "tasks" / "eegmat-arithmetic.yaml").read_text()
     (tmp_path / "task.yaml").write_text(shared.replace("runs/quickstart/store.zarr", str(store)))
     (tmp_path / "bench.yaml").write_text(
         """
@@ -521,10 +521,10 @@ journey: {store: here.zarr}
     assert statistics["complete"].all()
     assert set(statistics["estimator"]) == {"mdm", "bands", "tree", "search"}
     record = json.loads(next((tmp_path / "out" / "folds").glob("*.json")).read_text())
-    assert record["task"] == "eegmat"
+    assert record["task"] == "eegmat-arithmetic"
 
 
-@pytest.mark.parametrize("name", ["eegmat", "eegmmidb-left-right"])
+@pytest.mark.parametrize("name", ["eegmat-arithmetic", "eegmmidb-left-right"])
 def test_every_task_file_builds(name):
     parser = ArgumentParser()
     parser.add_argument("--task", type=Task)

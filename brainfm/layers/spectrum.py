@@ -6,16 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+FAINTEST = 2.0**-20  # of a row's peak; a power of two, so that scaling by one stays exact
+
 
 def scale_by_percentile(
     signal: Float[Tensor, "row time"], *, quantile: float = 0.95
 ) -> Float[Tensor, "row time"]:
     """Divide each row by the 95th percentile of its absolute value.
 
-    The guard against silence is the smallest normal number, not the customary 1e-8: EEG in volts
-    is 1e-5, and an absolute constant of that order would make the result depend on the unit.
+    A guard against silence must not depend on the unit, as the customary 1e-8 does where EEG in
+    volts is 1e-5. Here the divisor is at least a millionth of the row's peak, so that a spike in a
+    channel that is otherwise dead stays finite; and a silent row stays silent.
     """
-    scale = torch.quantile(signal.abs().float(), quantile, dim=-1, keepdim=True)
+    size = signal.abs().float()
+    scale = torch.quantile(size, quantile, dim=-1, keepdim=True)
+    scale = torch.maximum(scale, FAINTEST * size.amax(-1, keepdim=True))
     return signal / scale.clamp_min(torch.finfo(torch.float32).tiny)
 
 

@@ -273,11 +273,26 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         """Return the likeliest class of each trial."""
         return self.classes_[self.predict_proba(X).argmax(1)]
 
-    def save(self, folder: Path) -> None:
-        """Write the fitted model, with its label map, as a checkpoint."""
-        kept = self.card_
-        labels = {"labels": [str(c) for c in self.classes_], "adaptation": self.adaptation}
-        save(self.model_, folder, kept | labels | {"seed": self.random_state})
+    def save(
+        self, folder: Path, *, subjects: Sequence[str] = (), fingerprints: Sequence[str] = ()
+    ) -> None:
+        """Write the fitted model, with its label map, as a checkpoint.
+
+        Parameters
+        ----------
+        folder : where to.
+        subjects, fingerprints : of the recordings that it was fitted or chosen on; the card counts
+            them with those of the pretraining, so that nobody tests on them unawares.
+        """
+        own: dict[str, Any] = {
+            "labels": [str(c) for c in self.classes_],
+            "adaptation": self.adaptation,
+            "seed": self.random_state,
+        }
+        seen = self.card_.get("data", {})
+        new = {"subjects": subjects, "fingerprints": fingerprints}
+        data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
+        save(self.model_, folder, self.card_ | own | {"data": seen | data})
 
 
 class Untrained(Finetuned):

@@ -10,13 +10,14 @@ from typing import Literal
 import pandas as pd
 
 from brainfm.contracts import Head
+from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
 from brainfm.learning.train import Train
 from brainfm.stages.run import MANIFEST, now, write_manifest
-from brainfm.windows.splits import hold_out
+from brainfm.windows.splits import hold_out, subjects_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,22 @@ class Split:
 
     validation: float = 0.25
     exclude_subjects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation < 1:
+            raise UsageError(
+                f"split.validation is {self.validation}; the best step is chosen on validation "
+                "subjects, so give a share between 0 and 1."
+            )
+
+    def keep(self, subjects: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the subjects that are not left out; refuse names that are none of them."""
+        if unknown := sorted(set(self.exclude_subjects) - set(subjects)):
+            raise UsageError(
+                f"Subjects {unknown} to leave out are not in the task, which has {list(subjects)}; "
+                "correct the list."
+            )
+        return tuple(s for s in subjects if s not in self.exclude_subjects)
 
 
 def finetune(
@@ -67,8 +84,7 @@ def finetune(
         return
     started = now()
     trials = task.load()
-    kept = ~trials.meta["subject"].isin(split.exclude_subjects).to_numpy(dtype=bool)
-    trials = trials.take(kept)
+    trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
     estimator = Finetuned(
@@ -82,7 +98,11 @@ def finetune(
         out=out,
     )
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
-    estimator.save(out / "model")
+    estimator.save(
+        out / "model",
+        subjects=[*fold.train, *fold.validation],
+        fingerprints=sorted(set(trials.meta["fingerprint"])),
+    )
     proba = estimator.predict_proba(validation.X)
     scores = score(task.metrics, validation.y, proba, [str(c) for c in estimator.classes_])
     if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json as json_format
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from brainfm.errors import UsageError
 from brainfm.stages.catalog import COMPONENTS, FOLDERS, components, find, named, paper, read
 
-What = Literal[
-    "models", "backbones", "tokenizers", "objectives", "heads", "datasets", "tasks", "runs"
-]
 EVERYTHING = ("models", *COMPONENTS, "datasets", "tasks", "runs")
 
 
-def list_known(what: What | None = None) -> None:
+def list_known(what: str | None = None) -> None:
     """List what there is, a line each with its paper.
 
     Parameters
@@ -35,15 +33,18 @@ def list_known(what: What | None = None) -> None:
 def _lines(group: str) -> dict[str, str]:
     if group in COMPONENTS:
         return {name: paper(kind) for name, kind in components(group).items()}
-    return {name: _about(read(path)) for name, path in named(group).items()}
+    return {name: _about(path) for name, path in named(group).items()}
 
 
-def _about(config: dict[str, Any]) -> str:
-    """Say in a line what a configuration is, by the first of these keys that it has."""
-    for key in ("paper", "citation", "about", "model", "task"):
+def _about(path: Path) -> str:
+    """Say in a line what a configuration is: its paper or citation, or how its comment begins."""
+    config = read(path)
+    for key in ("paper", "citation"):
         if isinstance(config.get(key), str):
             return " ".join(config[key].split())
-    return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines))
+    return comment.partition(". ")[0].rstrip(".")
 
 
 def show(name: str, *, json: bool = False) -> None:

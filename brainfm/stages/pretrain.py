@@ -20,7 +20,7 @@ from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import RandomWindows, n_samples, sequential
+from brainfm.windows.sampler import RandomWindows, sequential
 from brainfm.windows.splits import hold_out
 
 
@@ -76,6 +76,7 @@ def pretrain(
     reader = WindowReader(data.store, data.kinds)
     training, validation = _split(table, data.validation, seed)
     batches = RandomBatches(reader, RandomWindows(training, data.seconds, train.batch_size, seed))
+    held_out = _validation(reader, validation, data.seconds, train.batch_size)
     _rehearse(objective, batches)
     out.mkdir(parents=True, exist_ok=True)
     fit(
@@ -83,7 +84,7 @@ def pretrain(
         batches,
         train=train,
         seed=seed,
-        validation=_validation(reader, validation, data.seconds, train.batch_size),
+        validation=held_out,
         out=out,
     )
     card = _card(objective, store, table, data, seed)
@@ -142,8 +143,13 @@ def _validation(
 ) -> ListedBatches | None:
     if table is None:
         return None
-    sfreq = n_samples(table, seconds) / seconds
-    return ListedBatches(reader, sequential(table, seconds), sfreq, batch_size)
+    places = sequential(table, seconds)
+    if not places:
+        raise UsageError(
+            f"No validation recording (subjects {sorted(set(table['subject']))}) has {seconds:g} s; "
+            "ask for shorter windows or for no validation."
+        )
+    return ListedBatches(reader, places, float(table["sfreq"].iloc[0]), batch_size)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from brainfm.errors import UsageError
+from brainfm.weights import write_whole
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"
 LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")
@@ -37,16 +38,33 @@ def claim(out: Path, config: str) -> bool:
                 f"{new.get(key)!r} now); choose another --out or remove the folder."
             )
         return False
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(config)
+    note(out, config)
     return True
 
 
-def release(out: Path) -> None:
-    """Give a folder back that was claimed for a run which left nothing in it."""
-    if out.is_dir() and [path.name for path in out.iterdir()] == [CONFIG]:
+def note(out: Path, config: str) -> None:
+    """Write a resolved configuration into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / CONFIG, config.encode())
+
+
+def contents(out: Path) -> set[str]:
+    """Return the names of what lies in a folder; none where there is no folder."""
+    return {path.name for path in out.iterdir()} if out.is_dir() else set()
+
+
+def release(out: Path, before: set[str]) -> None:
+    """Take the configuration back out of a folder in which the run left nothing.
+
+    Parameters
+    ----------
+    out : the folder.
+    before : what lay in it before the configuration.
+    """
+    if contents(out) == before | {CONFIG} != before:
         (out / CONFIG).unlink()
-        out.rmdir()
+        if not before:
+            out.rmdir()
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -77,4 +95,5 @@ def write_manifest(out: Path, started: str, **facts: Any) -> None:
         "finished": now(),
         "versions": versions(),
     }
-    (out / MANIFEST).write_text(json.dumps(manifest | facts, indent=2, sort_keys=True))
+    text = json.dumps(manifest | facts, indent=2, sort_keys=True)
+    write_whole(out / MANIFEST, text.encode())

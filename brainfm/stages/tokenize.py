@@ -15,7 +15,7 @@ from brainfm.store.read import open_store
 from brainfm.store.tokens import TokenStore, TokenWriter, header, open_tokens
 from brainfm.weights import load
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import n_samples, sequential
+from brainfm.windows.sampler import sequential
 
 
 def tokenize(
@@ -54,10 +54,12 @@ def tokenize(
     check_card(card, opened, selection)
     table = selection.table(opened)
     length = card["seconds"] if seconds is None else seconds
-    n_samples(table, length)
+    if not sequential(table, length):
+        raise UsageError(f"No recording of {store} has {length:g} s; ask for shorter windows.")
     facts = header(
         vocabulary=tokenizer.vocabulary,
         vocabulary_hash=vocabulary_hash(tokenizer),
+        kinds=list(selection.kinds),
         seconds=length,
         step=tokenizer.step,
         span=tokenizer.span,
@@ -77,6 +79,8 @@ def tokenize(
             if places:
                 _tokenize_recording(writer, reader, tokenizer, places, card["sfreq"], batch_size)
     result = writer.finish()
+    if short := len(table) - len(result.ids):
+        print(f"{short} recordings are shorter than {length:g} s and have no tokens.")
     print(_health(result))
     return result
 

@@ -69,18 +69,22 @@ class Cached(Frozen):
     @torch.no_grad()
     def forward(self, batch: Batch) -> Tokens:
         """Tokenize the windows that are new, and join all in their order."""
+        rate = repr(batch.sfreq).encode()
         keys = [
-            self.key + _digest(*(getattr(batch, name)[i] for name in WINDOW))
+            self.key + rate + _digest(*(getattr(batch, name)[i] for name in WINDOW))
             for i in range(len(batch.signal))
         ]
-        new = [i for i, key in enumerate(keys) if key not in self.cache]
+        new = [i for i, key in enumerate(keys) if key not in self.cache and key not in keys[:i]]
         rows = {key: self.cache[key] for key in keys if key in self.cache}
         if new:
             tokens = self.tokenizer(_rows(batch, new))
             for place, i in enumerate(new):
                 rows[keys[i]] = _part(tokens, place)
                 self.cache.put(keys[i], rows[keys[i]])
-        return Tokens(**{f.name: _stack([rows[k][f.name] for k in keys]) for f in fields(Tokens)})
+        joined: dict[str, Any] = {
+            f.name: _stack([rows[k][f.name] for k in keys]) for f in fields(Tokens)
+        }
+        return Tokens(**joined)
 
 
 WINDOW = ("signal", "position", "orientation", "kind", "mask")  # what decides a window's tokens

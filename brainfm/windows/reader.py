@@ -49,7 +49,7 @@ class Selection:
                 f"Subjects {unknown} are not in {self.store}, which has {sorted(known)}; "
                 "correct the list."
             )
-        wanted = table["subject"].isin(self.subjects or known)
+        wanted = table["subject"].isin(known if self.subjects is None else self.subjects)
         wanted &= ~table["subject"].isin(self.exclude_subjects)
         wanted &= table["duplicate_of"].isna()
         wanted &= table["kinds"].map(lambda kinds: bool(set(kinds.split(",")) & set(self.kinds)))

@@ -33,8 +33,8 @@ from brainfm.evaluation.report.strips import (
     subject_scale,
     subject_strip,
 )
-from brainfm.evaluation.report.subjects import confusion, subject_scores
-from brainfm.evaluation.report.verdict import Family, Standing, best, pretraining_gain, verdict
+from brainfm.evaluation.report.subjects import confusion, paired_interval, subject_scores
+from brainfm.evaluation.report.verdict import Family, Standing, pretraining_gain, rivals, verdict
 
 PRIMARY = "balanced_accuracy"
 NOTHING = pd.DataFrame()
@@ -206,13 +206,17 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         for s in standings
     )
     n = count_subjects(main, predictions)
-    pair = _pair(standings)
+    gaps = {
+        (a.estimator, b.estimator): paired_interval(subjects[a.estimator], subjects[b.estimator])
+        for a, b in rivals(standings)
+    }
+    pair = _against(standings)
     return Comparison(
         task=task,
         metric=METRIC_WORDS.get(primary, primary),
         metrics=tuple(METRIC_WORDS.get(m, m) for m in metrics),
-        verdict=verdict(standings),
-        gain=pretraining_gain(standings),
+        verdict=verdict(standings, gaps),
+        gain=pretraining_gain(standings, gaps),
         caution=caution(n, standings),
         n_subjects=n,
         rows=rows,
@@ -241,10 +245,10 @@ def _cell(table: pd.DataFrame, s: Standing, metric: str) -> tuple[str, str]:
     return figure(first["value"]), interval(first.get("low"), first.get("high"))
 
 
-def _pair(standings: list[Standing]) -> tuple[Standing, Standing] | None:
-    model = best(standings, Family.foundation)
-    rival = best(standings, Family.riemann) or best(standings, Family.bandpower)
-    return (model, rival) if model and rival else None
+def _against(standings: list[Standing]) -> tuple[Standing, Standing] | None:
+    """Return the best foundation model and the best baseline."""
+    pairs = [(a, b) for a, b in rivals(standings) if b.family is not Family.random]
+    return pairs[0] if pairs else None
 
 
 def _cells(table: np.ndarray) -> tuple[tuple[Cell, ...], ...]:

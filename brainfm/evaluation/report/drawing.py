@@ -79,7 +79,7 @@ def spanning(values: Values, *, margin: float = 0.06) -> Linear:
     x = x[np.isfinite(x)]
     if not x.size:
         return Linear(0.0, 1.0)
-    air = margin * (x.max() - x.min()) or 0.5
+    air = margin * (x.max() - x.min()) or 0.5 * abs(x.max()) or 0.5
     return Linear(float(x.min() - air), float(x.max() + air))
 
 
@@ -162,7 +162,7 @@ class Frame:
 
 def tick(value: float) -> str:
     """Return the label of a tick, as short as it can be."""
-    if value and abs(value) < 1e-3:
+    if value and abs(value) < 1e-4:
         return figure(value)
     if abs(value) >= 10_000:
         return f"{value / 1e3:g} k" if abs(value) < 1e6 else f"{value / 1e6:g} M"

@@ -79,9 +79,7 @@ def describe_store(store: Store, conditions: Conditions) -> Ingested:
         recordings=tuple(_recording_row(row) for row in shown.to_dict("records")),
         left_out=len(table) - len(shown),
         quarantined=_quarantined(store),
-        preprocessing=tuple(
-            _with_unit(*p) for p in flat(store.attributes.get("preprocessing", {}))
-        ),
+        preprocessing=_preprocessing(store),
         montage=montage,
         montage_says=montage_says,
         fingerprint=store.fingerprint,
@@ -143,6 +141,29 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     else:
         text = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return [(prefix.rstrip("."), text)]
+
+
+def _preprocessing(store: Store) -> tuple[tuple[str, str], ...]:
+    """Return what was done to all recordings, and what differs or only a recording knows."""
+    provenances = [store.entry(id).provenance for id in spread_out(store.table)["id"]]
+    known = {
+        words: sorted({str(p[key]) for p in provenances if p.get(key) not in (None, "")})
+        for key, words in (
+            ("line_freq", "notch_freq"),
+            ("original_sfreq", "original sfreq"),
+            ("recipe", "recipe"),
+            ("unit_reason", "units"),
+        )
+    }
+    known["folder"] = sorted({Path(source).parent.as_posix() for source in store.table["source"]})
+    facts = flat(store.attributes.get("preprocessing", {}))
+    facts += [(words, _some(values)) for words, values in known.items() if values]
+    return tuple(_with_unit(*fact) for fact in facts)
+
+
+def _some(values: list[str]) -> str:
+    more = f" and {len(values) - 4} more" if len(values) > 4 else ""
+    return ", ".join(v.removesuffix(".0") for v in values[:4]) + more
 
 
 def _with_unit(name: str, value: str) -> tuple[str, str]:

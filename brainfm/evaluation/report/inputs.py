@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,8 +155,3 @@ def parsed(config: str) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def relative(path: Path, out: Path) -> str:
-    """Return a path as seen from the folder beside ``out``: the same on every machine."""
-    return Path(os.path.relpath(path.resolve(), out.resolve().parent)).as_posix()

@@ -125,7 +125,10 @@ def describe_motifs(tokens: TokenStore, store: Store, conditions: Conditions) ->
     n = round(float(facts["span"]) * sfreq)
     rng = np.random.default_rng(0)
     picked = [draw(places, rng) for places in found.places]
-    snippets = [read_snippets(tokens, store, found.ids, places, sfreq, n) for places in picked]
+    step = float(facts["step"])
+    snippets = [
+        read_snippets(store, found, places, step=step, sfreq=sfreq, n_times=n) for places in picked
+    ]
     spectra = [mean_spectrum(s) for s in snippets]
     shares = tokens.usage[found.codes] / tokens.usage.sum()
     usual = np.average(spectra, axis=0, weights=shares)
@@ -149,7 +152,7 @@ def describe_motifs(tokens: TokenStore, store: Store, conditions: Conditions) ->
         seconds=f"{facts['span']:g} s",
         step=f"{facts['step']:g} s",
         sampled=f"{len(found.ids)} of {total} recordings" if len(found.ids) < total else "",
-        note=f"{percent(shares.sum())} of all tokens are one of these {len(motifs)}",
+        note=f"{percent(shares.sum())} are one of these {len(motifs)}",
     )
 
 

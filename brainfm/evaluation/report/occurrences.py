@@ -26,6 +26,8 @@ class Occurrences:
     codes : (motif,) their codes, the most used first.
     places : for each, (occurrence, 4): recording, window, channel and frame as indices.
     ids : the recordings that places point into.
+    onsets : (window,) seconds, of each recording.
+    rows : of each recording, the rows of the store's signal that its tokens' channels are.
     channels : (motif, channel) how often each occurs on each channel name.
     names : the channel names.
     conditions : (motif, condition) how often each occurs in each condition.
@@ -35,6 +37,8 @@ class Occurrences:
     codes: Int[np.ndarray, " motif"]
     places: tuple[Int[np.ndarray, "_ 4"], ...]
     ids: tuple[str, ...]
+    onsets: tuple[Float[np.ndarray, " _"], ...]
+    rows: tuple[tuple[int, ...], ...]
     channels: Int[np.ndarray, "motif channel"]
     names: tuple[str, ...]
     conditions: Int[np.ndarray, "motif condition"]
@@ -52,16 +56,24 @@ def find_occurrences(tokens: TokenStore, store: Store, conditions: Conditions) -
     ids = [id for id in tokens.ids if id in known]
     if len(ids) > MOST_RECORDINGS:
         ids = [ids[i] for i in np.linspace(0, len(ids) - 1, MOST_RECORDINGS).round().astype(int)]
-    names = list(dict.fromkeys(n for id in ids for n in channel_names(tokens, store, id)))
+    arrays = [tokens.codes(id) for id in ids]
+    onsets = [tokens.onsets(id) for id in ids]
+    rows = [
+        channel_rows(tokens, store, id, codes.shape[1])
+        for id, codes in zip(ids, arrays, strict=True)
+    ]
+    on = [
+        [store.sensors(id).names[i] for i in picked] for id, picked in zip(ids, rows, strict=True)
+    ]
+    names = list(dict.fromkeys(name for some in on for name in some))
     counts = np.zeros((len(codes), len(names)), int)
     by_condition = np.zeros((len(codes), len(conditions.names)), int)
     seen, seen_condition = np.zeros(len(names), int), np.zeros(len(conditions.names), int)
     places: list[list[np.ndarray]] = [[] for _ in codes]
     span, step = float(tokens.attributes["span"]), float(tokens.attributes["step"])
-    for number, id in enumerate(ids):
-        array, onsets = tokens.codes(id), tokens.onsets(id)
-        column = np.array([names.index(n) for n in channel_names(tokens, store, id)])
-        middles = onsets[:, None] + np.arange(array.shape[2]) * step + span / 2
+    for number, (id, array) in enumerate(zip(ids, arrays, strict=True)):
+        column = np.array([names.index(name) for name in on[number]])
+        middles = onsets[number][:, None] + np.arange(array.shape[2]) * step + span / 2
         label = conditions.at(id, middles.ravel()).reshape(middles.shape)
         seen[column] += array.shape[0] * array.shape[2]
         for c in range(len(conditions.names)):
@@ -76,6 +88,8 @@ def find_occurrences(tokens: TokenStore, store: Store, conditions: Conditions) -
         codes=codes,
         places=tuple(np.concatenate(p) for p in places),
         ids=tuple(ids),
+        onsets=tuple(onsets),
+        rows=tuple(tuple(picked) for picked in rows),
         channels=counts,
         names=tuple(names),
         conditions=by_condition,
@@ -84,27 +98,22 @@ def find_occurrences(tokens: TokenStore, store: Store, conditions: Conditions) -
     )
 
 
-def channel_names(tokens: TokenStore, store: Store, id: str) -> list[str]:
-    """Return the names of the channels that a recording's tokens are of.
+def channel_rows(tokens: TokenStore, store: Store, id: str, n_channels: int) -> list[int]:
+    """Return the rows of the store's signal that the tokens' channels are.
 
     A tokenizer takes the channels of some kinds, in the store's order.
     """
-    picks = channel_picks(tokens, store, id)
-    return [store.sensors(id).names[i] for i in picks]
-
-
-def channel_picks(tokens: TokenStore, store: Store, id: str) -> list[int]:
-    """Return the rows of the store's signal that the tokens' channels are."""
     kinds = store.sensors(id).kind
     wanted = tokens.attributes.get("kinds")
     if isinstance(wanted, list | tuple):
         return [i for i, k in enumerate(kinds) if k in wanted]
-    n_channels = tokens.codes(id).shape[1]
     if len(kinds) == n_channels:
         return list(range(n_channels))
     # Without the kinds, only one of them can be meant where the numbers agree.
     fits = [k for k in dict.fromkeys(kinds) if kinds.count(k) == n_channels]
-    return [i for i, k in enumerate(kinds) if k == fits[0]] if fits else list(range(n_channels))
+    if len(fits) != 1:
+        raise ValueError(f"{n_channels} tokenized channels fit none of the kinds of {id}")
+    return [i for i, k in enumerate(kinds) if k == fits[0]]
 
 
 def draw(
@@ -117,28 +126,36 @@ def draw(
 
 
 def read_snippets(
-    tokens: TokenStore,
     store: Store,
-    ids: tuple[str, ...],
+    found: Occurrences,
     places: Int[np.ndarray, "occurrence 4"],
+    *,
+    step: float,
     sfreq: float,
-    n: int,
-) -> Float[np.ndarray, "occurrence time"]:
-    """Read the raw signal under each token, each with mean 0 and standard deviation 1."""
-    snippets = []
-    step = float(tokens.attributes["step"])
+    n_times: int,
+) -> Float[np.ndarray, "some time"]:
+    """Read the raw signal under each token, each with mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    store : the recordings.
+    found : what the places point into.
+    places : recording, window, channel and frame of each token.
+    step : seconds between the frames of a window.
+    sfreq : sampling rate in Hz.
+    n_times : samples under a token. Tokens that reach past the end of a recording are left out.
+    """
     lengths = dict(zip(store.table["id"], store.table["n_times"], strict=True))
+    snippets = []
     for recording, window, channel, frame in places:
-        id = ids[recording]
-        onset = float(tokens.onsets(id)[window]) + frame * step
-        start = round(onset * sfreq)
-        if start + n > lengths[id]:
-            continue
-        row = channel_picks(tokens, store, id)[channel]
-        signal = store.read(id, start, start + n)[row].astype(np.float64)
-        signal = signal - signal.mean()
-        snippets.append(signal / (signal.std() or 1.0))
-    return np.array(snippets).reshape(-1, n)
+        id = found.ids[recording]
+        start = round((float(found.onsets[recording][window]) + frame * step) * sfreq)
+        if start + n_times <= lengths[id]:
+            row = found.rows[recording][channel]
+            signal = store.read(id, start, start + n_times)[row].astype(np.float64)
+            signal = signal - signal.mean()
+            snippets.append(signal / (signal.std() or 1.0))
+    return np.array(snippets).reshape(-1, n_times)
 
 
 def mean_spectrum(

@@ -127,7 +127,7 @@ def trace(
         seeds=tuple(_seeds(parts)),
         fingerprints=tuple(_fingerprints(store, tokens)),
         checks=tuple(_checks(there, store, tokens)),
-        commands=tuple(dict.fromkeys(p.command for p in parts if p.command)),
+        commands=tuple(_commands(parts, tokens, out)),
         papers=PAPERS,
     )
 
@@ -173,6 +173,21 @@ def _versions(manifest: dict[str, Any]) -> dict[str, str]:
 def _portable(text: str, out: Path) -> str:
     """Write the folders beside ``out`` without what leads to them on this machine."""
     return text.replace(f"{out.resolve().parent.as_posix()}/", "")
+
+
+def _commands(parts: list[Part], tokens: TokenStore | Absent, out: Path) -> Iterator[str]:
+    """Yield the commands in the order of the journey; tokens are written after the tokenizer's training."""
+    made = dict.fromkeys(p.command for p in parts if p.command and p.name != "tokenizer")
+    yield from (p.command for p in parts if p.command and p.name == "tokenizer")
+    if isinstance(tokens, TokenStore):
+        known = tokens.attributes
+        if known.get("store") and known.get("checkpoint"):
+            yield _portable(
+                f"brainfm tokenize {known['store']} --checkpoint {known['checkpoint']} "
+                f"--tokens {tokens.path}",
+                out,
+            )
+    yield from made
 
 
 def _facts(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -31,9 +31,8 @@ OVERLAP_WORDS = {
 def class_paths(config: str) -> dict[str, str]:
     """Return the class of each estimator that the configuration names, where it says one."""
     estimators = parsed(config).get("estimators")
-    if isinstance(estimators, dict):
-        return {str(k): str(v) for k, v in estimators.items()}
-    return {}
+    named = estimators.items() if isinstance(estimators, dict) else ()
+    return {str(k): str(v.get("class_path", "")) for k, v in named if isinstance(v, dict)}
 
 
 def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:

@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 
 from brainfm.evaluation.metrics import METRICS, score
+from brainfm.evaluation.statistics import difference
+
+DRAWS = 2000
+"""Bootstrap draws of a paired difference that the statistics do not have."""
 
 
 def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
@@ -31,6 +35,21 @@ def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd
             one = score([metric], y, proba, classes)[metric]
             scores.setdefault(str(part["subject"].iloc[0]), []).append(one)
     return pd.Series({k: float(np.mean(v)) for k, v in sorted(scores.items())}, dtype=float)
+
+
+def paired_interval(scores: pd.Series, reference: pd.Series) -> tuple[float, float]:
+    """Return the 95 % interval of the mean difference over the subjects that both were tested on.
+
+    As the protocol's own paired differences: by drawing subjects.
+    """
+    both = sorted(set(scores.index) & set(reference.index))
+    gap = difference(
+        scores[both].to_numpy(dtype=float),
+        reference[both].to_numpy(dtype=float),
+        draws=DRAWS,
+        seed=0,
+    )
+    return gap.interval.low, gap.interval.high
 
 
 def confusion(predictions: pd.DataFrame, estimator: str, labels: tuple[str, ...]) -> np.ndarray:

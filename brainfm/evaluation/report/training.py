@@ -93,7 +93,7 @@ def _facts(table: pd.DataFrame, main: str | None) -> tuple[tuple[str, str], ...]
 def _curves(table: pd.DataFrame, name: str, height: int) -> Curves:
     train, validation = _points(table, name), _points(table, f"val/{name}")
     values = np.r_[train[1], validation[1]]
-    y = scale_for(values)
+    y = scale_for(values) if "loss" in name else spanning(values)
     steps = np.r_[train[0], validation[0]]
     frame = Frame(Linear(float(min(steps.min(), 0)), float(max(steps.max(), 1))), y, height)
     lines = [frame.line(*train, "train")] if len(train[0]) else []

@@ -1,13 +1,14 @@
 """What may be said of a comparison, by rule: only what the intervals allow.
 
 An estimator is *above chance* where its whole interval lies above the chance band. Two estimators are
-*distinguishable* where the interval of their paired difference leaves out 0. An estimator with a missing fold
-is not judged.
+*distinguishable* where the interval of their paired difference over subjects leaves out 0. An estimator with
+a missing fold is not judged.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,7 +28,7 @@ class Family(Enum):
 
 # The first that matches holds: a random-initialised foundation model is not a foundation model.
 _WORDS = (
-    (Family.random, r"random|untrained|scratch"),
+    (Family.random, r"random(?!.?forest)|untrained|scratch"),
     (Family.riemann, r"riemann|mdm|tangent|covariance|augmented|acm|xdawn|cospectra"),
     (Family.bandpower, r"band.?power|band|power|spectral"),
     (
@@ -38,8 +39,8 @@ _WORDS = (
 
 
 def family_of(estimator: str, class_path: str = "") -> Family:
-    """Return the family of an estimator, by the words in its name and in its class."""
-    for text in (estimator.lower(), class_path.lower()):
+    """Return the family of an estimator, by the words in its class, or else in its name."""
+    for text in (class_path.lower(), estimator.lower()):
         for family, words in _WORDS:
             if re.search(words, text):
                 return family
@@ -86,14 +87,20 @@ class Standing:
         return self.judged and self.low > self.chance_high
 
 
-def compare(a: Standing, b: Standing) -> int | None:
-    """Return 1 where ``a`` is distinguishably higher than ``b``, −1 lower, 0 neither, None unknown."""
+Gaps = Mapping[tuple[str, str], tuple[float, float]]
+"""By two names, the interval of the first one's score minus the second one's, subject by subject."""
+
+
+def compare(a: Standing, b: Standing, gaps: Gaps) -> int:
+    """Return 1 where ``a`` is distinguishably higher than ``b``, −1 where it is lower, else 0.
+
+    Without a paired difference of the two, only intervals that lie apart say anything.
+    """
+    low, high = gaps.get((a.estimator, b.estimator), (a.low - b.high, a.high - b.low))
     for one, other, sign in ((a, b, 1), (b, a, -1)):
         if one.reference == other.estimator and is_number(one.difference_low):
-            if one.difference_low > 0:
-                return sign
-            return -sign if one.difference_high < 0 else 0
-    return None
+            low, high = sorted((sign * one.difference_low, sign * one.difference_high))
+    return int(low > 0) - int(high < 0)
 
 
 def best(standings: list[Standing], family: Family) -> Standing | None:
@@ -102,7 +109,15 @@ def best(standings: list[Standing], family: Family) -> Standing | None:
     return max(some, key=lambda s: (s.value, s.estimator)) if some else None
 
 
-def verdict(standings: list[Standing]) -> str:
+def rivals(standings: list[Standing]) -> list[tuple[Standing, Standing]]:
+    """Return the pairs that the verdict compares: the best foundation model and what it stands against."""
+    model = best(standings, Family.foundation)
+    baseline = best(standings, Family.riemann) or best(standings, Family.bandpower)
+    untrained = best(standings, Family.random)
+    return [(model, other) for other in (baseline, untrained) if model and other]
+
+
+def verdict(standings: list[Standing], gaps: Gaps) -> str:
     """Return the one sentence that the intervals allow."""
     judged = [s for s in standings if s.judged]
     if not judged:
@@ -119,10 +134,10 @@ def verdict(standings: list[Standing]) -> str:
         subject = f"{len(names)} of {len(standings)} estimators are"
     else:
         subject = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
-    return f"{subject} above chance; {_against_baseline(standings)}."
+    return f"{subject} above chance; {_against_baseline(standings, gaps)}."
 
 
-def _against_baseline(standings: list[Standing]) -> str:
+def _against_baseline(standings: list[Standing], gaps: Gaps) -> str:
     model = best(standings, Family.foundation)
     if model is None:
         any_model = any(s.family is Family.foundation for s in standings)
@@ -137,27 +152,21 @@ def _against_baseline(standings: list[Standing]) -> str:
     ):
         rival = best(standings, family)
         if rival is not None:
-            return f"the foundation model {_relation(model, rival)} {words}"
+            return f"the foundation model {_relation(model, rival, gaps)} {words}"
     return "no baseline has finished to compare the foundation model with"
 
 
-def _relation(a: Standing, b: Standing) -> str:
+def _relation(a: Standing, b: Standing, gaps: Gaps) -> str:
     words = {1: "is better than", -1: "is worse than", 0: "is not distinguishable from"}
-    order = compare(a, b)
-    if order is not None:
-        return words[order]
-    # Without a paired difference only intervals that lie apart say anything.
-    if a.low > b.high:
-        return words[1]
-    return words[-1] if a.high < b.low else words[0]
+    return words[compare(a, b, gaps)]
 
 
-def pretraining_gain(standings: list[Standing]) -> str:
+def pretraining_gain(standings: list[Standing], gaps: Gaps) -> str:
     """Return what pretraining did, beside the same network with random weights; or nothing."""
     model, untrained = best(standings, Family.foundation), best(standings, Family.random)
     if model is None or untrained is None:
         return ""
     return (
-        f"With its pretrained weights the network {_relation(model, untrained)} "
+        f"With its pretrained weights the network {_relation(model, untrained, gaps)} "
         "itself with random weights."
     )
