@@ -23,13 +23,20 @@ from torch import Tensor, nn
 ELEMENTS = 2**26  # complex numbers that one group of features may hold at once: 512 MB
 
 
-def powers(base: Complex[Tensor, "*shape"], count: int) -> Complex[Tensor, "*shape count"]:
-    """Return base⁰ … base^(count−1) by doubling: one product an entry where exp would take fifty."""
-    table, factor = torch.ones_like(base).unsqueeze(-1), base.unsqueeze(-1)
-    while table.shape[-1] < count:
-        table = torch.cat([table, table * factor], -1)
+def powers(
+    base: Complex[Tensor, "*shape"], count: int, dtype: torch.dtype
+) -> Complex[Tensor, "*shape count"]:
+    """Return base⁰ … base^(count−1) by doubling: one product an entry where exp would take fifty.
+
+    The factors are squared in the base's double precision, so that an entry of the table in ``dtype``
+    has the rounding of log₂ count products and not of count.
+    """
+    factor = base.unsqueeze(-1)
+    table = torch.ones_like(factor, dtype=dtype)
+    while (n := table.shape[-1]) < count:
+        table = torch.cat([table, table[..., : count - n] * factor.to(dtype)], -1)
         factor = factor * factor
-    return table[..., :count]
+    return table
 
 
 class S4D(nn.Module):
@@ -81,13 +88,14 @@ class S4D(nn.Module):
         exponent, weight = self.modes()
         fine = math.isqrt(length - 1) + 1
         coarse = -(-length // fine)
-        left = weight.unsqueeze(-1) * powers((exponent * fine).exp(), coarse)
-        right = powers(exponent.exp(), fine)
-        dtype = self.D.dtype
+        dtype = torch.complex128 if self.D.dtype == torch.float64 else torch.complex64
+        coarsely = powers((exponent * fine).exp(), coarse, dtype)
+        left = weight.to(dtype).unsqueeze(-1) * coarsely
+        right = powers(exponent.exp(), fine, dtype)
         product = torch.einsum(
             "dhna,hnb->dhab",
-            torch.cat([left.real, -left.imag], 2).to(dtype),
-            torch.cat([right.real, right.imag], 1).to(dtype),
+            torch.cat([left.real, -left.imag], 2),
+            torch.cat([right.real, right.imag], 1),
         )
         return 2 * rearrange(product, "d h a b -> d h (a b)")[..., :length]
 

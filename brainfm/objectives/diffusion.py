@@ -50,12 +50,12 @@ class Denoiser(nn.Module):
     Parameters
     ----------
     backbone : the backbone.
+    readout : the readout.
     """
 
-    def __init__(self, backbone: StateSpaceDenoiser):
+    def __init__(self, backbone: StateSpaceDenoiser, readout: VelocityReadout):
         super().__init__()
-        self.backbone = backbone
-        self.readout = VelocityReadout(backbone.width, backbone.depth)
+        self.backbone, self.readout = backbone, readout
 
     def forward(
         self,
@@ -84,6 +84,7 @@ class Diffusion(Objective):
     """
 
     tokenizer: MuLawPatches
+    backbone: StateSpaceDenoiser
 
     def __init__(
         self,
@@ -104,15 +105,15 @@ class Diffusion(Objective):
             )
         self.tokenizer, self.samples = tokenizer, samples
         self.decay, self.start, self.every, self.power = decay, start, every, power
-        self.denoiser = Denoiser(backbone)
+        self.backbone, self.readout = backbone, VelocityReadout(backbone.width, backbone.depth)
         self.average = WeightAverage(
             self.denoiser, decay=decay, start=start, every=every, power=power
         )
 
     @property
-    def backbone(self) -> StateSpaceDenoiser:
-        """The backbone that is trained."""
-        return self.denoiser.backbone
+    def denoiser(self) -> Denoiser:
+        """What is trained, as one."""
+        return Denoiser(self.backbone, self.readout)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss, and its ratio to that of predicting zero."""
