@@ -120,6 +120,15 @@ class TestS4D:
         monkeypatch.setattr(s4d, "ELEMENTS", 2 * 120 * 3)
         torch.testing.assert_close(model(x), whole)
 
+    def test_a_kernel_is_cut_only_where_it_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        torch.manual_seed(0)
+        model, x = S4D(3, state=8, shortest=1e-2), torch.randn(1, 20_000, 3)
+        assert model.reach(20_000) < 7_000
+        cut = model(x)
+        monkeypatch.setattr(s4d, "LONG", 20_000)
+        assert model.reach(20_000) == 20_000
+        torch.testing.assert_close(model(x), cut, rtol=1e-5, atol=1e-5)
+
     @given(st.integers(1, 70))
     @settings(max_examples=15, deadline=None)
     def test_powers(self, count: int) -> None:
@@ -626,3 +635,23 @@ def test_ten_minutes_of_a_channel_are_one_window() -> None:
         value = backbone(tokens).value
     assert value.shape == (1, 600, 16)
     assert torch.isfinite(value).all()
+
+
+@pytest.mark.gpu
+def test_a_step_is_the_same_on_a_gpu() -> None:
+    here, there = diffusion().eval(), diffusion().eval().to("cuda")
+    torch.nn.init.normal_(here.average.model.readout.out.weight)
+    there.load_state_dict(here.state_dict())
+    batch = windows(2, n_channels=4, n_times=200)
+    losses = [
+        float(objective(given, torch.Generator().manual_seed(0))["loss"].detach())
+        for objective, given in ((here, batch), (there, batch.to("cuda")))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    made = there.generate(
+        torch.zeros(2, dtype=torch.long, device="cuda"),
+        40,
+        generator=torch.Generator().manual_seed(0),
+        steps=3,
+    )
+    assert made.is_cuda

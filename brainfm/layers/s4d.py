@@ -21,6 +21,8 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 ELEMENTS = 2**26  # complex numbers that one group of features may hold at once: 512 MB
+LONG = 2**14  # samples from which it pays to ask where a kernel has died away
+SILENCE = 30.0  # exp(−30) = 10⁻¹³ of its start, far below single precision
 
 
 def powers(
@@ -99,13 +101,22 @@ class S4D(nn.Module):
         )
         return 2 * rearrange(product, "d h a b -> d h (a b)")[..., :length]
 
+    def reach(self, length: int) -> int:
+        """Return after how many samples of ``length`` every kernel has died away."""
+        if length <= LONG or self.D.dtype == torch.float64:
+            return length
+        slowest = float(
+            (self.log_step.detach().unsqueeze(-1) + self.log_decay.detach()).min().exp()
+        )
+        return min(length, math.ceil(SILENCE / slowest))
+
     def forward(self, x: Float[Tensor, "row time feature"]) -> Float[Tensor, "row time feature"]:
         """Filter sequences; the arithmetic is in the parameters' precision whatever autocast says."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.D.dtype)
             length, features = x.shape[1:]
             size = next_fast_len(2 * length - 1, real=True)
-            past, future = self.kernel(length)
+            past, future = self.kernel(self.reach(length))
             # A long recording goes through a few features at a time: they do not meet here.
             group = max(1, ELEMENTS // (len(x) * size))
             parts = [
@@ -117,14 +128,15 @@ class S4D(nn.Module):
 
 def _convolve(
     x: Float[Tensor, "row time feature"],
-    past: Float[Tensor, "feature time"],
-    future: Float[Tensor, "feature time"],
+    past: Float[Tensor, "feature reach"],
+    future: Float[Tensor, "feature reach"],
     size: int,
 ) -> Float[Tensor, "row time feature"]:
     """Convolve on a circle of ``size`` samples, where the future lies at negative times."""
     length = x.shape[1]
-    gap = past.new_zeros(len(past), size - 2 * length + 1)
     # The furthest future sample that a sequence of this length can reach is length − 1 ahead.
-    circle = torch.cat([past, gap, future[:, : length - 1].flip(-1)], -1)
+    future = future[:, : length - 1].flip(-1)
+    gap = past.new_zeros(len(past), size - past.shape[1] - future.shape[1])
+    circle = torch.cat([past, gap, future], -1)
     spectrum = torch.fft.rfft(x.transpose(1, 2), size) * torch.fft.rfft(circle)
     return torch.fft.irfft(spectrum, size)[..., :length].transpose(1, 2)
