@@ -25,12 +25,17 @@ class Verb:
 
     Attributes
     ----------
-    stage : module and function.
-    summary : what it does, in a line.
-    positional : argument → its nargs, for what is given without a flag.
-    named : argument → folder of configs/ in which a bare name is looked up.
-    claims : True where the command keeps its resolved configuration in ``--out``, and goes on only
-        with the same one.
+    stage
+        module and function.
+    summary
+        what it does, in a line.
+    positional
+        argument → its nargs, for what is given without a flag.
+    named
+        argument → folder of configs/ in which a bare name is looked up.
+    claims
+        True where the command keeps its resolved configuration in ``--out``, and goes on only with
+        the same one.
     """
 
     stage: str

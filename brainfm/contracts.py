@@ -57,14 +57,22 @@ class Batch(_Value):
 
     Attributes
     ----------
-    signal : (batch, channel, time) float32, SI units as in MNE: V, T or T/m by kind.
-    position : (batch, channel, 3) metres in MNE head coordinates, NaN where unknown.
-    orientation : (batch, channel, 3) unit normal of an MEG coil, NaN for electrodes.
-    kind : (batch, channel) values of `Kind`.
-    mask : (batch, channel) True for a real channel, False for padding.
-    sfreq : sampling rate in Hz.
-    recording : id of the recording each window came from.
-    onset : (batch,) start of each window in its recording, in seconds.
+    signal
+        (batch, channel, time) float32, SI units as in MNE: V, T or T/m by kind.
+    position
+        (batch, channel, 3) metres in MNE head coordinates, NaN where unknown.
+    orientation
+        (batch, channel, 3) unit normal of an MEG coil, NaN for electrodes.
+    kind
+        (batch, channel) values of `Kind`.
+    mask
+        (batch, channel) True for a real channel, False for padding.
+    sfreq
+        sampling rate in Hz.
+    recording
+        id of the recording each window came from.
+    onset
+        (batch,) start of each window in its recording, in seconds.
     """
 
     signal: Float[Tensor, "batch channel time"]
@@ -83,14 +91,21 @@ class Tokens(_Value):
 
     Attributes
     ----------
-    value : (batch, token, dim) continuous value.
-    code : (batch, token) index into the tokenizer's vocabulary, or None where tokens are continuous.
+    value
+        (batch, token, dim) continuous value.
+    code
+        (batch, token) index into the tokenizer's vocabulary, or None where tokens are continuous.
         The index equal to the size of the vocabulary stands for a hidden token.
-    time : (batch, token) start of the token in seconds from the start of the window.
-    channel : (batch, token) channel of the window that the token describes.
-    position : (batch, token, 3) that channel's position in metres, NaN where unknown.
-    kind : (batch, token) that channel's `Kind`.
-    mask : (batch, token) True for a real token, False for padding.
+    time
+        (batch, token) start of the token in seconds from the start of the window.
+    channel
+        (batch, token) channel of the window that the token describes.
+    position
+        (batch, token, 3) that channel's position in metres, NaN where unknown.
+    kind
+        (batch, token) that channel's `Kind`.
+    mask
+        (batch, token) True for a real token, False for padding.
     """
 
     value: Float[Tensor, "batch token dim"]
@@ -108,11 +123,16 @@ class Features(_Value):
 
     Attributes
     ----------
-    value : (batch, token, dim) one feature vector a token, in the tokens' order.
-    mask : (batch, token) True for a real token.
-    summary : (batch, dim) the backbone's own summary of the window (a CLS token), or None.
-    layers : every layer's (batch, token, width), first to last; empty unless asked for.
-    time : (batch, token) start of the token in seconds from the start of the window, or None where
+    value
+        (batch, token, dim) one feature vector a token, in the tokens' order.
+    mask
+        (batch, token) True for a real token.
+    summary
+        (batch, dim) the backbone's own summary of the window (a CLS token), or None.
+    layers
+        every layer's (batch, token, width), first to last; empty unless asked for.
+    time
+        (batch, token) start of the token in seconds from the start of the window, or None where
         the backbone does not say.
     """
 
@@ -138,7 +158,8 @@ class Component(nn.Module, ABC):
 
     Attributes
     ----------
-    saved_as : the class that a checkpoint names in place of this one, where building it again needs
+    saved_as
+        the class that a checkpoint names in place of this one, where building it again needs
         something that a checkpoint must not depend on (another run's folder).
     """
 
@@ -150,9 +171,12 @@ class Tokenizer(Component):
 
     Attributes
     ----------
-    dim : width of a token's value.
-    vocabulary : number of codes, or None where tokens are continuous.
-    sfreq : the sampling rate in Hz that the tokenizer is made for, or None where any will do.
+    dim
+        width of a token's value.
+    vocabulary
+        number of codes, or None where tokens are continuous.
+    sfreq
+        the sampling rate in Hz that the tokenizer is made for, or None where any will do.
     """
 
     dim: int
@@ -169,8 +193,10 @@ class Backbone(Component):
 
     Attributes
     ----------
-    dim : width of the features.
-    needs_codes : True where the backbone reads ``Tokens.code`` and so needs a discrete tokenizer.
+    dim
+        width of the features.
+    needs_codes
+        True where the backbone reads ``Tokens.code`` and so needs a discrete tokenizer.
     """
 
     dim: int

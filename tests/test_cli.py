@@ -307,7 +307,7 @@ def test_a_checkpoint_of_other_recordings_is_refused(
 ) -> None:
     slow = make_store(tmp_path / "slow.zarr", Recipe(sfreq=100.0, h_freq=40.0), sfreq=100.0)
     narrow = make_store(tmp_path / "narrow.zarr", Recipe(h_freq=30.0))
-    for store, word in ((slow, "preprocessed otherwise"), (narrow, "preprocessed otherwise")):
+    for store, word in ((slow, "trained at 200 Hz"), (narrow, "preprocessed otherwise")):
         tokens = tmp_path / "t.zarr"
         call = ["tokenize", str(store), "--checkpoint", str(trained), "--tokens", str(tokens)]
         refused(capsys, call, word)

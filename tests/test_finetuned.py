@@ -14,18 +14,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_contracts import WIDTH, small_backbone, small_tokenizer
+from test_contracts import CODES, WIDTH, small_backbone, small_tokenizer
 from torch import nn
 
 from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
+from brainfm.layers.spectrum import scale_by_percentile
 from brainfm.learning import Finetuned, Train, Untrained
-from brainfm.learning.finetuned import PENALTIES
-from brainfm.objectives import Classification, MaskedCodes
+from brainfm.learning.probe import PENALTIES
+from brainfm.objectives import Classification, LabelledBatch, MaskedCodes
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, TokenCache
 from brainfm.weights import count_parameters, load, load_card, save
+from brainfm.windows.collate import batch_of
 
 FULL = Train(
     steps=6,
@@ -61,6 +63,12 @@ def trials(n: int = 24, *, classes: int = 2, seed: int = 0) -> tuple[np.ndarray,
     wave = np.sin(2 * np.pi * 10 * np.arange(400) / 200 + rng.uniform(0, 6, (n, 1)))
     X = rng.standard_normal((n, 2, 400)) + 3 * (y[:, None] * wave)[:, None]
     return (1e-5 * X).astype(np.float32), np.array(["none", "some", "much"])[y]
+
+
+def labelled(X: np.ndarray, label: np.ndarray) -> LabelledBatch:
+    unknown = np.full((2, 3), np.nan)
+    sensors = Sensors(("a", "b"), ("eeg", "eeg"), unknown, unknown, ("none",) * 2)
+    return LabelledBatch(**vars(batch_of(X, sensors, 200.0)), label=torch.from_numpy(label))
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -100,6 +108,19 @@ def test_a_probe_is_scikit_learn_s_logistic_regression(trained: Path, classes: i
     assert probe.n_trained_parameters_ == count_parameters(LinearHead(WIDTH, classes))
     loaded, _ = load(trained)
     assert same(state(probe.model_.backbone), state(loaded.backbone))
+
+
+@pytest.mark.parametrize("kind", [Finetuned, Untrained])
+def test_what_was_learned_holds_for_new_trials(tmp_path: Path, kind: type[Finetuned]) -> None:
+    torch.manual_seed(0)
+    tokenizer = small_tokenizer().eval()
+    rows = scale_by_percentile(torch.from_numpy(trials(8, seed=50)[0]).flatten(0, 1))
+    with torch.no_grad():  # code vectors that lie where the data are
+        encoded = tokenizer.encode(tokenizer.spectrogram(rows), rows).flatten(0, 1)
+        tokenizer.codebook.copy_(encoded[torch.randperm(len(encoded))[:CODES]])
+    save(MaskedCodes(Frozen(tokenizer), small_backbone()), tmp_path / "model", CARD)
+    probe = kind(tmp_path, sfreq=200.0).fit(*trials(120))
+    assert probe.score(*trials(100, seed=1)) > 0.7  # 0.6 would be two standard errors
 
 
 def test_a_probe_s_penalty_is_the_best_on_validation(trained: Path) -> None:
@@ -169,7 +190,7 @@ def test_full_fine_tuning_keeps_the_step_with_the_best_validation_loss(
     assert tuned.chosen_step_ == best < 12
     label = np.searchsorted(tuned.classes_, wrong)
     with torch.no_grad():
-        terms = tuned.model_(tuned.batch(held_out, label), torch.Generator())
+        terms = tuned.model_(labelled(held_out, label), torch.Generator())
     assert float(terms["loss"]) == pytest.approx(table.loc[best, "val/loss"], rel=1e-5)
 
 
@@ -185,10 +206,21 @@ class Deep(Head):
         return self.layers(features.pooled())
 
 
-def test_any_head_can_be_probed_and_the_backbone_stays(trained: Path) -> None:
+def test_any_head_can_be_probed_and_the_backbone_stays(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     X, y = trials()
+    modes = set()
+    forward = Classification.forward
+
+    def spy(self, batch, generator):
+        modes.update(m.training for m in self.backbone.modules())
+        return forward(self, batch, generator)
+
+    monkeypatch.setattr(Classification, "forward", spy)
     probe = Finetuned(trained, head=Deep, train=FULL, sfreq=200.0).fit(X, y)
     loaded, _ = load(trained)
+    assert modes == {False}  # its features are the same at every step
     assert same(state(probe.model_.backbone), state(loaded.backbone))
     assert probe.n_trained_parameters_ == count_parameters(Deep(WIDTH, 2))
 
@@ -224,7 +256,7 @@ def test_save_and_load_give_the_same_probabilities(
     assert card["sfreq"] == 200.0
     assert isinstance(model, Classification)
     assert type(model.tokenizer) is Frozen
-    batch = fitted.batch(X, np.zeros(len(X), np.int64))
+    batch = labelled(X, np.zeros(len(X), np.int64))
     with torch.no_grad():
         proba = model.scores(batch).double().softmax(-1).numpy()
     np.testing.assert_allclose(proba, fitted.predict_proba(X), atol=1e-6)

@@ -14,7 +14,7 @@ from brainfm.cli import main
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.weights import load_card
 
-SUBJECTS = [f"{i:02d}" for i in range(6)]
+SUBJECTS = [f"{i:02d}" for i in range(8)]  # fewer than 6 in the test cannot beat chance
 RECIPE = {"name": "synthetic", "pattern": r"Subject(?P<subject>\d+)_(?P<run>\d)\.edf$"}
 TOKENIZER = {
     "class_path": "MotifTokenizer",
@@ -43,7 +43,7 @@ def run(folder: Path, verb: str, *arguments: str, config: dict[str, object] | No
 
 def bring_in(folder: Path, amplitude: float) -> Path:
     """Write EDF files and ingest them."""
-    for recording in synthesise(6, seconds=16.0, amplitude=amplitude, seed=1):
+    for recording in synthesise(len(SUBJECTS), seconds=16.0, amplitude=amplitude, seed=1):
         write_edf(recording, folder / "raw")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     store = folder / "store.zarr"
@@ -114,9 +114,9 @@ CLASSICAL = {
 
 def test_a_planted_rhythm_is_found_on_the_whole_path(tmp_path: Path) -> None:
     store = bring_in(tmp_path, amplitude=1e-5)
-    tested = SUBJECTS[3:]
+    tested = SUBJECTS[2:]
     train(tmp_path, store, exclude=tested)
-    assert load_card(tmp_path / "pretrain")["data"]["subjects"] == SUBJECTS[:3]
+    assert load_card(tmp_path / "pretrain")["data"]["subjects"] == SUBJECTS[:2]
     run(
         tmp_path,
         "finetune",
@@ -129,7 +129,7 @@ def test_a_planted_rhythm_is_found_on_the_whole_path(tmp_path: Path) -> None:
         },
     )
     assert load_card(tmp_path / "finetune")["labels"] == ["none", "rhythm"]
-    assert load_card(tmp_path / "finetune")["data"]["subjects"] == SUBJECTS[:3]
+    assert load_card(tmp_path / "finetune")["data"]["subjects"] == SUBJECTS[:2]
     checkpoint = {"checkpoint": str(tmp_path / "pretrain")}
     models = {
         "random": {"class_path": "brainfm.learning.Untrained", "init_args": checkpoint},
@@ -157,7 +157,7 @@ def test_a_planted_rhythm_is_found_on_the_whole_path(tmp_path: Path) -> None:
     assert set(results["overlap"]) == {"clean"}  # nobody is tested whom pretraining saw
     report = (tmp_path / "bench" / "report.html").read_text()
     assert "tangent space" in report
-    assert not re.search(r"""(src|href)=["']https?://""", report)  # nothing is fetched
+    assert not re.search(r"""(src=|<link[^>]*href=)["']?https?://""", report)  # nothing is fetched
     tokens = json.loads((tmp_path / "tokens.zarr" / "zarr.json").read_text())["attributes"]
     assert tokens["used"] + tokens["dead"] == tokens["vocabulary"] == 32
 

@@ -35,14 +35,22 @@ class MotifEncoder(Backbone):
 
     Parameters
     ----------
-    dim : width of a token.
-    vocabulary : number of codes; one more row stands for a hidden token.
-    n_channels : rows of the channel table (16 bipolar derivations in the paper).
-    depth : number of blocks.
-    heads : attention heads.
-    step : seconds from one token to the next, the unit of the time code.
-    dropout : dropout on each attention's output.
-    embedding_dropout : dropout on the embedded tokens.
+    dim
+        width of a token.
+    vocabulary
+        number of codes; one more row stands for a hidden token.
+    n_channels
+        rows of the channel table (16 bipolar derivations in the paper).
+    depth
+        number of blocks.
+    heads
+        attention heads.
+    step
+        seconds from one token to the next, the unit of the time code.
+    dropout
+        dropout on each attention's output.
+    embedding_dropout
+        dropout on the embedded tokens.
     """
 
     needs_codes = True

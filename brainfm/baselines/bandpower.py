@@ -28,8 +28,10 @@ def log_bandpower_lda(
 
     Parameters
     ----------
-    bands : (low, high) of each band in Hz.
-    class_weight : ``"balanced"`` counts the classes as equally probable beforehand.
+    bands
+        (low, high) of each band in Hz.
+    class_weight
+        ``"balanced"`` counts the classes as equally probable beforehand.
     """
     discriminant = ShrunkLDA(class_weight)
     return SmallMatrixPipeline(
@@ -42,8 +44,10 @@ class LogBandPower(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    bands : (low, high) of each band in Hz, low included, high not.
-    sfreq : sampling rate in Hz; the evaluation fills it in.
+    bands
+        (low, high) of each band in Hz, low included, high not.
+    sfreq
+        sampling rate in Hz; the evaluation fills it in.
     """
 
     # A flat channel has no logarithm. Six decades below the typical amplitude is below any noise.
@@ -89,8 +93,9 @@ class ShrunkLDA(LinearDiscriminantAnalysis):
 
     Parameters
     ----------
-    class_weight : ``"balanced"`` counts the classes as equally probable beforehand, None as often
-        as they are in the training windows. The shared covariance is the same in both.
+    class_weight
+        ``"balanced"`` counts the classes as equally probable beforehand, None as often as they are
+        in the training windows. The shared covariance is the same in both.
     """
 
     def __init__(self, class_weight: Literal["balanced"] | None = "balanced") -> None:

@@ -26,11 +26,13 @@ class Scale(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    sensors : the channels, whose kinds are scaled apart; None for channels of one kind.
+    sensors
+        the channels, whose kinds are scaled apart; None for channels of one kind.
 
     Attributes
     ----------
-    scale_ : (channel,) what each channel is divided by.
+    scale_
+        (channel,) what each channel is divided by.
     """
 
     def __init__(self, sensors: Sensors | None = None) -> None:
@@ -60,9 +62,10 @@ class Covariance(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    estimator : ``"scm"`` sample covariance; ``"oas"`` oracle approximating shrinkage (Chen et al.
-        2010, as in scikit-learn); ``"lwf"`` Ledoit & Wolf 2004. An average reference makes the
-        sample covariance singular, which the two others mend.
+    estimator
+        ``"scm"`` sample covariance; ``"oas"`` oracle approximating shrinkage (Chen et al. 2010, as
+        in scikit-learn); ``"lwf"`` Ledoit & Wolf 2004. An average reference makes the sample
+        covariance singular, which the two others mend.
     """
 
     # Windows in double precision at a time: what fits the cache. Changes no value.

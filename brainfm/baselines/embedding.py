@@ -22,8 +22,10 @@ class DelayEmbedding(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    order : number of copies.
-    lag : samples between one copy and the next.
+    order
+        number of copies.
+    lag
+        samples between one copy and the next.
     """
 
     def __init__(self, order: int = 4, lag: int = 4) -> None:

@@ -27,7 +27,8 @@ def mdm(estimator: Shrinkage = "oas") -> Pipeline:
 
     Parameters
     ----------
-    estimator : covariance estimator, see `Covariance`.
+    estimator
+        covariance estimator, see `Covariance`.
     """
     from pyriemann.classification import MDM
 
@@ -45,9 +46,12 @@ def tangent_space_lr(
 
     Parameters
     ----------
-    estimator : covariance estimator, see `Covariance`.
-    C : inverse strength of the regression's L2 penalty.
-    class_weight : ``"balanced"`` gives every class the same total weight.
+    estimator
+        covariance estimator, see `Covariance`.
+    C
+        inverse strength of the regression's L2 penalty.
+    class_weight
+        ``"balanced"`` gives every class the same total weight.
     """
     from pyriemann.tangentspace import TangentSpace
 
@@ -76,12 +80,18 @@ def augmented_tangent_space_svm(
 
     Parameters
     ----------
-    order : copies of every channel in the embedding.
-    lag : samples between two copies.
-    estimator : covariance estimator, see `Covariance`.
-    C : inverse strength of the machine's regularisation.
-    kernel : kernel of the machine.
-    class_weight : ``"balanced"`` gives every class the same total weight.
+    order
+        copies of every channel in the embedding.
+    lag
+        samples between two copies.
+    estimator
+        covariance estimator, see `Covariance`.
+    C
+        inverse strength of the machine's regularisation.
+    kernel
+        kernel of the machine.
+    class_weight
+        ``"balanced"`` gives every class the same total weight.
     """
     from pyriemann.tangentspace import TangentSpace
 

@@ -21,14 +21,19 @@ class ProbabilisticSVM(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    C : inverse strength of the regularisation.
-    kernel : ``"rbf"`` (scikit-learn's own width) or ``"linear"``.
-    class_weight : ``"balanced"`` gives every class the same total weight.
+    C
+        inverse strength of the regularisation.
+    kernel
+        ``"rbf"`` (scikit-learn's own width) or ``"linear"``.
+    class_weight
+        ``"balanced"`` gives every class the same total weight.
 
     Attributes
     ----------
-    classes_ : the names of the classes, sorted.
-    svm_ : the fitted machine with its sigmoids.
+    classes_
+        the names of the classes, sorted.
+    svm_
+        the fitted machine with its sigmoids.
     """
 
     def __init__(

@@ -14,11 +14,16 @@ class Journey:
 
     Attributes
     ----------
-    store : the recordings, as ``brainfm ingest`` leaves them.
-    tokenizer : run folder of the tokenizer's training.
-    tokens : token store, as ``brainfm tokenize`` leaves it.
-    pretrain : run folder of the backbone's pretraining.
-    finetune : run folder of the fine-tuning.
+    store
+        the recordings, as ``brainfm ingest`` leaves them.
+    tokenizer
+        run folder of the tokenizer's training.
+    tokens
+        token store, as ``brainfm tokenize`` leaves it.
+    pretrain
+        run folder of the backbone's pretraining.
+    finetune
+        run folder of the fine-tuning.
     """
 
     store: Path | None = None

@@ -29,15 +29,20 @@ def score(
 
     Parameters
     ----------
-    metrics : names out of `METRICS`.
-    y_true : (trial,) names of the true classes.
-    proba : probability of every class, columns as in ``classes``; the class predicted is the most
+    metrics
+        names out of `METRICS`.
+    y_true
+        (trial,) names of the true classes.
+    proba
+        probability of every class, columns as in ``classes``; the class predicted is the most
         probable one.
-    classes : all classes of the task. Of two, the second is the positive one.
+    classes
+        all classes of the task. Of two, the second is the positive one.
 
     Returns
     -------
-    scores : one number a measure, NaN where it is not defined.
+    scores
+        one number a measure, NaN where it is not defined.
 
     Raises
     ------

@@ -20,14 +20,17 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
 
     Parameters
     ----------
-    pretraining : the model card's ``data``, with the lists ``fingerprints`` and ``subjects``; None
-        for an estimator without pretraining.
-    rows : the test windows or recordings, with the columns fingerprint and subject.
+    pretraining
+        the model card's ``data``, with the lists ``fingerprints`` and ``subjects``; None for an
+        estimator without pretraining.
+    rows
+        the test windows or recordings, with the columns fingerprint and subject.
 
     Returns
     -------
-    status : ``"clean"``; ``"seen-unlabelled"`` where pretraining has seen a test recording or
-        subject, without its label; ``"unknown"`` where the card does not say.
+    status
+        ``"clean"``; ``"seen-unlabelled"`` where pretraining has seen a test recording or subject,
+        without its label; ``"unknown"`` where the card does not say.
     """
     if pretraining is None:
         return "clean"

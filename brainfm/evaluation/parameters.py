@@ -21,7 +21,8 @@ def trained_parameters(fitted: Any) -> int:
 
     Parameters
     ----------
-    fitted : an estimator after ``fit``.
+    fitted
+        an estimator after ``fit``.
     """
     if hasattr(fitted, "n_trained_parameters_"):
         return int(fitted.n_trained_parameters_)

@@ -48,10 +48,14 @@ class Outcome:
 
     Attributes
     ----------
-    results : one row an estimator, fold, seed and measure.
-    predictions : one row an estimator, seed and test window.
-    statistics : one row an estimator and measure.
-    failed : the folds without a result.
+    results
+        one row an estimator, fold, seed and measure.
+    predictions
+        one row an estimator, seed and test window.
+    statistics
+        one row an estimator and measure.
+    failed
+        the folds without a result.
     """
 
     results: pd.DataFrame
@@ -76,8 +80,10 @@ class SealedTest:
 
     Parameters
     ----------
-    trials : all trials of the task.
-    subjects : the fold's test subjects.
+    trials
+        all trials of the task.
+    subjects
+        the fold's test subjects.
     """
 
     def __init__(self, trials: Trials, subjects: tuple[str, ...]) -> None:
@@ -116,23 +122,33 @@ def run(
 
     Parameters
     ----------
-    trials : labelled windows of all subjects.
-    estimators : by name; never fitted themselves, each fold has a clone. Parameters called
-        ``sfreq``, ``sensors``, ``random_state``, ``test_subjects`` and ``cache`` are filled in, at
-        any depth.
-    folds : how the subjects are divided.
-    seeds : each shuffles the folds anew and seeds the estimators.
-    out : folder for ``folds/``, ``results.csv``, ``predictions.csv`` and ``statistics.csv``.
-    task : name of the task in the tables.
-    metrics : names out of `brainfm.evaluation.metrics.METRICS`.
-    classes : the classes in an order of one's own; of two, the second is the positive one. Sorted
-        when not given.
-    reference : name of the estimator that the others are compared with, subject by subject.
-    draws : bootstrap draws and permutations.
+    trials
+        labelled windows of all subjects.
+    estimators
+        by name; never fitted themselves, each fold has a clone. Parameters called ``sfreq``,
+        ``sensors``, ``random_state``, ``test_subjects`` and ``cache`` are filled in, at any depth.
+    folds
+        how the subjects are divided.
+    seeds
+        each shuffles the folds anew and seeds the estimators.
+    out
+        folder for ``folds/``, ``results.csv``, ``predictions.csv`` and ``statistics.csv``.
+    task
+        name of the task in the tables.
+    metrics
+        names out of `brainfm.evaluation.metrics.METRICS`.
+    classes
+        the classes in an order of one's own; of two, the second is the positive one. Sorted when
+        not given.
+    reference
+        name of the estimator that the others are compared with, subject by subject.
+    draws
+        bootstrap draws and permutations.
 
     Returns
     -------
-    outcome : the tables; ask it to `Outcome.check_complete`.
+    outcome
+        the tables; ask it to `Outcome.check_complete`.
 
     Raises
     ------

@@ -25,17 +25,28 @@ class FoldRecord:
 
     Attributes
     ----------
-    task, estimator : their names.
-    fold, seed : which division of the subjects.
-    test_subjects : who was tested.
-    n_test : number of test windows.
-    seconds : time of fitting and predicting.
-    overlap : see `brainfm.evaluation.overlap`.
-    trained_parameters : see `brainfm.evaluation.parameters`.
-    trials : row of each test window in the task's trials.
-    proba : probabilities of the classes, a row a test window.
-    scores : measures on this fold; JSON's null stands for NaN.
-    error : what went wrong, or None for a fold that is done.
+    task, estimator
+        their names.
+    fold, seed
+        which division of the subjects.
+    test_subjects
+        who was tested.
+    n_test
+        number of test windows.
+    seconds
+        time of fitting and predicting.
+    overlap
+        see `brainfm.evaluation.overlap`.
+    trained_parameters
+        see `brainfm.evaluation.parameters`.
+    trials
+        row of each test window in the task's trials.
+    proba
+        probabilities of the classes, a row a test window.
+    scores
+        measures on this fold; JSON's null stands for NaN.
+    error
+        what went wrong, or None for a fold that is done.
     """
 
     task: str
@@ -89,12 +100,18 @@ class Job:
 
     Attributes
     ----------
-    task : name of the task.
-    data : fingerprint of its trials.
-    name, estimator : as configured, before any fit.
-    fold, seed : the division of the subjects, and the seed of the estimator.
-    metrics : what is measured.
-    classes : all classes, in the order of the columns of probabilities.
+    task
+        name of the task.
+    data
+        fingerprint of its trials.
+    name, estimator
+        as configured, before any fit.
+    fold, seed
+        the division of the subjects, and the seed of the estimator.
+    metrics
+        what is measured.
+    classes
+        all classes, in the order of the columns of probabilities.
     """
 
     task: str

@@ -24,9 +24,12 @@ class Pooled:
 
     Attributes
     ----------
-    truth : (trial,) index of the true class.
-    subject, recording : (trial,) whose window it is, and of which recording.
-    proba : (seed, trial, class) predicted probabilities; a trial is tested once a seed.
+    truth
+        (trial,) index of the true class.
+    subject, recording
+        (trial,) whose window it is, and of which recording.
+    proba
+        (seed, trial, class) predicted probabilities; a trial is tested once a seed.
     """
 
     truth: Int[np.ndarray, " trial"]
@@ -77,10 +80,14 @@ class Difference:
 
     Attributes
     ----------
-    value : the mean difference.
-    interval : 95 %, by drawing subjects.
-    p : two-sided, by flipping the sign of whole subjects.
-    n_subjects : subjects for whom both scores are defined.
+    value
+        the mean difference.
+    interval
+        95 %, by drawing subjects.
+    p
+        two-sided, by flipping the sign of whole subjects.
+    n_subjects
+        subjects for whom both scores are defined.
     """
 
     value: float
@@ -120,9 +127,12 @@ def difference(
 
     Parameters
     ----------
-    scores, reference : a score a subject, in the same order; NaN where undefined.
-    draws : bootstrap draws, and sign flips where there are too many subjects to try them all.
-    seed : of both.
+    scores, reference
+        a score a subject, in the same order; NaN where undefined.
+    draws
+        bootstrap draws, and sign flips where there are too many subjects to try them all.
+    seed
+        of both.
     """
     gap = scores - reference
     gap = gap[np.isfinite(gap)]

@@ -79,12 +79,18 @@ def statistics_table(
 
     Parameters
     ----------
-    records : of all folds, done or not.
-    trials : that the records point into.
-    classes : in the order of the records' probabilities.
-    metrics : names of the measures.
-    reference : estimator that the others are compared with.
-    draws, seed : of bootstrap and permutations; equal for all estimators.
+    records
+        of all folds, done or not.
+    trials
+        that the records point into.
+    classes
+        in the order of the records' probabilities.
+    metrics
+        names of the measures.
+    reference
+        estimator that the others are compared with.
+    draws, seed
+        of bootstrap and permutations; equal for all estimators.
     """
     names = list(dict.fromkeys(r.estimator for r in records))
     by_name = {n: [r for r in records if r.estimator == n] for n in names}

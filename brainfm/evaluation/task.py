@@ -51,9 +51,11 @@ class RecordingLabels(Labels):
 
     Attributes
     ----------
-    column : such as run, task or session.
-    classes : name of the class by the column's value, such as ``{"1": rest}``; recordings with
-        other values are not part of the task. Numbers match with and without leading zeros.
+    column
+        such as run, task or session.
+    classes
+        name of the class by the column's value, such as ``{"1": rest}``; recordings with other
+        values are not part of the task. Numbers match with and without leading zeros.
     """
 
     column: str
@@ -83,10 +85,15 @@ class AnnotationLabels(Labels):
 
     Attributes
     ----------
-    classes : name of the class by the annotation's description, such as ``{T1: left}``; other
-        annotations are not part of the task.
-    tmin, tmax : start and end of a trial in seconds after the annotation's onset.
-    runs : only recordings of these runs, or None for all.
+    classes
+        name of the class by the annotation's description, such as ``{T1: left}``; other annotations
+        are not part of the task.
+    tmin
+        start of a trial in seconds after the annotation's onset.
+    tmax
+        end of a trial in seconds after the annotation's onset.
+    runs
+        only recordings of these runs, or None for all.
     """
 
     classes: dict[str, str]
@@ -123,15 +130,23 @@ class Task:
 
     Attributes
     ----------
-    name : in tables and reports.
-    store : the recordings, as ``brainfm ingest`` leaves them.
-    label : where labels come from. Of two classes the one named last is the positive one.
-    seconds : length of a window.
-    step : seconds from one window to the next inside a labelled stretch; None for ``seconds``, so
-        that windows touch and do not overlap.
-    kinds : sensor kinds to use.
-    channels : the channels to use, in this order; None for all of ``kinds``.
-    metrics : what is measured.
+    name
+        in tables and reports.
+    store
+        the recordings, as ``brainfm ingest`` leaves them.
+    label
+        where labels come from. Of two classes the one named last is the positive one.
+    seconds
+        length of a window.
+    step
+        seconds from one window to the next inside a labelled stretch; None for ``seconds``, so that
+        windows touch and do not overlap.
+    kinds
+        sensor kinds to use.
+    channels
+        the channels to use, in this order; None for all of ``kinds``.
+    metrics
+        what is measured.
     """
 
     name: str

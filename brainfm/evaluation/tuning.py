@@ -21,14 +21,19 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    estimator : what is tuned.
-    grid : values to try by parameter, such as ``embedding__order: [1, 2, 4]``.
-    metric : what is compared, a name out of `brainfm.evaluation.metrics.METRICS`.
+    estimator
+        what is tuned.
+    grid
+        values to try by parameter, such as ``embedding__order: [1, 2, 4]``.
+    metric
+        what is compared, a name out of `brainfm.evaluation.metrics.METRICS`.
 
     Attributes
     ----------
-    best_estimator_, best_params_ : the choice; the first of equals.
-    validation_scores_ : a score for every setting, in the order of ``ParameterGrid``.
+    best_estimator_, best_params_
+        the choice; the first of equals.
+    validation_scores_
+        a score for every setting, in the order of ``ParameterGrid``.
     """
 
     def __init__(

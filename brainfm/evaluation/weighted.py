@@ -26,14 +26,19 @@ def weighted_scores(
 
     Parameters
     ----------
-    metrics : names out of `brainfm.evaluation.metrics.METRICS`.
-    truth : index of the true class in each draw; one row where all draws share it.
-    weight : how often each prediction counts in each draw, whole numbers; one row where shared.
-    proba : probability of every class.
+    metrics
+        names out of `brainfm.evaluation.metrics.METRICS`.
+    truth
+        index of the true class in each draw; one row where all draws share it.
+    weight
+        how often each prediction counts in each draw, whole numbers; one row where shared.
+    proba
+        probability of every class.
 
     Returns
     -------
-    scores : (draw,) values a measure, NaN where a draw has only one class.
+    scores
+        (draw,) values a measure, NaN where a draw has only one class.
     """
     draws = max(len(truth), len(weight))
     rows = max(1, CHUNK // max(1, truth.shape[1]))

@@ -14,8 +14,10 @@ class LinearHead(Head):
 
     Parameters
     ----------
-    dim : width of the features.
-    n_outputs : scores a window.
+    dim
+        width of the features.
+    n_outputs
+        scores a window.
     """
 
     def __init__(self, dim: int, n_outputs: int):

@@ -19,9 +19,12 @@ class LinearAttention(nn.Module):
 
     Parameters
     ----------
-    dim : width of a token; must be a multiple of ``heads``.
-    heads : number of heads.
-    dropout : probability of dropping an output value.
+    dim
+        width of a token; must be a multiple of ``heads``.
+    heads
+        number of heads.
+    dropout
+        probability of dropping an output value.
     """
 
     def __init__(self, dim: int, *, heads: int, dropout: float):
@@ -56,7 +59,8 @@ class Block(nn.Module):
 
     Parameters
     ----------
-    dim, heads, dropout : as of `LinearTransformer`.
+    dim, heads, dropout
+        as of `LinearTransformer`.
     """
 
     def __init__(self, dim: int, *, heads: int, dropout: float):
@@ -81,10 +85,14 @@ class LinearTransformer(nn.Module):
 
     Parameters
     ----------
-    dim : width of a token.
-    depth : number of blocks.
-    heads : attention heads a block.
-    dropout : dropout on each attention's output.
+    dim
+        width of a token.
+    depth
+        number of blocks.
+    heads
+        attention heads a block.
+    dropout
+        dropout on each attention's output.
     """
 
     def __init__(self, dim: int, *, depth: int, heads: int = 8, dropout: float = 0.2):

@@ -21,8 +21,10 @@ class MetricsFile(Callback):
 
     Parameters
     ----------
-    path : the file.
-    every : steps a row averages over.
+    path
+        the file.
+    every
+        steps a row averages over.
     """
 
     def __init__(self, path: Path, every: int):
@@ -95,8 +97,10 @@ class LastCheckpoint(Callback):
 
     Parameters
     ----------
-    folder : where to.
-    validate_every : steps between two validations, 0 for none.
+    folder
+        where to.
+    validate_every
+        steps between two validations, 0 for none.
     """
 
     name = "last.ckpt"

@@ -9,31 +9,27 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.learning.callbacks import BestState
 from brainfm.learning.loop import fit as train_loop
+from brainfm.learning.probe import solve_probe
 from brainfm.learning.train import Train
+from brainfm.learning.trial_batches import LabelledTrials, OrderedBatches, ShuffledBatches
 from brainfm.objectives import Classification, LabelledBatch
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, TokenCache
 from brainfm.weights import build, count_parameters, describe, load, load_card, save
-from brainfm.windows.collate import batch_of
 
-PENALTIES = tuple(10.0**k for k in range(-3, 3))  # of the probe, chosen on validation subjects
 FULL = Train(
     steps=60,
     batch_size=16,
-    lr=1e-3,
+    lr=3e-4,
     warmup=6,
     weight_decay=0.05,
     betas=(0.9, 0.999),
@@ -49,26 +45,42 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    checkpoint : folder that `brainfm pretrain` left behind; or several, pretrained on different
-        subjects, of which the first that has seen none of ``test_subjects`` is taken.
-    adaptation : ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their
-        features; ``"full"`` also trains the backbone. The tokenizer stays frozen in both.
-    head : called with the width of the features and the number of classes.
-    train : options of the training; not used by a linear probe, which is fitted to convergence.
-    sensors : the channels; where None they are taken for EEG electrodes at unknown places.
-    sfreq : sampling rate of the trials in Hz.
-    random_state : seed of every random draw.
-    test_subjects : names of the subjects that will be tested, to choose a checkpoint by.
-    cache : tokens that other fits have made of the same windows; its own where None.
-    out : folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+    checkpoint
+        folder that `brainfm pretrain` left behind; or several, pretrained on different subjects, of
+        which the first that has seen none of ``test_subjects`` is taken.
+    adaptation
+        ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their features;
+        ``"full"`` also trains the backbone, a linear head starting as the probe: from a random head
+        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). The tokenizer
+        stays frozen in both.
+    head
+        called with the width of the features and the number of classes.
+    train
+        options of the training; not used by a linear probe, which is fitted to convergence.
+    sensors
+        the channels; where None they are taken for EEG electrodes at unknown places.
+    sfreq
+        sampling rate of the trials in Hz.
+    random_state
+        seed of every random draw.
+    test_subjects
+        names of the subjects that will be tested, to choose a checkpoint by.
+    cache
+        tokens that other fits have made of the same windows; its own where None.
+    out
+        folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
 
     Attributes
     ----------
-    classes_ : names of the classes.
-    model_ : the fitted `Classification`.
-    n_trained_parameters_ : how many numbers the fit changed.
-    penalty_ : strength of a linear probe's penalty, chosen by log loss on the validation trials; 1
-        where there are none.
+    classes_
+        names of the classes.
+    model_
+        the fitted `Classification`.
+    n_trained_parameters_
+        how many numbers the fit changed.
+    penalty_
+        strength of a linear probe's penalty, chosen by log loss on the validation trials; 1 where
+        there are none.
     """
 
     def __init__(
@@ -116,9 +128,12 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (trial, channel, time).
-        y : (trial,) class of each.
-        validation : trials and classes that a penalty or a step is chosen on.
+        X
+            (trial, channel, time).
+        y
+            (trial,) class of each.
+        validation
+            trials and classes that a penalty or a step is chosen on.
 
         Raises
         ------
@@ -133,13 +148,11 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             self._start(X)
-            if self.adaptation == "full":
-                self.model_.train()  # with dropout, unlike the backbone as it was loaded
-                self._train(X, y, validation)
-            elif isinstance(self.model_.head, LinearHead):
-                self._solve(X, y, validation)
-            else:
+            if self.adaptation == "probe":
                 self.model_.backbone.requires_grad_(False)
+            if isinstance(self.model_.head, LinearHead):
+                self._solve(X, y, validation)
+            if self.adaptation == "full" or not isinstance(self.model_.head, LinearHead):
                 self._train(X, y, validation)
         return self
 
@@ -194,70 +207,45 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     def _solve(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
         """Fit a linear head to convergence and write it into the model."""
-        scaler = StandardScaler().fit(features := self.transform(X))
-        candidates = [
-            LogisticRegression(C=c, max_iter=2000, class_weight="balanced")
-            for c in (PENALTIES if validation else (1.0,))
-        ]
-        for candidate in candidates:
-            candidate.fit(scaler.transform(features), y)
-        best = candidates[0]
-        if validation is not None:
-            held_out, truth = scaler.transform(self.transform(validation[0])), validation[1]
-            losses = [
-                log_loss(truth, c.predict_proba(held_out), labels=c.classes_) for c in candidates
-            ]
-            best = candidates[int(np.argmin(losses))]
-        self.penalty_ = best.C
-        self._write(best.coef_ / scaler.scale_, best.intercept_, scaler.mean_)
-        self.n_trained_parameters_ = count_parameters(self.model_.head)
-
-    def _write(
-        self,
-        weight: Float[np.ndarray, "row dim"],
-        bias: Float[np.ndarray, " row"],
-        mean: Float[np.ndarray, " dim"],
-    ) -> None:
-        """Put a logistic regression on centred features into the linear head."""
-        bias = bias - weight @ mean
-        if len(weight) == 1:  # two classes share one row; the softmax wants one each
-            weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
+        held_out = None if validation is None else (self.transform(validation[0]), validation[1])
+        probe = solve_probe(self.transform(X), y, validation=held_out)
         assert isinstance(self.model_.head, LinearHead)
-        self.model_.head.set(torch.from_numpy(weight), torch.from_numpy(bias))
+        self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
+        self.penalty_ = probe.penalty
+        self.n_trained_parameters_ = count_parameters(self.model_.head)
 
     def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
         """Train head, and backbone where it is not frozen, in the one loop."""
-        chosen = BestState()
         options = replace(self.train, batch_size=min(self.train.batch_size, len(X)))
+        held_out = None if validation is None else OrderedBatches(self._labelled(*validation))
+        chosen = BestState()
         self.n_trained_parameters_ = count_parameters(self.model_)
+        # With dropout, unlike the backbone as it was loaded, where that is trained.
+        (self.model_ if self.adaptation == "full" else self.model_.head).train()
         train_loop(
             self.model_,
-            _ShuffledTrials(self, X, self._labels(y), options.batch_size),
+            ShuffledBatches(self._labelled(X, y), options.batch_size, self.random_state),
             train=options,
             seed=self.random_state,
             out=self.out,
-            validation=None if validation is None else _ListedTrials(self, *validation),
+            validation=held_out,
             callbacks=(chosen,),
         )
         self.chosen_step_ = chosen.step
         self.model_.eval()
 
-    def _labels(self, y: np.ndarray) -> Int[np.ndarray, " trial"]:
-        return np.searchsorted(self.classes_, y)
-
-    def batch(self, X: Trials, label: Int[np.ndarray, " trial"]) -> LabelledBatch:
-        """Return trials as a labelled batch."""
-        batch = batch_of(X, self._sensors(X), float(self.sfreq or 0))
-        return LabelledBatch(**vars(batch), label=torch.from_numpy(label))
+    def _labelled(self, X: Trials, y: np.ndarray | None = None) -> LabelledTrials:
+        """Return trials with the index of their class, 0 where it is not known."""
+        label = np.zeros(len(X), np.int64) if y is None else np.searchsorted(self.classes_, y)
+        return LabelledTrials(X, label, self._sensors(X), float(self.sfreq or 0))
 
     @torch.no_grad()
-    def _compute(self, X: Trials, what: Callable[[LabelledBatch], Tensor]) -> np.ndarray:
+    def _compute(
+        self, X: Trials, what: Callable[[LabelledBatch], Tensor]
+    ) -> Float64[np.ndarray, "trial output"]:
         self.model_.eval()
-        size = 32
-        none = np.zeros(len(X), np.int64)
-        parts = [
-            what(self.batch(X[i : i + size], none[i : i + size])) for i in range(0, len(X), size)
-        ]
+        batches = OrderedBatches(self._labelled(X))
+        parts = [what(batches[i]) for i in range(len(batches))]
         return torch.cat(parts).double().numpy()
 
     def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
@@ -280,9 +268,11 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        folder : where to.
-        subjects, fingerprints : of the recordings that it was fitted or chosen on; the card counts
-            them with those of the pretraining, so that nobody tests on them unawares.
+        folder
+            where to.
+        subjects, fingerprints
+            of the recordings that it was fitted or chosen on; the card counts them with those of
+            the pretraining, so that nobody tests on them unawares.
         """
         own: dict[str, Any] = {
             "labels": [str(c) for c in self.classes_],
@@ -309,37 +299,3 @@ class Untrained(Finetuned):
         if codebook is not None:
             backbone.adopt(codebook)
         return backbone.eval()
-
-
-class _ShuffledTrials(Dataset):
-    """Item n is the batch of step n; every epoch has an order of its own."""
-
-    def __init__(
-        self, estimator: Finetuned, X: Trials, label: Int[np.ndarray, " trial"], batch_size: int
-    ):
-        self.estimator, self.X, self.label, self.size = estimator, X, label, batch_size
-
-    def __getitem__(self, index: int) -> LabelledBatch:
-        per_epoch = len(self.X) // self.size
-        epoch, place = divmod(index, per_epoch)
-        order = np.random.default_rng([self.estimator.random_state, epoch]).permutation(len(self.X))
-        rows = order[place * self.size : (place + 1) * self.size]
-        return self.estimator.batch(self.X[rows], self.label[rows])
-
-
-class _ListedTrials(Dataset):
-    """All trials in their order, 32 at a time."""
-
-    size = 32
-
-    def __init__(self, estimator: Finetuned, X: Trials, y: np.ndarray):
-        self.estimator, self.X, self.label = estimator, X, estimator._labels(y)
-
-    def __len__(self) -> int:
-        return -(-len(self.X) // self.size)
-
-    def __getitem__(self, index: int) -> LabelledBatch:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        rows = slice(index * self.size, (index + 1) * self.size)
-        return self.estimator.batch(self.X[rows], self.label[rows])

@@ -41,9 +41,12 @@ class Loop(lightning.LightningModule):
 
     Parameters
     ----------
-    objective : says what to minimise.
-    train : says how.
-    seed : of every random draw.
+    objective
+        says what to minimise.
+    train
+        says how.
+    seed
+        of every random draw.
     """
 
     def __init__(self, objective: Objective, train: Train, seed: int):
@@ -115,13 +118,20 @@ def fit(
 
     Parameters
     ----------
-    objective : what to train.
-    batches : item n is the batch of step n.
-    train : options.
-    seed : of every random draw.
-    validation : batches to measure on every ``train.validate_every`` steps.
-    out : folder for metrics.csv and last.ckpt. Where it holds a last.ckpt, training goes on from it.
-    callbacks : further Lightning callbacks.
+    objective
+        what to train.
+    batches
+        item n is the batch of step n.
+    train
+        options.
+    seed
+        of every random draw.
+    validation
+        batches to measure on every ``train.validate_every`` steps.
+    out
+        folder for metrics.csv and last.ckpt. Where it holds a last.ckpt, training goes on from it.
+    callbacks
+        further Lightning callbacks.
 
     Raises
     ------
@@ -132,7 +142,7 @@ def fit(
     checkpoint = LastCheckpoint.of(out)
     if checkpoint is None:
         objective.begin(batches[0])
-    every = train.validate_every if validation is not None else 0
+    every = min(train.validate_every, train.steps) if validation is not None else 0
     if out is not None:
         files = MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out, every)
         callbacks = (files[0], *callbacks, files[1])

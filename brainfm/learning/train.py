@@ -18,21 +18,36 @@ class Train:
 
     Attributes
     ----------
-    steps : optimiser steps.
-    batch_size : windows a step.
-    lr : peak learning rate.
-    final_lr : learning rate at the end of the cosine.
-    warmup : steps of linear warm-up from 0.
-    weight_decay : AdamW's, on matrices only: biases, norms and other vectors are spared.
-    betas : AdamW's.
-    clip : largest norm of the gradient; not clipped where None.
-    precision : of the arithmetic, in Lightning's words.
-    validate_every : steps between two validations, 0 for none.
-    log_every : steps between two rows of metrics.csv; each is the mean over them.
-    checkpoint_every : steps between two resumable checkpoints.
-    accelerator : ``"cpu"``, ``"gpu"`` or ``"auto"``.
-    devices : number of devices.
-    workers : processes that read data besides the training; 0 reads in the training's own.
+    steps
+        optimiser steps.
+    batch_size
+        windows a step.
+    lr
+        peak learning rate.
+    final_lr
+        learning rate at the end of the cosine.
+    warmup
+        steps of linear warm-up from 0.
+    weight_decay
+        AdamW's, on matrices only: biases, norms and other vectors are spared.
+    betas
+        AdamW's.
+    clip
+        largest norm of the gradient; not clipped where None.
+    precision
+        of the arithmetic, in Lightning's words.
+    validate_every
+        steps between two validations, one at the end at the latest; 0 for none.
+    log_every
+        steps between two rows of metrics.csv; each is the mean over them.
+    checkpoint_every
+        steps between two resumable checkpoints.
+    accelerator
+        ``"cpu"``, ``"gpu"`` or ``"auto"``.
+    devices
+        number of devices.
+    workers
+        processes that read data besides the training; 0 reads in the training's own.
     """
 
     steps: int = 1000

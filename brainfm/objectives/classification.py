@@ -19,7 +19,8 @@ class LabelledBatch(Batch):
 
     Attributes
     ----------
-    label : (batch,) index of the class.
+    label
+        (batch,) index of the class.
     """
 
     label: Int[Tensor, " batch"]
@@ -30,10 +31,14 @@ class Classification(Objective):
 
     Parameters
     ----------
-    tokenizer : the tokenizer, frozen or not.
-    backbone : the backbone.
-    head : one score a class.
-    smoothing : label smoothing.
+    tokenizer
+        the tokenizer, frozen or not.
+    backbone
+        the backbone.
+    head
+        one score a class.
+    smoothing
+        label smoothing.
     """
 
     backbone: Backbone

@@ -23,9 +23,12 @@ class MaskedCodes(Objective):
 
     Parameters
     ----------
-    tokenizer : a trained, frozen tokenizer with a vocabulary.
-    backbone : the model that is trained; starts from the tokenizer's code vectors where it can.
-    ratio : probability that a token is hidden.
+    tokenizer
+        a trained, frozen tokenizer with a vocabulary.
+    backbone
+        the model that is trained; starts from the tokenizer's code vectors where it can.
+    ratio
+        probability that a token is hidden.
     """
 
     backbone: Backbone

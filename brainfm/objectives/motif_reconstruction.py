@@ -25,22 +25,31 @@ class MotifReconstruction(Objective):
 
     Parameters
     ----------
-    tokenizer : the tokenizer to train.
-    backbone : none; the tokenizer is what is trained.
-    vq_loss : ``"paper"`` is the loss as printed: the encoder is drawn to its code vectors (β), and
-        the codebook to the encoder, which the moving averages do in closed form in place of α.
+    tokenizer
+        the tokenizer to train.
+    backbone
+        none; the tokenizer is what is trained.
+    vq_loss
+        ``"paper"`` is the loss as printed: the encoder is drawn to its code vectors (β), and the
+        codebook to the encoder, which the moving averages do in closed form in place of α.
         ``"released"`` is what the published code computes: it hands the straight-through vector to
         the loss, where the α and β gradients cancel, so nothing draws the encoder to its codes. The
         default is the paper's, because a term that is meant and printed should act, and because
         encoder and codebook drift apart without it.
-    beta : weight of the commitment term.
-    band : bins a masked frequency band.
-    frequency_ratio, time_ratio : share of bands and of frames that are hidden.
-    readout_start : ``"mean"`` starts the decoder's last bias at the mean spectrum of the first batch,
-        ``"random"`` where PyTorch starts it. The paper does not say. From a random start the decoder
-        first has to climb to the mean spectrum, all tokens are pushed the same way meanwhile, and
-        within a hundred steps they coincide: training from there needs an order of magnitude more
-        steps (docs/log.md).
+    beta
+        weight of the commitment term.
+    band
+        bins a masked frequency band.
+    frequency_ratio
+        share of the bands that are hidden.
+    time_ratio
+        share of the frames that are hidden.
+    readout_start
+        ``"mean"`` starts the decoder's last bias at the mean spectrum of the first batch,
+        ``"random"`` where PyTorch starts it. The paper does not say. From a random start the
+        decoder first has to climb to the mean spectrum, all tokens are pushed the same way
+        meanwhile, and within a hundred steps they coincide: training from there needs an order of
+        magnitude more steps (docs/log.md).
     """
 
     tokenizer: MotifTokenizer

@@ -24,13 +24,19 @@ class Header:
 
     Attributes
     ----------
-    header_bytes : size of the header.
-    records : data records; -1 where the recorder never came to write it.
-    record_bytes : size of a data record.
-    labels : of all signals.
-    record_seconds : duration of a data record.
-    clock : first byte in a data record, and size, of the signal that holds the record's onset,
-        where the header says that the recording has gaps.
+    header_bytes
+        size of the header.
+    records
+        data records; -1 where the recorder never came to write it.
+    record_bytes
+        size of a data record.
+    labels
+        of all signals.
+    record_seconds
+        duration of a data record.
+    clock
+        first byte in a data record, and size, of the signal that holds the record's onset, where
+        the header says that the recording has gaps.
     """
 
     header_bytes: int

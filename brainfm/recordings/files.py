@@ -33,9 +33,12 @@ class Format:
 
     Attributes
     ----------
-    read : opens a file with MNE, without loading the data.
-    typed : True where the format states what each channel is.
-    check : raises `Refused` where a file is not whole.
+    read
+        opens a file with MNE, without loading the data.
+    typed
+        True where the format states what each channel is.
+    check
+        raises `Refused` where a file is not whole.
     """
 
     read: Callable[..., mne.io.BaseRaw]
@@ -110,8 +113,10 @@ def read_recording(source: str, recipe: Recipe) -> Recording:
 
     Parameters
     ----------
-    source : path of the file.
-    recipe : what to do with it.
+    source
+        path of the file.
+    recipe
+        what to do with it.
 
     Raises
     ------

@@ -28,8 +28,10 @@ class Refused(Exception):
 
     Parameters
     ----------
-    reason : the code.
-    detail : one sentence: what was met, what was wanted, what to do.
+    reason
+        the code.
+    detail
+        one sentence: what was met, what was wanted, what to do.
     """
 
     def __init__(self, reason: Reason, detail: str):

@@ -25,25 +25,39 @@ class Recipe:
 
     Attributes
     ----------
-    name : of the data set.
-    citation, licence, url : whom to cite and under which terms, where it is to be had.
-    pattern : regular expression searched in the path, with the named groups ``subject`` and, where
-        there are any, ``session``, ``run``, ``task``. Without it BIDS entities of the path
+    name
+        of the data set.
+    citation, licence, url
+        whom to cite and under which terms, where it is to be had.
+    pattern
+        regular expression searched in the path, with the named groups ``subject`` and, where there
+        are any, ``session``, ``run``, ``task``. Without it BIDS entities of the path
         (``sub-01_ses-2_task-rest_run-1``) are used, else the file's stem is the subject.
-    l_freq, h_freq : edges of the band-pass in Hz; null leaves that side open.
-    line_freq : of the mains in Hz, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no
-        notch.
-    sfreq : sampling rate of the store in Hz.
-    kinds : sensor kinds to keep, of `brainfm.recordings.recording.KINDS`.
-    rename : channel name in the file to the name wanted.
-    types : channel name (in the file, or normalised) to the kind wanted.
-    drop : channel names (in the file, or normalised) to leave out.
-    events : code on the stimulus channel to the description wanted; other codes keep their number.
-    montage : MNE's name of the template whose electrode names are known and whose positions are
-        used where the file has none.
-    unit_scale : factor to volts or tesla, where the file's unit is wrong.
-    unit_reason : why; required with ``unit_scale``.
-    min_seconds : recordings that are shorter are refused.
+    l_freq, h_freq
+        edges of the band-pass in Hz; null leaves that side open.
+    line_freq
+        of the mains in Hz, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no notch.
+    sfreq
+        sampling rate of the store in Hz.
+    kinds
+        sensor kinds to keep, of `brainfm.recordings.recording.KINDS`.
+    rename
+        channel name in the file to the name wanted.
+    types
+        channel name (in the file, or normalised) to the kind wanted.
+    drop
+        channel names (in the file, or normalised) to leave out.
+    events
+        code on the stimulus channel to the description wanted; other codes keep their number.
+    montage
+        MNE's name of the template whose electrode names are known and whose positions are used
+        where the file has none.
+    unit_scale
+        factor to volts or tesla, where the file's unit is wrong.
+    unit_reason
+        why; required with ``unit_scale``.
+    min_seconds
+        recordings that are shorter are refused.
     """
 
     name: str = "default"

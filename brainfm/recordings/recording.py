@@ -31,11 +31,16 @@ class Sensors:
 
     Attributes
     ----------
-    names : unique channel names, 10-05 names for scalp electrodes.
-    kind : what each sensor measures, one of `KINDS`.
-    position : (channel, 3) metres in the MNE head frame, NaN where unknown.
-    orientation : (channel, 3) unit normal of an MEG coil, NaN for electrodes.
-    position_source : where each position comes from: ``"file"``, ``"template"`` or ``"none"``.
+    names
+        unique channel names, 10-05 names for scalp electrodes.
+    kind
+        what each sensor measures, one of `KINDS`.
+    position
+        (channel, 3) metres in the MNE head frame, NaN where unknown.
+    orientation
+        (channel, 3) unit normal of an MEG coil, NaN for electrodes.
+    position_source
+        where each position comes from: ``"file"``, ``"template"`` or ``"none"``.
     """
 
     names: tuple[str, ...]
@@ -65,9 +70,12 @@ class Annotations:
 
     Attributes
     ----------
-    onset : (event,) seconds from the first sample.
-    duration : (event,) seconds, 0 for a moment.
-    description : what happened, as the file words it.
+    onset
+        (event,) seconds from the first sample.
+    duration
+        (event,) seconds, 0 for a moment.
+    description
+        what happened, as the file words it.
     """
 
     onset: Float[np.ndarray, " event"]
@@ -84,14 +92,21 @@ class Recording:
 
     Attributes
     ----------
-    signal : (channel, time) V for electrodes, T for magnetometers and axial gradiometers, T/m for
-        planar gradiometers.
-    sensors : what each row of the signal is.
-    sfreq : sampling rate in Hz.
-    annotations : events and spans, as the file has them.
-    subject, session, run, task : who and what, from the path or the recipe, never from the header.
-    source : the path as it was given.
-    provenance : how the signal was made; values that JSON can hold.
+    signal
+        (channel, time) V for electrodes, T for magnetometers and axial gradiometers, T/m for planar
+        gradiometers.
+    sensors
+        what each row of the signal is.
+    sfreq
+        sampling rate in Hz.
+    annotations
+        events and spans, as the file has them.
+    subject, session, run, task
+        who and what, from the path or the recipe, never from the header.
+    source
+        the path as it was given.
+    provenance
+        how the signal was made; values that JSON can hold.
     """
 
     signal: Float32[np.ndarray, "channel time"]

@@ -59,8 +59,10 @@ def normalise_name(name: str, montage: str = "standard_1005") -> str | None:
 
     Parameters
     ----------
-    name : as a file has it: ``EEG FP1-REF``, ``Fc5.``, ``T3``.
-    montage : MNE's name of the template.
+    name
+        as a file has it: ``EEG FP1-REF``, ``Fc5.``, ``T3``.
+    montage
+        MNE's name of the template.
 
     Examples
     --------
@@ -83,9 +85,12 @@ def read_sensors(info: mne.Info, recipe: Recipe, *, typed: bool) -> tuple[Sensor
 
     Parameters
     ----------
-    info : of the file.
-    recipe : rename, types, drop, kinds and montage are used.
-    typed : True where the file's format states what each channel is.
+    info
+        of the file.
+    recipe
+        rename, types, drop, kinds and montage are used.
+    typed
+        True where the file's format states what each channel is.
 
     Raises
     ------

@@ -38,12 +38,18 @@ def synthesise(
 
     Parameters
     ----------
-    n_subjects : how many; they are called ``00``, ``01``, ….
-    seconds : length of each recording.
-    sfreq : sampling rate in Hz.
-    freq : of the rhythm in Hz.
-    amplitude : of the rhythm in volts; 0 makes both runs alike, so that nothing can be found.
-    seed : of the generator; the same seed gives the same recordings.
+    n_subjects
+        how many; they are called ``00``, ``01``, ….
+    seconds
+        length of each recording.
+    sfreq
+        sampling rate in Hz.
+    freq
+        of the rhythm in Hz.
+    amplitude
+        of the rhythm in volts; 0 makes both runs alike, so that nothing can be found.
+    seed
+        of the generator; the same seed gives the same recordings.
     """
     rng = np.random.default_rng(seed)
     recordings = []

@@ -29,14 +29,21 @@ def evaluate(
 
     Parameters
     ----------
-    task : what is to be told apart, in which recordings.
-    estimators : scikit-learn classifiers by name.
-    folds : how the subjects are divided.
-    seeds : each shuffles the folds anew and seeds the estimators; five or more are advised.
-    out : folder for results.csv, predictions.csv, statistics.csv, report.html and the finished
-        folds. The same command again computes missing folds only.
-    reference : name of the estimator that the others are compared with, subject by subject.
-    journey : folders of the stages before, for the report.
+    task
+        what is to be told apart, in which recordings.
+    estimators
+        scikit-learn classifiers by name.
+    folds
+        how the subjects are divided.
+    seeds
+        each shuffles the folds anew and seeds the estimators; five or more are advised.
+    out
+        folder for results.csv, predictions.csv, statistics.csv, report.html and the finished folds.
+        The same command again computes missing folds only.
+    reference
+        name of the estimator that the others are compared with, subject by subject.
+    journey
+        folders of the stages before, for the report.
 
     Raises
     ------

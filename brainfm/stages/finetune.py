@@ -16,7 +16,11 @@ from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
 from brainfm.learning.train import Train
+from brainfm.stages.pretrain import check_card
 from brainfm.stages.run import MANIFEST, now, write_manifest
+from brainfm.store.read import open_store
+from brainfm.weights import load_card
+from brainfm.windows.reader import Selection
 from brainfm.windows.splits import hold_out, subjects_of
 
 
@@ -26,8 +30,10 @@ class Split:
 
     Attributes
     ----------
-    validation : share of the subjects to measure on.
-    exclude_subjects : subjects to leave out altogether, for instance those of a later test.
+    validation
+        share of the subjects to measure on.
+    exclude_subjects
+        subjects to leave out altogether, for instance those of a later test.
     """
 
     validation: float = 0.25
@@ -65,14 +71,22 @@ def finetune(
 
     Parameters
     ----------
-    task : what to learn, usually one of configs/tasks.
-    checkpoint : folder of a pretrained model.
-    out : folder for the model with its label map, metrics.csv and manifest.json.
-    adaptation : ``probe`` trains the head only, ``full`` the backbone too.
-    head : the head.
-    split : which subjects are measured on.
-    train : options of the training.
-    seed : of the split and of every random draw.
+    task
+        what to learn, usually one of configs/tasks.
+    checkpoint
+        folder of a pretrained model.
+    out
+        folder for the model with its label map, metrics.csv and manifest.json.
+    adaptation
+        ``probe`` trains the head only, ``full`` the backbone too.
+    head
+        the head.
+    split
+        which subjects are measured on.
+    train
+        options of the training.
+    seed
+        of the split and of every random draw.
 
     Raises
     ------
@@ -83,6 +97,7 @@ def finetune(
         print(f"{out} is finished: nothing to do. Remove it to train again.")
         return
     started = now()
+    check_card(load_card(checkpoint), open_store(task.store), Selection(task.store, task.kinds))
     trials = task.load()
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)

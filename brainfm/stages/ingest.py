@@ -36,10 +36,14 @@ class IngestSummary:
 
     Attributes
     ----------
-    store : path of the store.
-    added : sources that came in.
-    unchanged : sources that were there already.
-    quarantined : sources that did not come in, now or before, with the reason code.
+    store
+        path of the store.
+    added
+        sources that came in.
+    unchanged
+        sources that were there already.
+    quarantined
+        sources that did not come in, now or before, with the reason code.
     """
 
     store: Path
@@ -88,12 +92,17 @@ def ingest(
 
     Parameters
     ----------
-    source : files, folders and globs with recordings (EDF, BDF, FIF).
-    store : the store to make or to add to.
-    recipe : YAML that says how this data set is read and cleaned. Without one: 0.1 to 75 Hz, notch
-        where the mains are seen, 200 Hz, subjects from BIDS names or the files' stems.
-    workers : processes that read and clean at the same time.
-    strict : fail when any file is quarantined.
+    source
+        files, folders and globs with recordings (EDF, BDF, FIF).
+    store
+        the store to make or to add to.
+    recipe
+        YAML that says how this data set is read and cleaned. Without one: 0.1 to 75 Hz, notch where
+        the mains are seen, 200 Hz, subjects from BIDS names or the files' stems.
+    workers
+        processes that read and clean at the same time.
+    strict
+        fail when any file is quarantined.
 
     Raises
     ------

@@ -18,8 +18,9 @@ def list_known(what: str | None = None) -> None:
 
     Parameters
     ----------
-    what : models, backbones, tokenizers, objectives, heads, datasets, tasks or runs; all where none
-        is named.
+    what
+        models, backbones, tokenizers, objectives, heads, datasets, tasks or runs; all where none is
+        named.
     """
     if what is not None and what not in EVERYTHING:
         raise UsageError(f"There are no {what!r} to list; known: {', '.join(EVERYTHING)}.")
@@ -43,8 +44,7 @@ def _about(path: Path) -> str:
         if isinstance(config.get(key), str):
             return " ".join(config[key].split())
     lines = path.read_text(encoding="utf-8").splitlines()
-    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines))
-    return comment.partition(". ")[0].rstrip(".")
+    return " ".join(line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines))
 
 
 def show(name: str, *, json: bool = False) -> None:
@@ -52,8 +52,10 @@ def show(name: str, *, json: bool = False) -> None:
 
     Parameters
     ----------
-    name : of a model, data set, task or run in configs/.
-    json : print one JSON object.
+    name
+        of a model, data set, task or run in configs/.
+    json
+        print one JSON object.
     """
     path = find(name, *FOLDERS)
     facts = {"name": name, "is": path.parent.name, "options": read(path)}

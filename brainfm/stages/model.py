@@ -21,9 +21,12 @@ class Window:
 
     Attributes
     ----------
-    seconds : length.
-    n_channels : sensors.
-    sfreq : sampling rate in Hz.
+    seconds
+        length.
+    n_channels
+        sensors.
+    sfreq
+        sampling rate in Hz.
     """
 
     seconds: float = 5.0
@@ -52,11 +55,16 @@ class Model:
 
     Attributes
     ----------
-    tokenizer : makes the tokenizer.
-    objective : makes the objective of a tokenizer and a backbone.
-    backbone : makes the backbone of the tokens' width; none where the tokenizer is trained.
-    window : the window that sizes are stated for.
-    paper : where the model comes from.
+    tokenizer
+        makes the tokenizer.
+    objective
+        makes the objective of a tokenizer and a backbone.
+    backbone
+        makes the backbone of the tokens' width; none where the tokenizer is trained.
+    window
+        the window that sizes are stated for.
+    paper
+        where the model comes from.
     """
 
     tokenizer: Callable[[], Tokenizer]
@@ -70,8 +78,10 @@ class Model:
 
         Parameters
         ----------
-        seed : of the weights.
-        tokenizer : run folder of a trained tokenizer to take, frozen, in place of the model's own.
+        seed
+            of the weights.
+        tokenizer
+            run folder of a trained tokenizer to take, frozen, in place of the model's own.
         """
         with torch.random.fork_rng():
             torch.manual_seed(seed)

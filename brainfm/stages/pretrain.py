@@ -30,9 +30,12 @@ class Data(Selection):
 
     Attributes
     ----------
-    seconds : length of a window.
-    validation : share of the subjects to measure on instead of training on them.
-    licence : of the data, for the model card.
+    seconds
+        length of a window.
+    validation
+        share of the subjects to measure on instead of training on them.
+    licence
+        of the data, for the model card.
     """
 
     seconds: float = 5.0
@@ -53,12 +56,18 @@ def pretrain(
 
     Parameters
     ----------
-    model : the model, usually one of configs/models.
-    data : the recordings.
-    out : folder for the model, metrics.csv, last.ckpt and manifest.json.
-    tokenizer : folder of a trained tokenizer, for models that take theirs as given.
-    train : options of the training.
-    seed : of every random draw.
+    model
+        the model, usually one of configs/models.
+    data
+        the recordings.
+    out
+        folder for the model, metrics.csv, last.ckpt and manifest.json.
+    tokenizer
+        folder of a trained tokenizer, for models that take theirs as given.
+    train
+        options of the training.
+    seed
+        of every random draw.
 
     Raises
     ------
@@ -118,6 +127,12 @@ def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
         raise UsageError(
             f"The checkpoint was trained on sensors of the kinds {card['kinds']} and not on {foreign}; "
             "choose kinds that it knows."
+        )
+    rates = sorted(set(data.table(store)["sfreq"]))
+    if rates != [card["sfreq"]]:
+        raise UsageError(
+            f"The checkpoint was trained at {card['sfreq']:g} Hz and the recordings of {data.store} "
+            f"have {rates} Hz; ingest them with `sfreq: {card['sfreq']:g}` in the recipe."
         )
     here = store.attributes["preprocessing_hash"]
     if card["preprocessing_hash"] != here:

@@ -58,8 +58,10 @@ def release(out: Path, before: set[str]) -> None:
 
     Parameters
     ----------
-    out : the folder.
-    before : what lay in it before the configuration.
+    out
+        the folder.
+    before
+        what lay in it before the configuration.
     """
     if contents(out) == before | {CONFIG} != before:
         (out / CONFIG).unlink()

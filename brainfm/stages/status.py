@@ -17,8 +17,10 @@ def status(store: Path, *, json: bool = False) -> None:
 
     Parameters
     ----------
-    store : the store.
-    json : print one JSON object instead of tables.
+    store
+        the store.
+    json
+        print one JSON object instead of tables.
 
     Raises
     ------

@@ -30,11 +30,16 @@ def tokenize(
 
     Parameters
     ----------
-    store : the recordings.
-    checkpoint : folder of a trained discrete tokenizer, or of a model that holds one.
-    tokens : the token store to make.
-    seconds : length of a window; the tokenizer's own where None.
-    batch_size : windows at a time.
+    store
+        the recordings.
+    checkpoint
+        folder of a trained discrete tokenizer, or of a model that holds one.
+    tokens
+        the token store to make.
+    seconds
+        length of a window; the tokenizer's own where None.
+    batch_size
+        windows at a time.
 
     Raises
     ------

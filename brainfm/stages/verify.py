@@ -14,7 +14,8 @@ def verify(store: Path) -> None:
 
     Parameters
     ----------
-    store : the store.
+    store
+        the store.
 
     Raises
     ------

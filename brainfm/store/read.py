@@ -87,8 +87,10 @@ class Store:
 
     Attributes
     ----------
-    path : of the store.
-    attributes : of its root: ``version``, ``preprocessing``, ``preprocessing_hash``.
+    path
+        of the store.
+    attributes
+        of its root: ``version``, ``preprocessing``, ``preprocessing_hash``.
     """
 
     path: Path

@@ -48,18 +48,29 @@ class Entry:
 
     Attributes
     ----------
-    id : name of the group.
-    dataset : name of the recipe.
-    subject, session, run, task : as in `brainfm.recordings.Recording`.
-    source : path as it was given to the ingest.
-    source_key : hash of the absolute path; the path itself would name people's folders.
-    source_sha256, recipe_hash : of the file's bytes and of what was done to them; they tell whether
-        the recording is still that of its source.
-    sfreq, n_times, n_channels : of the signal.
-    kinds : the kinds of sensors, sorted, joined by commas.
-    checksum : sha256 of the decoded signal's bytes, little-endian float32 in C order.
-    fingerprint : see `brainfm.store.fingerprint`.
-    sensors, annotations, provenance : values that JSON can hold.
+    id
+        name of the group.
+    dataset
+        name of the recipe.
+    subject, session, run, task
+        as in `brainfm.recordings.Recording`.
+    source
+        path as it was given to the ingest.
+    source_key
+        hash of the absolute path; the path itself would name people's folders.
+    source_sha256, recipe_hash
+        of the file's bytes and of what was done to them; they tell whether the recording is still
+        that of its source.
+    sfreq, n_times, n_channels
+        of the signal.
+    kinds
+        the kinds of sensors, sorted, joined by commas.
+    checksum
+        sha256 of the decoded signal's bytes, little-endian float32 in C order.
+    fingerprint
+        see `brainfm.store.fingerprint`.
+    sensors, annotations, provenance
+        values that JSON can hold.
     """
 
     id: str

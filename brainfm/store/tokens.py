@@ -31,8 +31,10 @@ class TokenStore:
 
     Attributes
     ----------
-    path : of the token store.
-    attributes : of its root.
+    path
+        of the token store.
+    attributes
+        of its root.
     """
 
     path: Path
@@ -83,8 +85,10 @@ class TokenWriter:
 
     Attributes
     ----------
-    path : the final place.
-    header : what the tokens are of; a partial store with another header is begun anew.
+    path
+        the final place.
+    header
+        what the tokens are of; a partial store with another header is begun anew.
     """
 
     path: Path

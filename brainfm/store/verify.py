@@ -15,8 +15,10 @@ class Check:
 
     Attributes
     ----------
-    id : of the recording.
-    problem : what is wrong with it, or None.
+    id
+        of the recording.
+    problem
+        what is wrong with it, or None.
     """
 
     id: str

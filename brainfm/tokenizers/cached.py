@@ -22,7 +22,8 @@ class TokenCache:
 
     Parameters
     ----------
-    max_bytes : what it may hold.
+    max_bytes
+        what it may hold.
     """
 
     def __init__(self, max_bytes: int = 1_000_000_000):
@@ -52,9 +53,12 @@ class Cached(Frozen):
 
     Parameters
     ----------
-    tokenizer : the tokenizer.
-    cache : where tokens are kept.
-    card : as of `Frozen`.
+    tokenizer
+        the tokenizer.
+    cache
+        where tokens are kept.
+    card
+        as of `Frozen`.
     """
 
     saved_as = Frozen

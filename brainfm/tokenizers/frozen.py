@@ -21,8 +21,10 @@ class Frozen(Tokenizer):
 
     Parameters
     ----------
-    tokenizer : the trained tokenizer.
-    card : what its model card said (sampling rate, sensor kinds, preprocessing, data).
+    tokenizer
+        the trained tokenizer.
+    card
+        what its model card said (sampling rate, sensor kinds, preprocessing, data).
     """
 
     frozen = True
@@ -57,7 +59,8 @@ class Pretrained(Frozen):
 
     Parameters
     ----------
-    checkpoint : the folder that `brainfm pretrain` left behind.
+    checkpoint
+        the folder that `brainfm pretrain` left behind.
     """
 
     saved_as = Frozen

@@ -63,15 +63,28 @@ class MotifTokenizer(Tokenizer):
 
     Parameters
     ----------
-    n_codes : size of the vocabulary.
-    dim : width of a token.
-    n_fft : samples a frame covers; the sampling rate is the same number, so a frame is one second.
-    hop : samples from one frame to the next.
-    sfreq : sampling rate in Hz that windows must have.
-    frequency_depth, temporal_depth, decoder_depth : transformer blocks of each part.
-    heads : attention heads.
-    dropout : dropout on each attention's output.
-    decay : of the codebook's moving averages.
+    n_codes
+        size of the vocabulary.
+    dim
+        width of a token.
+    n_fft
+        samples a frame covers; the sampling rate is the same number, so a frame is one second.
+    hop
+        samples from one frame to the next.
+    sfreq
+        sampling rate in Hz that windows must have.
+    frequency_depth
+        transformer blocks over the bands of a spectrum.
+    temporal_depth
+        transformer blocks over time, where both paths have met.
+    decoder_depth
+        transformer blocks of the decoder.
+    heads
+        attention heads.
+    dropout
+        dropout on each attention's output.
+    decay
+        of the codebook's moving averages.
     """
 
     sfreq: float

@@ -19,10 +19,12 @@ class Quantized:
 
     Attributes
     ----------
-    value : (row, token, dim) code vectors; gradients pass straight through to the input.
-    code : (row, token) their indices.
-    commitment : mean squared distance of the input to its code vector, with gradient to the input
-        only.
+    value
+        (row, token, dim) code vectors; gradients pass straight through to the input.
+    code
+        (row, token) their indices.
+    commitment
+        mean squared distance of the input to its code vector, with gradient to the input only.
     """
 
     value: Float[Tensor, "row token dim"]
@@ -39,9 +41,12 @@ class Quantizer(nn.Module):
 
     Parameters
     ----------
-    dim : width of a code vector.
-    n_codes : number of codes.
-    decay : of the moving averages.
+    dim
+        width of a code vector.
+    n_codes
+        number of codes.
+    decay
+        of the moving averages.
     """
 
     def __init__(self, dim: int, n_codes: int, *, decay: float = 0.99):

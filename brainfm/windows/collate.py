@@ -19,11 +19,16 @@ class Window:
 
     Attributes
     ----------
-    signal : (channel, time) SI units.
-    sensors : the channels.
-    sfreq : sampling rate in Hz.
-    recording : id of the recording.
-    onset : seconds from the recording's start.
+    signal
+        (channel, time) SI units.
+    sensors
+        the channels.
+    sfreq
+        sampling rate in Hz.
+    recording
+        id of the recording.
+    onset
+        seconds from the recording's start.
     """
 
     signal: Float32[np.ndarray, "channel time"]

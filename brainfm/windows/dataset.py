@@ -17,8 +17,10 @@ class RandomBatches(Dataset):
 
     Attributes
     ----------
-    reader : reads the windows.
-    windows : says which.
+    reader
+        reads the windows.
+    windows
+        says which.
     """
 
     reader: WindowReader
@@ -34,10 +36,14 @@ class ListedBatches(Dataset):
 
     Attributes
     ----------
-    reader : reads the windows.
-    places : the windows.
-    sfreq : their sampling rate in Hz.
-    batch_size : windows an item; the last item may have fewer.
+    reader
+        reads the windows.
+    places
+        the windows.
+    sfreq
+        their sampling rate in Hz.
+    batch_size
+        windows an item; the last item may have fewer.
     """
 
     reader: WindowReader

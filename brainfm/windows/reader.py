@@ -22,10 +22,14 @@ class Selection:
 
     Attributes
     ----------
-    store : the store.
-    kinds : sensor kinds to read (names of `brainfm.contracts.Kind`).
-    subjects : subjects to use; all where None.
-    exclude_subjects : subjects to leave out, for instance those that an evaluation tests.
+    store
+        the store.
+    kinds
+        sensor kinds to read (names of `brainfm.contracts.Kind`).
+    subjects
+        subjects to use; all where None.
+    exclude_subjects
+        subjects to leave out, for instance those that an evaluation tests.
     """
 
     store: Path
@@ -68,8 +72,10 @@ class WindowReader:
 
     Attributes
     ----------
-    path : the store.
-    kinds : sensor kinds to read.
+    path
+        the store.
+    kinds
+        sensor kinds to read.
     """
 
     path: Path

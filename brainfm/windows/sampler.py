@@ -16,8 +16,10 @@ class Place:
 
     Attributes
     ----------
-    recording : id of the recording.
-    start, stop : first sample and the one after the last.
+    recording
+        id of the recording.
+    start, stop
+        first sample and the one after the last.
     """
 
     recording: str
@@ -34,10 +36,14 @@ class RandomWindows:
 
     Attributes
     ----------
-    table : recordings (columns ``id``, ``n_times``, ``sfreq``), of one sampling rate.
-    seconds : length of a window.
-    batch_size : windows a step.
-    seed : of the draw.
+    table
+        recordings (columns ``id``, ``n_times``, ``sfreq``), of one sampling rate.
+    seconds
+        length of a window.
+    batch_size
+        windows a step.
+    seed
+        of the draw.
 
     Raises
     ------
@@ -77,9 +83,12 @@ def sequential(table: pd.DataFrame, seconds: float, *, step: float | None = None
 
     Parameters
     ----------
-    table : recordings, of one sampling rate.
-    seconds : length of a window.
-    step : seconds from one window's start to the next; where None the length, so that they touch.
+    table
+        recordings, of one sampling rate.
+    seconds
+        length of a window.
+    step
+        seconds from one window's start to the next; where None the length, so that they touch.
 
     Returns
     -------

@@ -22,10 +22,14 @@ class Fold:
 
     Attributes
     ----------
-    index : number of the fold, from 0.
-    train : subjects to fit on.
-    validation : subjects to choose between models on; may be none.
-    test : subjects to score on, once.
+    index
+        number of the fold, from 0.
+    train
+        subjects to fit on.
+    validation
+        subjects to choose between models on; may be none.
+    test
+        subjects to score on, once.
 
     Raises
     ------
@@ -48,11 +52,14 @@ class SubjectFolds:
 
     Attributes
     ----------
-    folds : number of folds.
-    validation : share of the subjects left for training that is put aside for validation, at least
-        one subject unless it is 0.
-    test_subjects : the only subjects that may be tested, or None for all; the others are trained
-        on in every fold. For checkpoints that have seen some of the subjects in pretraining.
+    folds
+        number of folds.
+    validation
+        share of the subjects left for training that is put aside for validation, at least one
+        subject unless it is 0.
+    test_subjects
+        the only subjects that may be tested, or None for all; the others are trained on in every
+        fold. For checkpoints that have seen some of the subjects in pretraining.
     """
 
     folds: int = 5
@@ -69,13 +76,15 @@ class SubjectFolds:
 
         Parameters
         ----------
-        table : any table with a ``subject`` column; the order and number of its rows change
-            nothing.
-        seed : shuffles the subjects.
+        table
+            any table with a ``subject`` column; the order and number of its rows change nothing.
+        seed
+            shuffles the subjects.
 
         Returns
         -------
-        folds : every subject that may be tested is in exactly one fold's ``test``.
+        folds
+            every subject that may be tested is in exactly one fold's ``test``.
 
         Raises
         ------
@@ -121,13 +130,17 @@ def hold_out(table: pd.DataFrame, fraction: float, seed: int) -> Fold:
 
     Parameters
     ----------
-    table : any table with a ``subject`` column.
-    fraction : share of the subjects put aside for validation, at least one unless it is 0.
-    seed : shuffles the subjects.
+    table
+        any table with a ``subject`` column.
+    fraction
+        share of the subjects put aside for validation, at least one unless it is 0.
+    seed
+        shuffles the subjects.
 
     Returns
     -------
-    fold : with nobody in ``test``.
+    fold
+        with nobody in ``test``.
 
     Raises
     ------
@@ -163,7 +176,8 @@ def check_disjoint(**sides: tuple[str, ...]) -> None:
 
     Parameters
     ----------
-    sides : the subjects of each side, by the side's name.
+    sides
+        the subjects of each side, by the side's name.
 
     Raises
     ------

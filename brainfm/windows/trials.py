@@ -20,12 +20,17 @@ class Trials:
 
     Attributes
     ----------
-    X : (trial, channel, time) float32, SI units as in MNE: V, T or T/m by sensor kind.
-    y : (trial,) name of the class of each window, as strings.
-    meta : one row a trial with the columns recording, subject, session, run, onset (seconds from
-        the start of the recording) and fingerprint (of the recording's content).
-    sensors : the channels of ``X``, in its order.
-    sfreq : sampling rate in Hz.
+    X
+        (trial, channel, time) float32, SI units as in MNE: V, T or T/m by sensor kind.
+    y
+        (trial,) name of the class of each window, as strings.
+    meta
+        one row a trial with the columns recording, subject, session, run, onset (seconds from the
+        start of the recording) and fingerprint (of the recording's content).
+    sensors
+        the channels of ``X``, in its order.
+    sfreq
+        sampling rate in Hz.
 
     Raises
     ------

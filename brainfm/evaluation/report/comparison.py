@@ -71,15 +71,24 @@ class Row:
 
     Attributes
     ----------
-    standing : in the primary measure.
-    missing : the folds that did not finish, in words; empty where all did.
-    folds : how many of how many fits are done.
-    overlap, overlap_says : the status in words, and what it means.
-    parameters, seconds : what was trained, and for how long in all.
-    strip, subject_strip, difference_strip : the row's part of each figure.
-    cells : one (value, interval) a measure.
-    difference, difference_ends : the paired difference and its interval, in words.
-    p : of the difference.
+    standing
+        in the primary measure.
+    missing
+        the folds that did not finish, in words; empty where all did.
+    folds
+        how many of how many fits are done.
+    overlap, overlap_says
+        the status in words, and what it means.
+    parameters, seconds
+        what was trained, and for how long in all.
+    strip, subject_strip, difference_strip
+        the row's part of each figure.
+    cells
+        one (value, interval) a measure.
+    difference, difference_ends
+        the paired difference and its interval, in words.
+    p
+        of the difference.
     """
 
     standing: Standing
@@ -114,20 +123,34 @@ class Comparison:
 
     Attributes
     ----------
-    task : its name.
-    metric : the primary measure in words; ``metrics`` all of them.
-    verdict, gain : what the intervals allow to say.
-    caution : what the number of subjects asks for.
-    n_subjects : test subjects.
-    rows : sorted by the primary measure, incomplete ones last.
-    axis, subject_axis, difference_axis : below the three figures.
-    scatter : foundation model against the best baseline, a dot a subject; or None.
-    scatter_says : its two names.
-    confusions : (estimator, colour, rows of cells).
-    primary : index of the primary measure among ``metrics``.
-    scored : whether any subject can be scored alone.
-    classes : of the task, where predictions are there.
-    reference : what paired differences are to.
+    task
+        its name.
+    metric
+        the primary measure in words; ``metrics`` all of them.
+    verdict, gain
+        what the intervals allow to say.
+    caution
+        what the number of subjects asks for.
+    n_subjects
+        test subjects.
+    rows
+        sorted by the primary measure, incomplete ones last.
+    axis, subject_axis, difference_axis
+        below the three figures.
+    scatter
+        foundation model against the best baseline, a dot a subject; or None.
+    scatter_says
+        its two names.
+    confusions
+        (estimator, colour, rows of cells).
+    primary
+        index of the primary measure among ``metrics``.
+    scored
+        whether any subject can be scored alone.
+    classes
+        of the task, where predictions are there.
+    reference
+        what paired differences are to.
     """
 
     task: str

@@ -21,9 +21,12 @@ class Conditions:
 
     Attributes
     ----------
-    names : sorted; empty where nothing tells recordings or moments apart.
-    origin : where they are known from, in words.
-    spans : by recording, (start, stop, index of the name) in seconds.
+    names
+        sorted; empty where nothing tells recordings or moments apart.
+    origin
+        where they are known from, in words.
+    spans
+        by recording, (start, stop, index of the name) in seconds.
     """
 
     names: tuple[str, ...]
@@ -49,9 +52,12 @@ def find_conditions(store: Store, predictions: pd.DataFrame, seconds: float | No
 
     Parameters
     ----------
-    store : the recordings.
-    predictions : whose y_true is the label of a window; may be empty.
-    seconds : how long such a window is, or None where that is not known.
+    store
+        the recordings.
+    predictions
+        whose y_true is the label of a window; may be empty.
+    seconds
+        how long such a window is, or None where that is not known.
     """
     for origin, labels in (
         ("the labels of the task", _of_windows(store, predictions, seconds)),

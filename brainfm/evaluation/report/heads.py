@@ -19,7 +19,8 @@ def project(position: Float[np.ndarray, "sensor 3"]) -> Float[np.ndarray, "senso
 
     Parameters
     ----------
-    position : metres in the MNE head frame: x to the right, y to the front, z up.
+    position
+        metres in the MNE head frame: x to the right, y to the front, z up.
     """
     known = np.isfinite(position).all(axis=1)
     if known.sum() < 2:

@@ -32,14 +32,22 @@ class Ingested:
 
     Attributes
     ----------
-    tiles : (value, words) pairs, the few numbers to see first.
-    kinds : (kind in words, sensors) pairs.
-    recordings : one row a recording; ``columns`` names them; ``left_out`` counts those not listed.
-    quarantined : (source, reason, detail) rows.
-    preprocessing : (option, value) pairs.
-    montage : sensors on a head, with ``montage_says`` below it; or None.
-    spectra : power spectra, or None where no recording is long enough.
-    fingerprint : of the store.
+    tiles
+        (value, words) pairs, the few numbers to see first.
+    kinds
+        (kind in words, sensors) pairs.
+    recordings
+        one row a recording; ``columns`` names them; ``left_out`` counts those not listed.
+    quarantined
+        (source, reason, detail) rows.
+    preprocessing
+        (option, value) pairs.
+    montage
+        sensors on a head, with ``montage_says`` below it; or None.
+    spectra
+        power spectra, or None where no recording is long enough.
+    fingerprint
+        of the store.
     """
 
     tiles: tuple[tuple[str, str], ...]

@@ -30,13 +30,20 @@ class RunFolder:
 
     Attributes
     ----------
-    name : what the training is called on the page.
-    path : of the folder.
-    metrics : metrics.csv.
-    config : config.yaml, as it stands in the file.
-    manifest : manifest.json.
-    card : model/config.json.
-    missing : one sentence a file that could not be read.
+    name
+        what the training is called on the page.
+    path
+        of the folder.
+    metrics
+        metrics.csv.
+    config
+        config.yaml, as it stands in the file.
+    manifest
+        manifest.json.
+    card
+        model/config.json.
+    missing
+        one sentence a file that could not be read.
     """
 
     name: str
@@ -54,10 +61,14 @@ class Results:
 
     Attributes
     ----------
-    results, statistics, predictions : the three CSV files.
-    config : config.yaml, as it stands in the file.
-    manifest : manifest.json.
-    missing : one sentence a file that could not be read.
+    results, statistics, predictions
+        the three CSV files.
+    config
+        config.yaml, as it stands in the file.
+    manifest
+        manifest.json.
+    missing
+        one sentence a file that could not be read.
     """
 
     results: pd.DataFrame

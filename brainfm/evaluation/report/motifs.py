@@ -56,12 +56,18 @@ class Motif:
 
     Attributes
     ----------
-    code : index in the codebook.
-    share : of all tokens.
-    peak : frequency in words that it holds more of than motifs do on average; empty where none.
-    snippets, spectrum, head : its pictures; head is None where no position is known.
-    where : the channels it is commonest on.
-    ratios : by condition.
+    code
+        index in the codebook.
+    share
+        of all tokens.
+    peak
+        frequency in words that it holds more of than motifs do on average; empty where none.
+    snippets, spectrum, head
+        its pictures; head is None where no position is known.
+    where
+        the channels it is commonest on.
+    ratios
+        by condition.
     """
 
     code: int
@@ -80,13 +86,20 @@ class Gallery:
 
     Attributes
     ----------
-    tiles : (value, words) pairs: health of the codebook.
-    ranks : the curve of usage by rank.
-    ranks_says : what it comes to.
-    motifs : the cards.
-    conditions : their names, and ``origin`` where they are known from.
-    seconds : how long a token is, and ``step`` how far apart tokens are, in words.
-    sampled : how many recordings were looked through, and of how many.
+    tiles
+        (value, words) pairs: health of the codebook.
+    ranks
+        the curve of usage by rank.
+    ranks_says
+        what it comes to.
+    motifs
+        the cards.
+    conditions
+        their names, and ``origin`` where they are known from.
+    seconds
+        how long a token is, and ``step`` how far apart tokens are, in words.
+    sampled
+        how many recordings were looked through, and of how many.
     """
 
     tiles: tuple[tuple[str, str], ...]

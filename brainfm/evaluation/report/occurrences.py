@@ -23,15 +23,24 @@ class Occurrences:
 
     Attributes
     ----------
-    codes : (motif,) their codes, the most used first.
-    places : for each, (occurrence, 4): recording, window, channel and frame as indices.
-    ids : the recordings that places point into.
-    onsets : (window,) seconds, of each recording.
-    rows : of each recording, the rows of the store's signal that its tokens' channels are.
-    channels : (motif, channel) how often each occurs on each channel name.
-    names : the channel names.
-    conditions : (motif, condition) how often each occurs in each condition.
-    seen : (channel,) and (condition,) how many tokens there are at all.
+    codes
+        (motif,) their codes, the most used first.
+    places
+        for each, (occurrence, 4): recording, window, channel and frame as indices.
+    ids
+        the recordings that places point into.
+    onsets
+        (window,) seconds, of each recording.
+    rows
+        of each recording, the rows of the store's signal that its tokens' channels are.
+    channels
+        (motif, channel) how often each occurs on each channel name.
+    names
+        the channel names.
+    conditions
+        (motif, condition) how often each occurs in each condition.
+    seen
+        (channel,) and (condition,) how many tokens there are at all.
     """
 
     codes: Int[np.ndarray, " motif"]
@@ -138,12 +147,18 @@ def read_snippets(
 
     Parameters
     ----------
-    store : the recordings.
-    found : what the places point into.
-    places : recording, window, channel and frame of each token.
-    step : seconds between the frames of a window.
-    sfreq : sampling rate in Hz.
-    n_times : samples under a token. Tokens that reach past the end of a recording are left out.
+    store
+        the recordings.
+    found
+        what the places point into.
+    places
+        recording, window, channel and frame of each token.
+    step
+        seconds between the frames of a window.
+    sfreq
+        sampling rate in Hz.
+    n_times
+        samples under a token. Tokens that reach past the end of a recording are left out.
     """
     lengths = dict(zip(store.table["id"], store.table["n_times"], strict=True))
     snippets = []

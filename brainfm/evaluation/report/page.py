@@ -37,11 +37,16 @@ class Page:
 
     Attributes
     ----------
-    evaluation : as read.
-    comparisons : one a task.
-    ingested, gallery : their sections, or why there is none.
-    trainings : of tokenizer, backbone and head, in that order.
-    provenance : its section.
+    evaluation
+        as read.
+    comparisons
+        one a task.
+    ingested, gallery
+        their sections, or why there is none.
+    trainings
+        of tokenizer, backbone and head, in that order.
+    provenance
+        its section.
     """
 
     evaluation: Results
@@ -60,13 +65,16 @@ def write_report(out: Path, *, journey: Journey | None = None) -> Path:
 
     Parameters
     ----------
-    out : folder of the evaluation, with results.csv, statistics.csv, predictions.csv, config.yaml and
+    out
+        folder of the evaluation, with results.csv, statistics.csv, predictions.csv, config.yaml and
         manifest.json, as far as they are there.
-    journey : folders of the stages before; None where there are none.
+    journey
+        folders of the stages before; None where there are none.
 
     Returns
     -------
-    path : of the page.
+    path
+        of the page.
     """
     page = gather(out, journey or Journey())
     path = out / "report.html"

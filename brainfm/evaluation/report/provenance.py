@@ -60,13 +60,20 @@ class Part:
 
     Attributes
     ----------
-    name : of the stage.
-    place : its folder, as seen from beside the report.
-    command : that made it, or nothing.
-    config : resolved configuration as YAML, or nothing.
-    facts : the rest of its manifest and model card, as (name, value) pairs.
-    versions : of libraries, by name.
-    missing : one sentence a file that could not be read.
+    name
+        of the stage.
+    place
+        its folder, as seen from beside the report.
+    command
+        that made it, or nothing.
+    config
+        resolved configuration as YAML, or nothing.
+    facts
+        the rest of its manifest and model card, as (name, value) pairs.
+    versions
+        of libraries, by name.
+    missing
+        one sentence a file that could not be read.
     """
 
     name: str
@@ -92,13 +99,20 @@ class Provenance:
 
     Attributes
     ----------
-    parts : the stages, in order.
-    libraries : (library, one version a part) rows.
-    seeds : (place, seed) pairs.
-    fingerprints : (what, fingerprint) pairs.
-    checks : whether the parts fit each other.
-    commands : in the order to run them in.
-    papers : to cite.
+    parts
+        the stages, in order.
+    libraries
+        (library, one version a part) rows.
+    seeds
+        (place, seed) pairs.
+    fingerprints
+        (what, fingerprint) pairs.
+    checks
+        whether the parts fit each other.
+    commands
+        in the order to run them in.
+    papers
+        to cite.
     """
 
     parts: tuple[Part, ...]

@@ -59,10 +59,14 @@ class Spectra:
 
     Attributes
     ----------
-    freqs : Hz.
-    power : (recording, frequency) in dB of ``unit``²/Hz.
-    condition : of each whole recording, or nothing.
-    kind : of the sensors.
+    freqs
+        Hz.
+    power
+        (recording, frequency) in dB of ``unit``²/Hz.
+    condition
+        of each whole recording, or nothing.
+    kind
+        of the sensors.
     """
 
     freqs: Float[np.ndarray, " frequency"]
@@ -118,10 +122,14 @@ class SpectraFigure:
 
     Attributes
     ----------
-    drawing : the figure.
-    says : what it shows.
-    curves : its legend.
-    unit : of its upright axis.
+    drawing
+        the figure.
+    says
+        what it shows.
+    curves
+        its legend.
+    unit
+        of its upright axis.
     """
 
     drawing: Markup

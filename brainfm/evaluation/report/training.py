@@ -23,11 +23,16 @@ class Curves:
 
     Attributes
     ----------
-    name : of the measure.
-    drawing : the figure.
-    says : what it comes to, in words.
-    logarithmic : whether the axis is.
-    validated : whether there is a validation curve.
+    name
+        of the measure.
+    drawing
+        the figure.
+    says
+        what it comes to, in words.
+    logarithmic
+        whether the axis is.
+    validated
+        whether there is a validation curve.
     """
 
     name: str
@@ -43,11 +48,16 @@ class Training:
 
     Attributes
     ----------
-    name : what the training is called.
-    loss : its main curve, or None.
-    others : the other measures.
-    facts : steps, best validation step and the like, as (words, value) pairs.
-    missing : what could not be read.
+    name
+        what the training is called.
+    loss
+        its main curve, or None.
+    others
+        the other measures.
+    facts
+        steps, best validation step and the like, as (words, value) pairs.
+    missing
+        what could not be read.
     """
 
     name: str

@@ -53,12 +53,18 @@ class Standing:
 
     Attributes
     ----------
-    estimator, family : which.
-    value, low, high : the measure and its interval over subjects.
-    chance_low, chance_high : where the measure lies when labels mean nothing.
-    complete : whether every fold and seed finished.
-    reference : the estimator that the difference is to, or nothing.
-    difference, difference_low, difference_high, p : the paired difference to the reference.
+    estimator, family
+        which.
+    value, low, high
+        the measure and its interval over subjects.
+    chance_low, chance_high
+        where the measure lies when labels mean nothing.
+    complete
+        whether every fold and seed finished.
+    reference
+        the estimator that the difference is to, or nothing.
+    difference, difference_low, difference_high, p
+        the paired difference to the reference.
     """
 
     estimator: str
