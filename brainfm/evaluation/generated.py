@@ -15,10 +15,16 @@ class SpectralComparison:
 
     Attributes
     ----------
-    frequency : (frequency,) in Hz.
-    real, generated : (frequency,) mean power spectral density, V²/Hz.
-    distance : root mean square of the difference of the levels, in dB; 0 where equal.
-    overlap : of the two as distributions of power over frequency: 1 where their shapes are the same
+    frequency
+        (frequency,) in Hz.
+    real
+        (frequency,) mean power spectral density, V²/Hz.
+    generated
+        (frequency,) the same of generated windows.
+    distance
+        root mean square of the difference of the levels, in dB; 0 where equal.
+    overlap
+        of the two as distributions of power over frequency: 1 where their shapes are the same
         whatever the level, 0 where they have no frequency in common.
     """
 
@@ -40,9 +46,14 @@ def compare_spectra(
 
     Parameters
     ----------
-    real, generated : windows of one channel, in volts.
-    sfreq : sampling rate in Hz.
-    band : frequencies to compare, in Hz: by default what EEGDM's filter lets through.
+    real
+        windows of one channel, in volts.
+    generated
+        windows to compare them with.
+    sfreq
+        sampling rate in Hz.
+    band
+        frequencies to compare, in Hz: by default what EEGDM's filter lets through.
     """
     segment = min(real.shape[1], round(sfreq))
     frequency, *spectra = (

@@ -21,9 +21,12 @@ class Attention(nn.Module):
 
     Parameters
     ----------
-    dim : width of the tokens that ask.
-    context : width of the tokens that are asked.
-    heads : number of heads.
+    dim
+        width of the tokens that ask.
+    context
+        width of the tokens that are asked.
+    heads
+        number of heads.
     """
 
     def __init__(self, dim: int, context: int, *, heads: int):
@@ -101,15 +104,23 @@ class LatentFusionHead(Head):
 
     Parameters
     ----------
-    dim : width of the features.
-    n_outputs : scores a window.
-    n_layers : layers that stand side by side in a feature vector (20 in EEGDM; 1 for a backbone that gives
+    dim
+        width of the features.
+    n_outputs
+        scores a window.
+    n_layers
+        layers that stand side by side in a feature vector (20 in EEGDM; 1 for a backbone that gives
         one layer).
-    n_pools : stretches of time in a window (5 or 10 in the paper).
-    seconds : length of such a stretch.
-    n_tokens : learned tokens for each.
-    depth : blocks of the transformer.
-    heads : attention heads.
+    n_pools
+        stretches of time in a window (5 or 10 in the paper).
+    seconds
+        length of such a stretch.
+    n_tokens
+        learned tokens for each.
+    depth
+        blocks of the transformer.
+    heads
+        attention heads.
     """
 
     def __init__(

@@ -20,11 +20,16 @@ class WeightAverage(nn.Module):
 
     Parameters
     ----------
-    model : what is averaged.
-    decay : the largest weight of the past.
-    start : steps before the averaging begins.
-    every : steps between two updates.
-    power : the decay is 1 − (1 + steps since ``start``)^−power until that reaches ``decay``; None
+    model
+        what is averaged.
+    decay
+        the largest weight of the past.
+    start
+        steps before the averaging begins.
+    every
+        steps between two updates.
+    power
+        the decay is 1 − (1 + steps since ``start``)^−power until that reaches ``decay``; None
         for the fixed decay. EEGDM's paper states none, its code takes the library's 2/3.
     """
 

@@ -23,7 +23,8 @@ class NoiseSchedule:
 
     Attributes
     ----------
-    alpha_bar : (step,) share of the signal's power that is left, falling from near 1 to near 0.
+    alpha_bar
+        (step,) share of the signal's power that is left, falling from near 1 to near 0.
     """
 
     alpha_bar: Float[Tensor, " step"]

@@ -21,11 +21,20 @@ class Rows:
 
     Attributes
     ----------
-    value : (row, place, dim) the tokens' values, zero at places that a shorter row leaves empty.
-    real : (row, place) True where there is a token.
-    window, channel : (row,) what the row is of.
-    source : (token,) where each real token stood in the flattened batch.
-    n_windows, n_tokens : shape of that batch.
+    value
+        (row, place, dim) the tokens' values, zero at places that a shorter row leaves empty.
+    real
+        (row, place) True where there is a token.
+    window
+        (row,) of the batch.
+    channel
+        (row,) of the window.
+    source
+        (token,) where each real token stood in the flattened batch.
+    n_windows
+        windows of the batch.
+    n_tokens
+        tokens a window, padding included.
     """
 
     value: Float[Tensor, "row place dim"]

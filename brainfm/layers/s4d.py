@@ -50,9 +50,14 @@ class S4D(nn.Module):
 
     Parameters
     ----------
-    features : number of independent models.
-    state : size of a model's state, counting both of each conjugate pair.
-    shortest, longest : bounds of the time step Δ at the start, log-uniform between them.
+    features
+        number of independent models.
+    state
+        size of a model's state, counting both of each conjugate pair.
+    shortest
+        lower bound of the time step Δ at the start.
+    longest
+        upper bound; between them Δ is log-uniform.
     """
 
     def __init__(

@@ -25,8 +25,10 @@ class VelocityReadout(nn.Module):
 
     Parameters
     ----------
-    width : features a sample.
-    depth : number of blocks.
+    width
+        features a sample.
+    depth
+        number of blocks.
     """
 
     def __init__(self, width: int, depth: int):
@@ -49,8 +51,10 @@ class Denoiser(nn.Module):
 
     Parameters
     ----------
-    backbone : the backbone.
-    readout : the readout.
+    backbone
+        the backbone.
+    readout
+        the readout.
     """
 
     def __init__(self, backbone: StateSpaceDenoiser, readout: VelocityReadout):
@@ -77,10 +81,20 @@ class Diffusion(Objective):
 
     Parameters
     ----------
-    tokenizer : makes patches of samples.
-    backbone : the denoiser that is trained.
-    samples : channels a step, drawn from those of the batch; None for all. The paper's batch is 108.
-    decay, start, every, power : of the average of the weights, as of `WeightAverage`.
+    tokenizer
+        makes patches of samples.
+    backbone
+        the denoiser that is trained.
+    samples
+        channels a step, drawn from those of the batch; None for all. The paper's batch is 108.
+    decay
+        of the average of the weights, as of `WeightAverage`.
+    start
+        steps before the averaging begins.
+    every
+        steps between two updates of the average.
+    power
+        how fast the decay rises to ``decay``; None for a fixed one.
     """
 
     tokenizer: MuLawPatches
@@ -151,10 +165,16 @@ class Diffusion(Objective):
 
         Parameters
         ----------
-        channel : index of the channel that each row is to be of.
-        n_times : samples.
-        generator : of all noise.
-        sampler, steps : as of `brainfm.objectives.sampling.Sampler`.
+        channel
+            index of the channel that each row is to be of.
+        n_times
+            samples.
+        generator
+            of all noise.
+        sampler
+            ``"ddpm"`` or ``"ddim"``, as of `brainfm.objectives.sampling.Sampler`.
+        steps
+            steps to take; None for all.
         """
         model = self.average.model
         signal = draw(

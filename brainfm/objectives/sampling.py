@@ -26,11 +26,14 @@ class Sampler:
 
     Attributes
     ----------
-    name : ``"ddpm"`` draws new noise at every step, with the variance of the posterior; ``"ddim"``
+    name
+        ``"ddpm"`` draws new noise at every step, with the variance of the posterior; ``"ddim"``
         draws none, so that the start decides all. With few steps both make too little: of white
         noise of deviation 0.3 the 50 steps of DDPM make 10 % less, those of DDIM 3 %.
-    steps : steps to take, spread evenly over the schedule's; None for all.
-    clip : largest magnitude of the signal that any step may predict; None for any. The released
+    steps
+        steps to take, spread evenly over the schedule's; None for all.
+    clip
+        largest magnitude of the signal that any step may predict; None for any. The released
         code clips at 1 by its library's default, which cuts off all beyond 100 µV.
     """
 
@@ -64,12 +67,18 @@ def draw(
 
     Parameters
     ----------
-    velocity : predicts v from (row, time) noised signals and their (row,) steps.
-    shape : rows and samples.
-    schedule : of the diffusion.
-    generator : of all noise.
-    sampler : how.
-    device : where to compute.
+    velocity
+        predicts v from (row, time) noised signals and their (row,) steps.
+    shape
+        rows and samples.
+    schedule
+        of the diffusion.
+    generator
+        of all noise.
+    sampler
+        how.
+    device
+        where to compute.
     """
 
     def noise() -> Float[Tensor, "row time"]:

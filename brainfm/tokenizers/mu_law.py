@@ -44,12 +44,19 @@ class MuLawPatches(Tokenizer):
 
     Parameters
     ----------
-    patch : samples a token.
-    law : ``"staged"`` as above; ``"full"`` bends small values too; ``"none"`` only scales (ablated
+    patch
+        samples a token.
+    law
+        ``"staged"`` as above; ``"full"`` bends small values too; ``"none"`` only scales (ablated
         in the paper: kappa 72.50 instead of 74.23).
-    volt, tesla, tesla_per_metre : factors that bring electrodes, magnetometers and planar gradiometers
-        to the order of 0.1. The first is the paper's; it knows no MEG, and the others are ours.
-    sfreq : sampling rate in Hz that windows must have; None for any.
+    volt
+        factor that brings electrodes to the order of 0.1, the paper's.
+    tesla
+        the same for magnetometers and axial gradiometers; ours, since the paper knows no MEG.
+    tesla_per_metre
+        the same for planar gradiometers; ours.
+    sfreq
+        sampling rate in Hz that windows must have; None for any.
     """
 
     def __init__(
