@@ -12,18 +12,19 @@ import pytest
 import torch
 from conftest import windows
 
-from brainfm.backbones import MotifEncoder
+from brainfm.backbones import MotifEncoder, StateSpaceDenoiser
 from brainfm.contracts import Batch, Component, Features, Tokenizer, Tokens
-from brainfm.heads import LinearHead
+from brainfm.heads import LatentFusionHead, LinearHead
 from brainfm.objectives import (
     Classification,
+    Diffusion,
     LabelledBatch,
     MaskedCodes,
     MotifReconstruction,
 )
 from brainfm.recordings.recording import KINDS
 from brainfm.stages.catalog import components
-from brainfm.tokenizers import Cached, Frozen, MotifTokenizer, TokenCache
+from brainfm.tokenizers import Cached, Frozen, MotifTokenizer, MuLawPatches, TokenCache
 from brainfm.weights import build, describe
 
 CODES = 32
@@ -40,7 +41,19 @@ def small_backbone() -> MotifEncoder:
     return MotifEncoder(WIDTH, CODES, n_channels=8, depth=2)
 
 
+def small_denoiser(patch: int = WIDTH) -> StateSpaceDenoiser:
+    return StateSpaceDenoiser(
+        patch, width=16, depth=2, state=8, condition=16, code=8, n_channels=8, readout="last"
+    )
+
+
 EXAMPLES = {
+    "MuLawPatches": lambda: MuLawPatches(100),
+    "StateSpaceDenoiser": small_denoiser,
+    "Diffusion": lambda: Diffusion(MuLawPatches(200), small_denoiser(200)),
+    "LatentFusionHead": lambda: LatentFusionHead(
+        WIDTH, 3, n_layers=2, n_pools=3, n_tokens=4, depth=1, heads=4
+    ),
     "MotifTokenizer": small_tokenizer,
     "Frozen": lambda: Frozen(small_tokenizer()),
     "Cached": lambda: Cached(small_tokenizer(), cache=TokenCache()),
@@ -83,7 +96,8 @@ def tokens(n: int = 2, n_tokens: int = 12, seed: int = 0) -> Tokens:
 def features(n: int = 2, n_tokens: int = 6, seed: int = 0) -> Features:
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(n, n_tokens, WIDTH, generator=generator, requires_grad=True)
-    return Features(value, torch.ones(n, n_tokens, dtype=torch.bool))
+    time = (torch.arange(n_tokens) % 3).float().expand(n, n_tokens)
+    return Features(value, torch.ones(n, n_tokens, dtype=torch.bool), time=time)
 
 
 def batch(n: int = 2) -> LabelledBatch:
@@ -235,6 +249,7 @@ class TestHeads:
         padded = Features(
             torch.cat([given.value, rubbish], 1),
             torch.cat([given.mask, torch.zeros(2, 3, dtype=torch.bool)], 1),
+            time=torch.cat([given.time, torch.full((2, 3), 99.0)], 1),
         )
         assert head(given).shape == (2, 3)
         torch.testing.assert_close(head(padded), head(given))

@@ -1,5 +1,6 @@
 """`Tokens` → `Features`, one idea a file."""
 
 from brainfm.backbones.motif_encoder import MotifEncoder
+from brainfm.backbones.state_space_denoiser import StateSpaceDenoiser
 
-__all__ = ["MotifEncoder"]
+__all__ = ["MotifEncoder", "StateSpaceDenoiser"]

@@ -1,5 +1,6 @@
 """`Features` → prediction."""
 
+from brainfm.heads.latent_fusion import LatentFusionHead
 from brainfm.heads.linear import LinearHead
 
-__all__ = ["LinearHead"]
+__all__ = ["LatentFusionHead", "LinearHead"]
