@@ -133,13 +133,17 @@ class Features(_Value):
     summary
         (batch, dim) the backbone's own summary of the window (a CLS token), or None.
     layers
-        every layer's (batch, token, dim), first to last; empty unless asked for.
+        every layer's (batch, token, width), first to last; empty unless asked for.
+    time
+        (batch, token) start of the token in seconds from the start of the window, or None where
+        the backbone does not say.
     """
 
     value: Float[Tensor, "batch token dim"]
     mask: Bool[Tensor, "batch token"]
     summary: Float[Tensor, "batch dim"] | None = None
-    layers: tuple[Float[Tensor, "batch token dim"], ...] = ()
+    layers: tuple[Float[Tensor, "batch token width"], ...] = ()
+    time: Float[Tensor, "batch token"] | None = None
 
     def pooled(self) -> Float[Tensor, "batch dim"]:
         """Return the summary, or the mean over real tokens where there is none."""
@@ -254,3 +258,6 @@ class Objective(Component):
 
     def begin(self, batch: Batch) -> None:
         """Set what depends on the data, from the first training batch, before the first step."""
+
+    def end(self) -> None:
+        """Set what depends on the whole training, after its last step."""

@@ -284,7 +284,7 @@ def test_a_killed_training_goes_on(place: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_is_one_sentence_and_the_run_goes_on(place: Path, tmp_path: Path) -> None:
-    command = pretrain(place, tmp_path / "run", "--train.steps", "60")
+    command = pretrain(place, tmp_path / "run", "--train.steps", "100")
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *command], stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -294,7 +294,7 @@ def test_ctrl_c_is_one_sentence_and_the_run_goes_on(place: Path, tmp_path: Path)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert told == b"brainfm: Interrupted; the same command goes on where it stopped.\n"
+    assert told.decode() == "brainfm: Interrupted; the same command goes on where it stopped.\n"
     assert main(command) == 0
     assert (tmp_path / "run" / "manifest.json").exists()
 

@@ -12,12 +12,13 @@ import pytest
 import torch
 from conftest import windows
 
-from brainfm.backbones import BiMamba, MotifEncoder
+from brainfm.backbones import BiMamba, MotifEncoder, StateSpaceDenoiser
 from brainfm.contracts import Batch, Component, Features, Tokenizer, Tokens
 from brainfm.errors import UsageError
-from brainfm.heads import LinearHead, MambaHead
+from brainfm.heads import LatentFusionHead, LinearHead, MambaHead
 from brainfm.objectives import (
     Classification,
+    Diffusion,
     LabelledBatch,
     MaskedCodes,
     MaskedRectangles,
@@ -25,7 +26,14 @@ from brainfm.objectives import (
 )
 from brainfm.recordings.recording import KINDS
 from brainfm.stages.catalog import components
-from brainfm.tokenizers import Cached, Frozen, MontagePatches, MotifTokenizer, TokenCache
+from brainfm.tokenizers import (
+    Cached,
+    Frozen,
+    MontagePatches,
+    MotifTokenizer,
+    MuLawPatches,
+    TokenCache,
+)
 from brainfm.weights import build, describe
 
 CODES = 32
@@ -53,11 +61,23 @@ def small_bimamba() -> BiMamba:
     return BiMamba(WIDTH, depth=2, d_state=4, expand=2)
 
 
+def small_denoiser(patch: int = WIDTH) -> StateSpaceDenoiser:
+    return StateSpaceDenoiser(
+        patch, width=16, depth=2, state=8, condition=16, code=8, n_channels=8, readout="last"
+    )
+
+
 EXAMPLES = {
     "MontagePatches": small_montage,
     "BiMamba": small_bimamba,
     "MambaHead": lambda: MambaHead(WIDTH, 3, width=32),
     "MaskedRectangles": lambda: MaskedRectangles(small_montage(), small_bimamba()),
+    "MuLawPatches": lambda: MuLawPatches(100),
+    "StateSpaceDenoiser": small_denoiser,
+    "Diffusion": lambda: Diffusion(MuLawPatches(200), small_denoiser(200)),
+    "LatentFusionHead": lambda: LatentFusionHead(
+        WIDTH, 3, n_layers=2, n_pools=3, n_tokens=4, depth=1, heads=4
+    ),
     "MotifTokenizer": small_tokenizer,
     "Frozen": lambda: Frozen(small_tokenizer()),
     "Cached": lambda: Cached(small_tokenizer(), cache=TokenCache()),
@@ -100,7 +120,8 @@ def tokens(n: int = 2, n_tokens: int = 12, seed: int = 0) -> Tokens:
 def features(n: int = 2, n_tokens: int = 6, seed: int = 0) -> Features:
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(n, n_tokens, WIDTH, generator=generator, requires_grad=True)
-    return Features(value, torch.ones(n, n_tokens, dtype=torch.bool))
+    time = (torch.arange(n_tokens) % 3).float().expand(n, n_tokens)
+    return Features(value, torch.ones(n, n_tokens, dtype=torch.bool), time=time)
 
 
 def batch(n: int = 2) -> LabelledBatch:
@@ -262,6 +283,7 @@ class TestHeads:
         padded = Features(
             torch.cat([given.value, rubbish], 1),
             torch.cat([given.mask, torch.zeros(2, 3, dtype=torch.bool)], 1),
+            time=torch.cat([given.time, torch.full((2, 3), 99.0)], 1),
         )
         assert head(given).shape == (2, 3)
         torch.testing.assert_close(head(padded), head(given))

@@ -199,7 +199,7 @@ class TestBiMamba:
                     torch.testing.assert_close(head(given), head(wanted))
 
     def test_a_quarter_of_an_hour_of_one_channel_in_one_window(self):
-        """The hour is `benchmarks/hour.py`; cost is linear, so this shows that the parts join."""
+        """The hour is `benchmarks/bimamba.py`; cost is linear, so this shows that the parts join."""
         torch.manual_seed(0)
         tokenizer = Patches(16, n_samples=20)
         backbone = BiMamba(16, depth=1, d_state=4, expand=2)

@@ -2,5 +2,10 @@
 
 from brainfm.backbones.bimamba import BiMamba
 from brainfm.backbones.motif_encoder import MotifEncoder
+from brainfm.backbones.state_space_denoiser import StateSpaceDenoiser
 
-__all__ = ["BiMamba", "MotifEncoder"]
+__all__ = [
+    "BiMamba",
+    "MotifEncoder",
+    "StateSpaceDenoiser",
+]

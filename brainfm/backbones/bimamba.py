@@ -120,4 +120,9 @@ class BiMamba(Backbone):
         outputs = outputs if layers else outputs[-1:]
         if order is not None:
             outputs = [take(y, order.argsort(1)) for y in outputs]
-        return Features(value=outputs[-1], mask=mask, layers=tuple(outputs) if layers else ())
+        return Features(
+            value=outputs[-1],
+            mask=mask,
+            layers=tuple(outputs) if layers else (),
+            time=tokens.time,
+        )

@@ -124,6 +124,7 @@ class MotifEncoder(Backbone):
         return Features(
             value=outputs[-1][:, 1:],
             mask=tokens.mask,
+            time=tokens.time,
             summary=outputs[-1][:, 0],
             layers=tuple(y[:, 1:] for y in outputs) if layers else (),
         )

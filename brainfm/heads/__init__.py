@@ -1,6 +1,11 @@
 """`Features` → prediction."""
 
+from brainfm.heads.latent_fusion import LatentFusionHead
 from brainfm.heads.linear import LinearHead
 from brainfm.heads.mamba import MambaHead
 
-__all__ = ["LinearHead", "MambaHead"]
+__all__ = [
+    "LatentFusionHead",
+    "LinearHead",
+    "MambaHead",
+]

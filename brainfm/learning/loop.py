@@ -161,6 +161,7 @@ def fit(
             ckpt_path=checkpoint,
             weights_only=True,
         )
+    objective.end()
 
 
 def _trainer(train: Train, every: int, callbacks: tuple[Callback, ...]) -> lightning.Trainer:

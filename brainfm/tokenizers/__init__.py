@@ -4,6 +4,7 @@ from brainfm.tokenizers.cached import Cached, TokenCache
 from brainfm.tokenizers.frozen import Frozen, Pretrained
 from brainfm.tokenizers.montage_patches import MontagePatches
 from brainfm.tokenizers.motif import MotifTokenizer
+from brainfm.tokenizers.mu_law import MuLawPatches
 from brainfm.tokenizers.patches import Patches
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Frozen",
     "MontagePatches",
     "MotifTokenizer",
+    "MuLawPatches",
     "Patches",
     "Pretrained",
     "TokenCache",
