@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -63,6 +64,10 @@ VERBS = {
     "list": Verb("listing:list_known", "what there is, a line each", {"what": "?"}),
     "show": Verb("listing:show", "one named configuration and what it costs", {"name": None}),
 }
+
+
+FILES = {"--config": "runs", "--model": "models", "--task": "tasks"}
+"""Options that take a file, and the folder of configs/ in which a bare name is looked up."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,7 +123,7 @@ def _run(name: str, arguments: list[str]) -> int:
     module, function = verb.stage.split(":")
     stage = getattr(importlib.import_module(f"brainfm.stages.{module}"), function)
     parser = build_parser(f"brainfm {name}", verb, stage)
-    config = _parse(parser, arguments)
+    config = _parse(parser, _name_files(arguments))
     for argument, folder in verb.named.items():
         config[argument] = _lookup(config.get(argument), folder)
     values = _instantiate(parser, config)
@@ -196,6 +201,15 @@ def _dump(parser: Any, config: Any) -> str:
     resolved = config.clone()
     resolved.pop("config", None)
     return parser.dump(resolved, skip_unset=False)
+
+
+def _name_files(arguments: list[str]) -> list[str]:
+    """Put the file of a named configuration where its bare name follows ``--model`` or the like."""
+    named = list(arguments)
+    for place, (flag, value) in enumerate(pairwise(arguments), start=1):
+        if flag in FILES and re.fullmatch(r"[\w-]+", value):
+            named[place] = str(_lookup(value, FILES[flag]))
+    return named
 
 
 def _lookup(value: Any, folder: str) -> Any:

@@ -299,6 +299,14 @@ def test_ctrl_c_is_one_sentence_and_the_run_goes_on(place: Path, tmp_path: Path)
     assert (tmp_path / "run" / "manifest.json").exists()
 
 
+def test_a_named_configuration_needs_no_path(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["pretrain", "--model", "tfm", "--data.store", "s", "--out", "o", "--print_config"])
+    assert end.value.code == 0
+    assert "n_codes: 8192" in capsys.readouterr().out
+    refused(capsys, ["pretrain", "--model", "tmf", "--out", "o"], "'tmf'", "did you mean 'tfm'")
+
+
 # ------------------------------------------------------------------ checkpoints and stores
 
 
