@@ -123,7 +123,7 @@ def _run(name: str, arguments: list[str]) -> int:
     module, function = verb.stage.split(":")
     stage = getattr(importlib.import_module(f"brainfm.stages.{module}"), function)
     parser = build_parser(f"brainfm {name}", verb, stage)
-    config = _parse(parser, _name_files(arguments))
+    config = _parse(parser, name_files(arguments))
     for argument, folder in verb.named.items():
         config[argument] = _lookup(config.get(argument), folder)
     values = _instantiate(parser, config)
@@ -203,7 +203,7 @@ def _dump(parser: Any, config: Any) -> str:
     return parser.dump(resolved, skip_unset=False)
 
 
-def _name_files(arguments: list[str]) -> list[str]:
+def name_files(arguments: list[str]) -> list[str]:
     """Put the file of a named configuration where its bare name follows ``--model`` or the like."""
     named = list(arguments)
     for place, (flag, value) in enumerate(pairwise(arguments), start=1):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from brainfm.cli import VERBS, build_parser, main
+from brainfm.cli import VERBS, build_parser, main, name_files
 from brainfm.recordings.synthetic import synthesise, write_edf
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ def test_a_command_is_one_that_exists(words, monkeypatch, tmp_path):
     module, function = verb.stage.split(":")
     stage = getattr(importlib.import_module(f"brainfm.stages.{module}"), function)
     arguments = [word for word in words[2:] if word != "--print_config"]
-    build_parser(f"brainfm {words[1]}", verb, stage).parse_args(arguments)
+    build_parser(f"brainfm {words[1]}", verb, stage).parse_args(name_files(arguments))
 
 
 def yours(folder: Path) -> Path:
