@@ -11,13 +11,13 @@ import hashlib
 import importlib
 import inspect
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from brainfm.contracts import Component
+from brainfm.disk import write_whole
 from brainfm.errors import UsageError
 
 FORMAT = 1
@@ -120,16 +120,6 @@ def save(component: Component, folder: Path, card: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / WEIGHTS, data)
     write_whole(folder / CARD, text.encode())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_card(folder: Path | str) -> dict[str, Any]:

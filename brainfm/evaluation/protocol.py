@@ -22,6 +22,7 @@ import pandas as pd
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, clone
 
+from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.metrics import METRICS, check_metrics, score
 from brainfm.evaluation.overlap import overlap, pretraining_of
@@ -32,7 +33,6 @@ from brainfm.evaluation.records import (
     fingerprint,
     read_record,
     write_record,
-    write_text,
 )
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
 from brainfm.tokenizers import TokenCache
@@ -174,7 +174,7 @@ def run(
     )
     tables = {"results": results, "predictions": predictions, "statistics": statistics}
     for stem, table in tables.items():
-        write_text(table.to_csv(index=False), out / f"{stem}.csv")
+        write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
     return Outcome(results, predictions, statistics, tuple(r for r in records if not r.done))
 
 

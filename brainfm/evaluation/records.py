@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from brainfm.disk import write_whole
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
@@ -72,7 +72,7 @@ class FoldRecord:
 def write_record(record: FoldRecord, path: Path) -> None:
     """Write a record whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(json.dumps(asdict(record), allow_nan=False), path)
+    write_whole(path, json.dumps(asdict(record), allow_nan=False).encode())
 
 
 def read_record(path: Path) -> FoldRecord | None:
@@ -85,13 +85,6 @@ def read_record(path: Path) -> FoldRecord | None:
     except (FileNotFoundError, ValueError, TypeError):
         return None
     return record if record.done else None
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a file under a temporary name, then give it its own."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from brainfm.weights import write_whole
+from brainfm.disk import write_whole
 
 
 class MetricsFile(Callback):

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from torch import nn
 
+from brainfm.disk import write_whole
 from brainfm.errors import UsageError
-from brainfm.weights import write_whole
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"
 LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")

@@ -25,10 +25,10 @@ import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
+from brainfm.disk import write_whole
 from brainfm.recordings.recording import Annotations, Sensors
 
 VERSION = 1
@@ -195,12 +195,7 @@ def _rows_of(rows: list[list[float] | None]) -> np.ndarray:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, json.dumps(value, indent=1).encode())
 
 
 def read_json(path: Path) -> Any:

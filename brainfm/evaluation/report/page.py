@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from brainfm.disk import write_whole
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.report.comparison import Comparison, compare_estimators
 from brainfm.evaluation.report.conditions import Conditions, find_conditions
@@ -79,9 +78,7 @@ def write_report(out: Path, *, journey: Journey | None = None) -> Path:
     page = gather(out, journey or Journey())
     path = out / "report.html"
     out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".report-{uuid4().hex}.partial")
-    partial.write_text(render(page), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, render(page).encode())
     return path
 
 
