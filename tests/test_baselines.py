@@ -163,7 +163,6 @@ def test_channels_without_a_signal_are_refused(trials):
 
 
 @pytest.mark.data
-@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA names no recordings")
 def test_covariance_and_mdm_beat_chance_on_real_arithmetic(tmp_path):
     root = Path(__file__).parent.parent
     source = Path(os.environ["BRAINFM_DATA"]) / "eegmat_arithmetic"

@@ -110,6 +110,18 @@ def test_a_changed_recipe_ingests_again(raw, store, tmp_path):
         ingest([str(raw)], store=store, recipe=other)
 
 
+def test_a_mistaken_recipe_takes_nothing_away(raw, store, tmp_path):
+    ingest([str(raw)], store=store)
+    before = open_store(store).table
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("pattern: 'nobody-(?P<subject>x+)'\n")
+    with pytest.raises(WorkError, match=r"pattern_mismatch.*keeps them as they were"):
+        ingest([str(raw)], store=store, recipe=wrong)
+    after = open_store(store)
+    assert after.table.equals(before)
+    assert len(after.quarantined) == 0
+
+
 def test_a_new_file_is_added_to_the_others(raw, store):
     aside = raw.parent / "Subject09_1.edf"
     shutil.move(raw / "Subject00_1.edf", aside)
@@ -358,7 +370,6 @@ def test_ingest_needs_no_torch():
 
 
 @pytest.mark.data
-@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA is not set")
 def test_real_data_sets_share_one_store(store):
     recipes = ROOT / "configs" / "datasets"
     ingest(

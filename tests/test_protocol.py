@@ -463,7 +463,6 @@ def test_a_copy_of_a_recording_counts_once(tmp_path, caplog):
 
 
 @pytest.mark.data
-@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA names no recordings")
 def test_imagined_movements_are_cut_at_their_cues(tmp_path, caplog):
     root = Path(os.environ["BRAINFM_DATA"])
     files = [str(p) for r in ("01", "04", "08") for p in root.rglob(f"S001R{r}.edf")]

@@ -44,15 +44,19 @@ class IngestSummary:
         sources that were there already.
     quarantined
         sources that did not come in, now or before, with the reason code.
+    kept
+        sources that this recipe cannot read, with the reason code; the store keeps what another
+        recipe made of the same bytes.
     """
 
     store: Path
     added: tuple[str, ...]
     unchanged: tuple[str, ...]
     quarantined: dict[str, str]
+    kept: dict[str, str]
 
     def __str__(self) -> str:
-        there = len(self.added) + len(self.unchanged)
+        there = len(self.added) + len(self.unchanged) + len(self.kept)
         text = f"{self.store}: {there} recordings ({len(self.added)} new), "
         text += f"{len(self.quarantined)} files quarantined"
         reasons = Counter(self.quarantined.values()).most_common()
@@ -195,6 +199,9 @@ def _as_refused(error: Exception) -> Refused:
 
 
 def _set_aside(job: _Job, error: Refused, sha256: str) -> _Outcome:
+    # The file is as it was and only the recipe cannot read it: a mistaken recipe takes nothing away.
+    if any(made_of.startswith(f"{sha256}:") for _, made_of in job.stale):
+        return _Outcome(job.source, "kept", error.reason.value)
     # What an older, whole file had left is of a file that is no more.
     for id, _ in job.stale:
         remove_recording(job.store, id)
@@ -220,12 +227,19 @@ def _summary(store: Path, outcomes: list[_Outcome]) -> IngestSummary:
         added=tuple(o.source for o in outcomes if o.state == "added"),
         unchanged=tuple(o.source for o in outcomes if o.state == "unchanged"),
         quarantined={o.source: o.reason for o in outcomes if o.state == "quarantined"},
+        kept={o.source: o.reason for o in outcomes if o.state == "kept"},
     )
 
 
 def _report(summary: IngestSummary, *, strict: bool) -> None:
     print(summary)
     see = f"see brainfm status {summary.store} for the reasons"
+    if summary.kept:
+        reasons = ", ".join(sorted(set(summary.kept.values())))
+        raise WorkError(
+            f"This recipe cannot read {len(summary.kept)} files that are in the store by another "
+            f"({reasons}), so the store keeps them as they were; correct the recipe."
+        )
     if not summary.added and not summary.unchanged:
         raise WorkError(
             f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}."
