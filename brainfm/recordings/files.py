@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import glob
 from importlib.metadata import version
 from os import walk
@@ -23,7 +24,7 @@ from brainfm.recordings.fif import check_fif
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Recording, Sensors
+from brainfm.recordings.recording import Annotations, Findings, Recording, Sensors, Stream
 from brainfm.recordings.sensors import read_sensors
 
 
@@ -137,15 +138,15 @@ def read_recording(source: str, recipe: Recipe) -> Recording:
     form.check(path)
     raw = _open(path, form)
     sensors, originals = read_sensors(raw.info, recipe, typed=form.typed)
-    signal, provenance = _clean(_load(raw, originals, recipe), raw.info["sfreq"], recipe)
-    check_amplitude(signal, sensors.kind)
+    _check_length(raw, recipe)
     return Recording(
-        signal=signal.astype(np.float32),
+        n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
         annotations=_annotations(raw, recipe),
         source=source,
-        provenance=provenance | _origin(recipe, sensors, originals),
+        provenance=_origin(recipe, sensors, originals),
+        blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
         run=who.run,
@@ -184,21 +185,36 @@ def _open(path: Path, form: Format) -> mne.io.BaseRaw:
         raise _unreadable(error) from error
 
 
-def _load(
-    raw: mne.io.BaseRaw, names: tuple[str, ...], recipe: Recipe
-) -> Float[np.ndarray, "channel time"]:
+def _check_length(raw: mne.io.BaseRaw, recipe: Recipe) -> None:
     seconds = raw.n_times / raw.info["sfreq"]
     if seconds < recipe.min_seconds:
         raise Refused(
             Reason.too_short,
             f"It lasts {seconds:.3g} s; min_seconds of the recipe wants {recipe.min_seconds:g} s.",
         )
+
+
+def _blocks(
+    raw: mne.io.BaseRaw, sensors: Sensors, originals: tuple[str, ...], *, recipe: Recipe
+) -> Stream:
+    # Whatever a strange file makes a reader or a filter raise, it is that file's fault.
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
+        signal, provenance = _clean(_load(raw, originals, recipe), raw.info["sfreq"], recipe)
+        check_amplitude(signal, sensors.kind)
+    except Refused:
+        raise
     except Exception as error:
         raise _unreadable(error) from error
+    yield signal.astype(np.float32)
+    return Findings(provenance=provenance)
+
+
+def _load(
+    raw: mne.io.BaseRaw, names: tuple[str, ...], recipe: Recipe
+) -> Float[np.ndarray, "channel time"]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
     if not np.isfinite(signal).all():
         raise Refused(Reason.not_finite, "It has values that are not finite; mend or leave it out.")
     return signal * recipe.unit_scale

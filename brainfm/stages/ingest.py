@@ -179,6 +179,8 @@ def _ingest_file(job: _Job) -> _Outcome:
         return _set_aside(job, _as_refused(error), sha256)
     try:
         entry = write_recording(job.store, recording, sha256)
+    except Refused as error:
+        return _set_aside(job, error, sha256)
     except OSError as error:
         raise WorkError(
             f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
