@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import windows
 
-from brainfm.backbones import BiMamba, MotifEncoder, StateSpaceDenoiser
+from brainfm.backbones import BiMamba, MotifEncoder, PatchTransformer, StateSpaceDenoiser
 from brainfm.contracts import Batch, Component, Features, Tokenizer, Tokens
 from brainfm.errors import UsageError
 from brainfm.heads import LatentFusionHead, LinearHead, MambaHead
@@ -82,6 +82,7 @@ EXAMPLES = {
     "Frozen": lambda: Frozen(small_tokenizer()),
     "Cached": lambda: Cached(small_tokenizer(), cache=TokenCache()),
     "MotifEncoder": small_backbone,
+    "PatchTransformer": lambda: PatchTransformer(WIDTH, width=48, depth=2, heads=4),
     "LinearHead": lambda: LinearHead(WIDTH, 3),
     "MotifReconstruction": lambda: MotifReconstruction(small_tokenizer()),
     "MaskedCodes": lambda: MaskedCodes(Frozen(small_tokenizer()), small_backbone()),
