@@ -182,12 +182,19 @@ class Tokenizer(Component):
         the sampling rate in Hz that the tokenizer is made for, or None where any will do.
     ch_names
         the channels, in their order, that it is made for, or None where any will do.
+    samples
+        True where a token's value is the samples of its patch, so that the tokens of a channel,
+        side by side, are its signal.
+    frozen
+        True where no training changes it.
     """
 
     dim: int
     vocabulary: int | None = None
     sfreq: float | None = None
     ch_names: Sequence[str] | None = None
+    samples: bool = False
+    frozen: bool = False
 
     def check_channels(self, names: Sequence[str], where: str) -> None:
         """Refuse channels that are not those the tokenizer is made for, whatever their case.
@@ -210,6 +217,38 @@ class Tokenizer(Component):
         """Tokenize windows."""
 
 
+Signal = Float[Tensor, "batch channel time"]
+
+
+class SignalTokenizer(Tokenizer):
+    """A tokenizer of continuous tokens that stand on a grid, so that its signal can be drawn again.
+
+    Tokens run through time first, then through channels.
+
+    Attributes
+    ----------
+    cell
+        channels and samples of the smallest piece of a window that can be hidden by itself.
+    span
+        channels and samples that a token covers.
+    """
+
+    cell: tuple[int, int]
+    span: tuple[int, int]
+
+    @abstractmethod
+    def normalise(self, batch: Batch) -> Signal:
+        """Return the windows' signal as it is tokenized, of the order of 1."""
+
+    @abstractmethod
+    def tokens(self, signal: Signal, batch: Batch) -> Tokens:
+        """Make tokens of a normalised signal, whole or with parts hidden."""
+
+    def forward(self, batch: Batch) -> Tokens:
+        """Tokenize windows."""
+        return self.tokens(self.normalise(batch), batch)
+
+
 class Backbone(Component):
     """Makes `Features` of `Tokens`; the first constructor argument is the tokens' width.
 
@@ -219,10 +258,33 @@ class Backbone(Component):
         width of the features.
     needs_codes
         True where the backbone reads ``Tokens.code`` and so needs a discrete tokenizer.
+    needs_samples
+        True where it puts a channel's tokens together again and so needs samples in them.
     """
 
     dim: int
     needs_codes: bool = False
+    needs_samples: bool = False
+
+    def check_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Refuse a tokenizer whose tokens the backbone cannot read.
+
+        Raises
+        ------
+        UsageError
+            If it lacks what ``needs_codes`` or ``needs_samples`` asks for.
+        """
+        given, own = type(tokenizer).__name__, type(self).__name__
+        if self.needs_codes and tokenizer.vocabulary is None:
+            raise UsageError(
+                f"{own} reads discrete codes and {given} gives continuous tokens; choose a tokenizer "
+                "with a vocabulary or another backbone."
+            )
+        if self.needs_samples and not tokenizer.samples:
+            raise UsageError(
+                f"{own} puts samples together and the tokens of {given} are none; choose a tokenizer "
+                "whose tokens are samples or another backbone."
+            )
 
     @abstractmethod
     def forward(self, tokens: Tokens, *, layers: bool = False) -> Features:
@@ -240,14 +302,43 @@ class Head(Component):
         """Return one row of scores a window."""
 
 
+class Mask(Component):
+    """Says what is hidden from a model; built of numbers alone."""
+
+    @abstractmethod
+    def forward(
+        self, real: Bool[Tensor, "batch row"], columns: int, generator: torch.Generator
+    ) -> Bool[Tensor, "batch row {columns}"]:
+        """Return which cells of a grid (rows of channels, columns of time) are hidden.
+
+        Rows that are not ``real`` are never hidden.
+        """
+
+
 class Objective(Component):
     """Joins a tokenizer and a backbone into losses; holds both as ``tokenizer`` and ``backbone``.
 
-    The backbone is None where the tokenizer itself is what is trained.
+    Parameters
+    ----------
+    tokenizer
+        the tokenizer.
+    backbone
+        the backbone, None where the tokenizer itself is what is trained.
+
+    Raises
+    ------
+    UsageError
+        If the backbone cannot read the tokenizer's tokens.
     """
 
     tokenizer: Tokenizer
     backbone: Backbone | None
+
+    def __init__(self, tokenizer: Tokenizer, backbone: Backbone | None):
+        super().__init__()
+        if backbone is not None:
+            backbone.check_tokenizer(tokenizer)
+        self.tokenizer, self.backbone = tokenizer, backbone
 
     @abstractmethod
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:

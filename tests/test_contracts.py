@@ -22,7 +22,9 @@ from brainfm.objectives import (
     LabelledBatch,
     MaskedCodes,
     MaskedRectangles,
+    MaskedSignal,
     MotifReconstruction,
+    Reconstruction,
 )
 from brainfm.recordings.recording import KINDS
 from brainfm.stages.catalog import components
@@ -32,6 +34,7 @@ from brainfm.tokenizers import (
     MontagePatches,
     MotifTokenizer,
     MuLawPatches,
+    Patches,
     TokenCache,
 )
 from brainfm.weights import build, describe
@@ -72,6 +75,8 @@ EXAMPLES = {
     "BiMamba": small_bimamba,
     "MambaHead": lambda: MambaHead(WIDTH, 3, width=32),
     "MaskedRectangles": lambda: MaskedRectangles(small_montage(), small_bimamba()),
+    "MaskedSignal": lambda: MaskedSignal(Patches(WIDTH), small_bimamba()),
+    "Reconstruction": lambda: Reconstruction(Patches(WIDTH), small_bimamba()),
     "MuLawPatches": lambda: MuLawPatches(100),
     "StateSpaceDenoiser": small_denoiser,
     "Diffusion": lambda: Diffusion(MuLawPatches(200), small_denoiser(200)),

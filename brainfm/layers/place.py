@@ -1,8 +1,8 @@
 """Where a sensor is, as a vector: sines and cosines of its position.
 
-Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains", NeurIPS
-2020; for electrodes as in El Ouahidi et al., "REVE: A Foundation Model for EEG", 2025, arXiv 2510.21585. A model
-that is told positions needs no list of channels, and may meet caps and helmets that it has never seen.
+Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains",
+NeurIPS 2020; for electrodes as in El Ouahidi et al., "REVE: A Foundation Model for EEG", 2025, arXiv
+2510.21585. A model that is told positions needs no list of channels, and may meet caps it has never seen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Attention that knows how far apart two tokens are in time.
 
-Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, arXiv 2104.09864. Each pair of
-a query's or key's features is turned by an angle that grows with the token's time, so that their product depends
-on the difference of the times alone. Times are seconds and need not be evenly spaced.
+Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, arXiv 2104.09864. Each pair
+of a query's or key's features is turned by an angle that grows with the token's time, so that their product
+depends on the difference of the times alone. Times are seconds and need not be evenly spaced.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ COMPONENTS = {
     "backbones": "Backbone",
     "tokenizers": "Tokenizer",
     "objectives": "Objective",
+    "masks": "Mask",
     "heads": "Head",
 }
 
