@@ -71,12 +71,15 @@ def recordings(draw):
             "position_source": tuple(
                 draw(st.sampled_from(["file", "template", "none"])) for _ in range(n)
             ),
+            "reference": tuple(draw(st.none() | text) for _ in range(n)),
+            "bad": tuple(draw(st.booleans()) for _ in range(n)),
         },
         "sfreq": draw(st.sampled_from([50.0, 200.0, 256.5])),
         "annotations": {
             "onset": np.array([draw(st.floats(0, 1e5)) for _ in range(events)], dtype=float),
             "duration": np.array([draw(st.floats(0, 10)) for _ in range(events)], dtype=float),
             "description": tuple(draw(text) for _ in range(events)),
+            "channels": tuple(tuple(draw(st.lists(text, max_size=2))) for _ in range(events)),
         },
         "subject": draw(text),
         "session": draw(st.none() | text),

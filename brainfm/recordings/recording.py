@@ -40,7 +40,13 @@ class Sensors:
     orientation
         (channel, 3) unit normal of an MEG coil, NaN for electrodes.
     position_source
-        where each position comes from: ``"file"``, ``"template"`` or ``"none"``.
+        where each position comes from: ``"file"``, ``"template"``, ``"midpoint"`` of two electrodes or
+        ``"none"``.
+    reference
+        the electrode that each channel is measured against, such as F7 for the derivation Fp1-F7, or
+        ``"average"``; None where it is not known. Given none, it is known of no channel.
+    bad
+        whether a channel is marked as one not to be trusted. Given none, no channel is.
     """
 
     names: tuple[str, ...]
@@ -48,6 +54,14 @@ class Sensors:
     position: Float[np.ndarray, "channel 3"]
     orientation: Float[np.ndarray, "channel 3"]
     position_source: tuple[str, ...]
+    reference: tuple[str | None, ...] = ()
+    bad: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.reference:
+            object.__setattr__(self, "reference", (None,) * len(self))
+        if not self.bad:
+            object.__setattr__(self, "bad", (False,) * len(self))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,6 +75,8 @@ class Sensors:
             position=self.position[chosen],
             orientation=self.orientation[chosen],
             position_source=tuple(self.position_source[i] for i in chosen),
+            reference=tuple(self.reference[i] for i in chosen),
+            bad=tuple(self.bad[i] for i in chosen),
         )
 
 
@@ -76,11 +92,19 @@ class Annotations:
         (event,) seconds, 0 for a moment.
     description
         what happened, as the file words it.
+    channels
+        names of the channels or derivations that each annotation is about; empty where it is about
+        the whole recording. Given none, all of them are.
     """
 
     onset: Float[np.ndarray, " event"]
     duration: Float[np.ndarray, " event"]
     description: tuple[str, ...]
+    channels: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            object.__setattr__(self, "channels", ((),) * len(self))
 
     def __len__(self) -> int:
         return len(self.description)
@@ -183,7 +207,15 @@ def join_annotations(*parts: Annotations) -> Annotations:
     rows = sorted(
         row
         for part in parts
-        for row in zip(part.onset.tolist(), part.duration.tolist(), part.description, strict=True)
+        for row in zip(
+            part.onset.tolist(),
+            part.duration.tolist(),
+            part.description,
+            part.channels,
+            strict=True,
+        )
     )
-    onset, duration, description = zip(*rows, strict=True) if rows else ((), (), ())
-    return Annotations(np.array(onset, float), np.array(duration, float), tuple(description))
+    onset, duration, description, channels = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Annotations(
+        np.array(onset, float), np.array(duration, float), tuple(description), tuple(channels)
+    )
