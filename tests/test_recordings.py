@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
 from brainfm.recordings import clean
-from brainfm.recordings.files import find_files, identify, read_recording
+from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.recording import KINDS
 from brainfm.recordings.sensors import MODERN, normalise_name, template_positions
+from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import POSTERIOR, synthesise, write_edf
 
 ROOT = Path(__file__).parents[1]
@@ -526,29 +527,29 @@ def test_sources_are_files_folders_and_globs_each_once(tmp_path):
     for name in ("b/sub-2.EDF", "a/sub-1.edf", "a/notes.txt", "ü with space/sub-3.bdf"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = find_files(
+    found = find_sources(
         [str(tmp_path), str(tmp_path / "a" / "*.edf"), str(tmp_path / "b/sub-2.EDF")]
     )
-    names = [Path(f).relative_to(tmp_path).as_posix() for f in found]
+    names = [Path(f.path).relative_to(tmp_path).as_posix() for f in found]
     assert names == ["a/sub-1.edf", "b/sub-2.EDF", "ü with space/sub-3.bdf"]
 
 
 def test_a_link_that_leads_round_ends(tmp_path):
     shutil.copy(FILES[0], tmp_path / "a.edf")
     (tmp_path / "round").symlink_to(tmp_path)
-    assert len(find_files([str(tmp_path)])) == 1
+    assert len(find_sources([str(tmp_path)])) == 1
 
 
 @pytest.mark.parametrize("source", ["nothing/here.edf", "nothing/*.edf"])
 def test_a_source_that_is_not_there_is_a_wrong_call(source):
     with pytest.raises(UsageError, match="nothing"):
-        find_files([source])
+        find_sources([source])
 
 
 def test_a_folder_without_recordings_is_a_wrong_call(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(UsageError, match="holds no recording"):
-        find_files([str(tmp_path)])
+        find_sources([str(tmp_path)])
 
 
 @pytest.mark.parametrize(
