@@ -83,7 +83,8 @@ def find_bads(
         if len(rows) < N_CHANNELS:
             continue
         looks = [_look(segment[rows], sfreq) for segment in segments]
-        found |= {int(rows[row]): reason for row, reason in judge(Looks(*map(np.stack, zip(*looks, strict=True)))).items()}
+        reasons = judge(Looks(*map(np.stack, zip(*looks, strict=True))))
+        found |= {int(rows[row]): reason for row, reason in reasons.items()}
     return dict(sorted(found.items()))
 
 

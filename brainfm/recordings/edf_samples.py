@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int
 
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.samples import RawSamples
+from brainfm.recordings.samples import RawSamples, Samples
 
 _WIDTH = {".edf": 2, ".bdf": 3}
 _VOLTS = {b"uV": 1e-6, b"\xb5V": 1e-6, b"mV": 1e-3}
@@ -59,7 +59,7 @@ class Layout:
     most: Float64[np.ndarray, " channel"]
 
 
-class EdfSamples:
+class EdfSamples(Samples):
     """The samples of an EDF or BDF file whose wanted signals have one sampling rate.
 
     Parameters
@@ -164,9 +164,7 @@ def _decode(data: bytes, width: int) -> Int[np.ndarray, " number"]:
     return wide.view("<i4")[:, 0] >> 8
 
 
-def _agree(
-    ours: EdfSamples, theirs: RawSamples, gain: Float64[np.ndarray, " channel"]
-) -> bool:
+def _agree(ours: EdfSamples, theirs: RawSamples, gain: Float64[np.ndarray, " channel"]) -> bool:
     """Tell whether both give the same to a hundredth of a step, at the begin and at the end."""
     size = min(ours.n_times, 1000)
     for start in (0, ours.n_times - size):

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     pattern_mismatch = "pattern_mismatch"
     no_signal_channels = "no_signal_channels"
     duplicate_channels = "duplicate_channels"
+    missing_reference = "missing_reference"
     too_short = "too_short"
     not_finite = "not_finite"
     flat = "flat"

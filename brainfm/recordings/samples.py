@@ -7,8 +7,8 @@ MNE is the authority on every format. Plain EDF and BDF have a faster way to the
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import mne
 import numpy as np
@@ -18,7 +18,7 @@ PIECE_BYTES = 8_000_000
 """What is read at once, as float32."""
 
 
-class Samples(Protocol):
+class Samples(ABC):
     """Some channels of a file, in SI units.
 
     Attributes
@@ -40,12 +40,12 @@ class Samples(Protocol):
     offset: Float64[np.ndarray, " channel"]
     limits: Float64[np.ndarray, "channel 2"]
 
+    @abstractmethod
     def read(self, start: int, stop: int) -> Float32[np.ndarray, "channel time"]:
         """Return samples ``start`` to ``stop``, less ``offset``."""
-        ...
 
 
-class RawSamples:
+class RawSamples(Samples):
     """The samples of some channels of an MNE raw, which need not be preloaded.
 
     Parameters
@@ -73,13 +73,6 @@ class RawSamples:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.asarray(self._raw[self._rows, start:stop][0], dtype=np.float64)
-
-
-def open_samples(raw: mne.io.BaseRaw, names: Sequence[str]) -> Samples:
-    """Return the fastest reader of some channels of a file that gives what MNE gives."""
-    from brainfm.recordings.edf_samples import read_edf
-
-    return read_edf(raw, names) or RawSamples(raw, names)
 
 
 def read_pieces(
@@ -112,3 +105,25 @@ def read_segments(
     n_segments = max(min(count, affordable, samples.n_times // size), 1)
     starts = np.linspace(0, samples.n_times - size, n_segments).astype(int)
     return [samples.read(int(start), int(start) + size) for start in starts]
+
+
+class ScaledSamples(Samples):
+    """Samples whose unit is put right by a factor.
+
+    Parameters
+    ----------
+    samples
+        in the file's unit.
+    scale
+        factor to SI units.
+    """
+
+    def __init__(self, samples: Samples, scale: float):
+        self._samples, self._scale = samples, scale
+        self.sfreq, self.n_times = samples.sfreq, samples.n_times
+        self.offset = samples.offset * scale
+        self.limits = np.sort(samples.limits * scale, axis=1)
+
+    def read(self, start: int, stop: int) -> Float32[np.ndarray, "channel time"]:
+        """Return samples ``start`` to ``stop``, less ``offset``."""
+        return self._samples.read(start, stop) * np.float32(self._scale)
