@@ -32,7 +32,7 @@ Z = 5.0
 AMPLITUDE = 5.0
 """And at least this factor between a channel's amplitude and the median's, either way."""
 
-NOISE_RATIO = 4.0
+NOISE_RATIO = 6.0
 """And at least this factor between a channel's ratio of noise to band and the median's."""
 
 CORRELATION = 0.2
