@@ -196,7 +196,7 @@ def test_what_no_reader_foresaw_is_set_aside_too(raw, store, monkeypatch):
     from brainfm.stages import ingest as stage
 
     def strange(source, recipe, read=stage.read_recording):
-        if source.endswith("Subject01_1.edf"):
+        if source.path.endswith("Subject01_1.edf"):
             raise MemoryError("too much")
         return read(source, recipe)
 

@@ -26,7 +26,7 @@ from brainfm.evaluation.records import describe
 from brainfm.evaluation.task import AnnotationLabels, RecordingLabels, Task
 from brainfm.evaluation.tuning import ValidationSearch
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Recording, Sensors
+from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.stages.evaluate import evaluate
 from brainfm.stages.ingest import ingest
 from brainfm.store.read import open_store
@@ -417,7 +417,17 @@ def stored(path: Path, recordings: dict[str, tuple[str, float]]) -> Path:
             level = np.array(["xyz".index(n) for n in names], dtype=np.float32)
             signal = level[:, None] + (time**2 if run == "2" else time)
             made = Recording(
-                signal, named, sfreq, cues, f"s{run}", None, run, None, f"{run}.edf", {}
+                n_times=signal.shape[1],
+                sensors=named,
+                sfreq=sfreq,
+                annotations=cues,
+                subject=f"s{run}",
+                session=None,
+                run=run,
+                task=None,
+                source=f"{run}.edf",
+                provenance={},
+                blocks=hold(signal),
             )
             write_recording(path, made, "0" * 64)
     return path

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
 from brainfm.recordings import clean
-from brainfm.recordings.files import find_files, identify, read_recording
+from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.recording import KINDS
 from brainfm.recordings.sensors import MODERN, normalise_name, template_positions
+from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import POSTERIOR, synthesise, write_edf
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +59,7 @@ def test_sample_is_readable_and_known_sensor_by_sensor():
     recipe = load_recipe(RECIPES / "eegmat.yaml")
     for file in FILES:
         recording = read_recording(str(file), recipe)
-        assert recording.signal.shape == (19, 46 * 200)
+        assert recording.load().shape == (19, 46 * 200)
         assert set(recording.sensors.kind) == {"eeg"}
         assert {"T7", "T8", "P7", "P8"} <= set(recording.sensors.names)
         assert set(recording.sensors.position_source) == {"template"}
@@ -190,7 +191,7 @@ def test_signal_is_mne_s_own_after_the_same_filters():
     raw.pick(raw.ch_names[:19])
     raw.notch_filter([50, 100, 150, 200], verbose="ERROR")
     wanted = raw.filter(0.1, 75, verbose="ERROR").get_data()
-    got = read_recording(str(FILES[0]), Recipe(sfreq=500.0, line_freq=50.0)).signal
+    got = read_recording(str(FILES[0]), Recipe(sfreq=500.0, line_freq=50.0)).load()
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-7 * np.abs(wanted).max())
 
@@ -202,7 +203,7 @@ def test_signal_is_mne_s_own_after_resampling_too_where_mne_s_padding_fits(tmp_p
     raw = mne.io.read_raw_edf(path, preload=True, verbose="ERROR")
     raw.notch_filter([60], verbose="ERROR").filter(0.1, 75, verbose="ERROR")
     wanted = raw.resample(200, verbose="ERROR").get_data()
-    got = read_recording(str(path), Recipe(line_freq=60.0)).signal
+    got = read_recording(str(path), Recipe(line_freq=60.0)).load()
     np.testing.assert_allclose(middle(got), middle(wanted), rtol=0, atol=1e-3 * wanted.std())
     np.testing.assert_allclose(got, wanted, rtol=0, atol=0.1 * wanted.std())
 
@@ -211,7 +212,7 @@ def test_signal_is_mne_s_other_method_where_it_does_not():
     raw = mne.io.read_raw_edf(FILES[0], preload=True, verbose="ERROR")
     raw.pick(raw.ch_names[:19]).filter(0.1, 75, verbose="ERROR")
     wanted = raw.resample(200, method="polyphase", verbose="ERROR").get_data()
-    got = read_recording(str(FILES[0]), Recipe(line_freq=None)).signal
+    got = read_recording(str(FILES[0]), Recipe(line_freq=None)).load()
     assert (middle(got) - middle(wanted)).std() < 0.003 * middle(wanted).std()
 
 
@@ -219,16 +220,16 @@ def test_untouched_signal_is_the_file_s(tmp_path):
     (recording, *_) = synthesise(1, seconds=20.0)
     path = write_edf(recording, tmp_path)
     got = read_recording(str(path), AS_IT_IS)
-    span = np.ptp(recording.signal)
-    assert np.abs(got.signal - recording.signal).max() < span / 65535
+    span = np.ptp(recording.load())
+    assert np.abs(got.load() - recording.load()).max() < span / 65535
     assert got.sensors.names == recording.sensors.names
     assert got.annotations.description == ("rhythm",)
 
 
 def test_synthetic_rhythm_is_where_it_was_planted_and_nowhere_else():
     def band_power(recording):
-        freqs = np.fft.rfftfreq(recording.signal.shape[1], 1 / recording.sfreq)
-        power = np.abs(np.fft.rfft(recording.signal)) ** 2
+        freqs = np.fft.rfftfreq(recording.load().shape[1], 1 / recording.sfreq)
+        power = np.abs(np.fft.rfft(recording.load())) ** 2
         return np.log(power[:, (freqs > 9) & (freqs < 11)].mean(axis=1))
 
     back = [name in POSTERIOR for name in synthesise(1, seconds=1.0)[0].sensors.names]
@@ -239,7 +240,7 @@ def test_synthetic_rhythm_is_where_it_was_planted_and_nowhere_else():
         rhythm, none = map(band_power, synthesise(1, seconds=60.0, amplitude=0.0, seed=seed))
         assert np.abs(rhythm - none).max() < 1
     first, again = synthesise(2, seconds=2.0, seed=5), synthesise(2, seconds=2.0, seed=5)
-    assert all(np.array_equal(a.signal, b.signal) for a, b in zip(first, again, strict=True))
+    assert all(np.array_equal(a.load(), b.load()) for a, b in zip(first, again, strict=True))
 
 
 @with_marks
@@ -252,7 +253,7 @@ def test_bdf_is_read_with_its_events_and_without_its_status_channel():
     assert len(recording.sensors) == 66
     raw = mne.io.read_raw_bdf(path, preload=True, verbose="ERROR").pick(["Fp1"])
     wanted = raw.filter(None, 75, verbose="ERROR").resample(200, verbose="ERROR").get_data()[0]
-    got = recording.signal[recording.sensors.names.index("Fp1")]
+    got = recording.load()[recording.sensors.names.index("Fp1")]
     np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
 
 
@@ -271,11 +272,11 @@ def test_annotations_are_kept_with_their_times():
 def test_kalunga_is_refused_for_its_unit_and_mended_by_its_recipe():
     (path,) = DATA.glob("kalunga2016_ssvep/**/subject01_run1_raw.fif")
     with pytest.raises(Refused, match=r"10\^3 times the usual.*1e-3") as refused:
-        read_recording(str(path), Recipe())
+        read_recording(str(path), Recipe()).load()
     assert refused.value.reason is Reason.implausible_amplitude
     recording = read_recording(str(path), load_recipe(RECIPES / "kalunga2016.yaml"))
     assert (recording.subject, recording.run) == ("01", "1")
-    assert 1e-6 < recording.signal.std() < 1e-4
+    assert 1e-6 < recording.load().std() < 1e-4
     # The file's positions are millimetres, which no head has.
     assert set(recording.sensors.position_source) == {"template"}
     marks = recording.annotations
@@ -287,7 +288,7 @@ def test_kalunga_is_refused_for_its_unit_and_mended_by_its_recipe():
 
 def test_events_and_annotations_of_a_fif_count_from_its_first_sample(tmp_path):
     (recording, *_) = synthesise(1, seconds=10.0)
-    data = np.vstack([recording.signal, np.zeros(2000)])
+    data = np.vstack([recording.load(), np.zeros(2000)])
     data[-1, 600:610] = 7
     info = mne.create_info([*recording.sensors.names, "STI"], 200.0, ["eeg"] * 19 + ["stim"])
     raw = mne.io.RawArray(data, info, first_samp=4000, verbose="ERROR")
@@ -382,10 +383,10 @@ def test_an_amplitude_off_by_a_power_of_ten_is_refused_with_the_power(kind, powe
 
 def test_microvolts_taken_for_volts_are_refused(tmp_path):
     (recording, *_) = synthesise(1, seconds=5.0)
-    check_amplitude(recording.signal, recording.sensors.kind)
+    check_amplitude(recording.load(), recording.sensors.kind)
     for factor in (1e3, 1e6):
         with pytest.raises(Refused, match="unit_scale"):
-            check_amplitude(recording.signal * factor, recording.sensors.kind)
+            check_amplitude(recording.load() * factor, recording.sensors.kind)
 
 
 def test_flat_recordings_are_refused():
@@ -408,7 +409,7 @@ def relabel(source, to, labels):
 
 def refusal(path, recipe=AS_IT_IS):
     with pytest.raises(Refused) as refused:
-        read_recording(str(path), recipe)
+        read_recording(str(path), recipe).load()
     assert str(refused.value).endswith((".", "."))
     return refused.value.reason
 
@@ -432,7 +433,7 @@ def test_a_file_whose_recorder_was_stopped_is_read_to_its_last_record(tmp_path):
     data[236:244] = b"-1      "
     path = tmp_path / "stopped.edf"
     path.write_bytes(data)
-    assert read_recording(str(path), AS_IT_IS).signal.shape[1] == 46 * 200
+    assert read_recording(str(path), AS_IT_IS).load().shape[1] == 46 * 200
     path.write_bytes(data[:-100])
     assert refusal(path) is Reason.truncated
 
@@ -484,8 +485,8 @@ def test_a_fif_cut_anywhere_is_refused(tmp_path):
     (recording, *_) = synthesise(1, seconds=10.0)
     info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")
     whole = tmp_path / "whole_raw.fif"
-    mne.io.RawArray(recording.signal, info, verbose="ERROR").save(whole, verbose="ERROR")
-    assert read_recording(str(whole), AS_IT_IS).signal.shape == (19, 2000)
+    mne.io.RawArray(recording.load(), info, verbose="ERROR").save(whole, verbose="ERROR")
+    assert read_recording(str(whole), AS_IT_IS).load().shape == (19, 2000)
     data = whole.read_bytes()
     path = tmp_path / "cut_raw.fif"
     for keep in np.linspace(20, len(data) - 1, 10).astype(int):
@@ -499,7 +500,7 @@ def test_an_interrupted_recording_is_refused(tmp_path):
     data = path.read_bytes()
     data = data.replace(b"EDF+C", b"EDF+D", 1)
     path.write_bytes(data)
-    assert read_recording(str(path), AS_IT_IS).signal.shape == (19, 2000)
+    assert read_recording(str(path), AS_IT_IS).load().shape == (19, 2000)
     assert data.count(b"+7\x14\x14") == 1
     path.write_bytes(data.replace(b"+7\x14\x14", b"+9\x14\x14"))
     assert refusal(path) is Reason.discontinuous
@@ -515,8 +516,8 @@ def test_flipped_header_bytes_are_refused_or_read_never_a_crash(tmp_path, seed):
     source.write_bytes(data)
     with contextlib.suppress(Refused):
         recording = read_recording(str(source), Recipe())
-        assert recording.signal.shape[0] == len(recording.sensors)
-        assert np.isfinite(recording.signal).all()
+        assert recording.load().shape[0] == len(recording.sensors)
+        assert np.isfinite(recording.load()).all()
 
 
 # Finding files and people
@@ -526,29 +527,29 @@ def test_sources_are_files_folders_and_globs_each_once(tmp_path):
     for name in ("b/sub-2.EDF", "a/sub-1.edf", "a/notes.txt", "ü with space/sub-3.bdf"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = find_files(
+    found = find_sources(
         [str(tmp_path), str(tmp_path / "a" / "*.edf"), str(tmp_path / "b/sub-2.EDF")]
     )
-    names = [Path(f).relative_to(tmp_path).as_posix() for f in found]
+    names = [Path(f.path).relative_to(tmp_path).as_posix() for f in found]
     assert names == ["a/sub-1.edf", "b/sub-2.EDF", "ü with space/sub-3.bdf"]
 
 
 def test_a_link_that_leads_round_ends(tmp_path):
     shutil.copy(FILES[0], tmp_path / "a.edf")
     (tmp_path / "round").symlink_to(tmp_path)
-    assert len(find_files([str(tmp_path)])) == 1
+    assert len(find_sources([str(tmp_path)])) == 1
 
 
 @pytest.mark.parametrize("source", ["nothing/here.edf", "nothing/*.edf"])
 def test_a_source_that_is_not_there_is_a_wrong_call(source):
     with pytest.raises(UsageError, match="nothing"):
-        find_files([source])
+        find_sources([source])
 
 
 def test_a_folder_without_recordings_is_a_wrong_call(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(UsageError, match="holds no recording"):
-        find_files([str(tmp_path)])
+        find_sources([str(tmp_path)])
 
 
 @pytest.mark.parametrize(

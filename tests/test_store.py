@@ -20,7 +20,14 @@ from hypothesis.extra.numpy import arrays
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import KINDS, Annotations, Recording, Sensors
+from brainfm.recordings.recording import (
+    KINDS,
+    Annotations,
+    Recording,
+    Sensors,
+    hold,
+    join_annotations,
+)
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.store import open_store
 from brainfm.store.fingerprint import fingerprint
@@ -64,12 +71,15 @@ def recordings(draw):
             "position_source": tuple(
                 draw(st.sampled_from(["file", "template", "none"])) for _ in range(n)
             ),
+            "reference": tuple(draw(st.none() | text) for _ in range(n)),
+            "bad": tuple(draw(st.booleans()) for _ in range(n)),
         },
         "sfreq": draw(st.sampled_from([50.0, 200.0, 256.5])),
         "annotations": {
             "onset": np.array([draw(st.floats(0, 1e5)) for _ in range(events)], dtype=float),
             "duration": np.array([draw(st.floats(0, 10)) for _ in range(events)], dtype=float),
             "description": tuple(draw(text) for _ in range(events)),
+            "channels": tuple(tuple(draw(st.lists(text, max_size=2))) for _ in range(events)),
         },
         "subject": draw(text),
         "session": draw(st.none() | text),
@@ -86,11 +96,20 @@ def recordings(draw):
 )
 def test_what_is_read_is_what_was_written(tmp_path_factory, values):
     sensors, annotations = Sensors(**values["sensors"]), Annotations(**values["annotations"])
-    recording = Recording(**values | {"sensors": sensors, "annotations": annotations})
+    signal = values.pop("signal")
+    recording = Recording(
+        **values
+        | {
+            "sensors": sensors,
+            "annotations": annotations,
+            "n_times": signal.shape[1],
+            "blocks": hold(signal),
+        }
+    )
     path = tmp_path_factory.mktemp("store") / "s.zarr"
     (id,) = fill(path, [recording])
     store = open_store(path)
-    n_times = recording.signal.shape[1]
+    n_times = recording.n_times
     (row,) = store.table.to_dict("records")
     assert (row["id"], row["subject"], row["source"]) == (id, recording.subject, recording.source)
     assert [row[k] for k in ("session", "run", "task")] == [
@@ -99,20 +118,21 @@ def test_what_is_read_is_what_was_written(tmp_path_factory, values):
         recording.task,
     ]
     assert (row["n_channels"], row["n_times"], row["sfreq"]) == (
-        *recording.signal.shape,
+        *signal.shape,
         recording.sfreq,
     )
     assert row["seconds"] == pytest.approx(n_times / recording.sfreq)
-    assert np.array_equal(store.read(id, 0, n_times), recording.signal)
+    assert np.array_equal(store.read(id, 0, n_times), signal)
     middle = n_times // 2
-    assert np.array_equal(store.read(id, middle, n_times), recording.signal[:, middle:])
+    assert np.array_equal(store.read(id, middle, n_times), signal[:, middle:])
     for field in dataclasses.fields(Sensors):
         np.testing.assert_equal(
             getattr(store.sensors(id), field.name), getattr(recording.sensors, field.name)
         )
     for field in dataclasses.fields(Annotations):
         np.testing.assert_equal(
-            getattr(store.annotations(id), field.name), getattr(recording.annotations, field.name)
+            getattr(store.annotations(id), field.name),
+            getattr(join_annotations(annotations), field.name),
         )
     assert store.entry(id).provenance == recording.provenance
     assert [check.problem for check in verify_store(store)] == [None]
@@ -229,8 +249,8 @@ def test_a_fingerprint_survives_a_change_of_format(tmp_path):
         edf = read_recording(str(write_edf(recording, tmp_path)), recipe)
         info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")
         fif = tmp_path / f"{recording.subject}_{recording.run}_raw.fif"
-        mne.io.RawArray(recording.signal, info, verbose="ERROR").save(fif, verbose="ERROR")
-        prints = {fingerprint(r.signal) for r in (recording, edf, read_recording(str(fif), recipe))}
+        mne.io.RawArray(recording.load(), info, verbose="ERROR").save(fif, verbose="ERROR")
+        prints = {fingerprint(r.load()) for r in (recording, edf, read_recording(str(fif), recipe))}
         same += len(prints) == 1
     assert same >= 19
 
@@ -238,7 +258,7 @@ def test_a_fingerprint_survives_a_change_of_format(tmp_path):
 def test_the_same_recording_under_another_name_is_told(tmp_path):
     first, other = synthesise(1, seconds=5.0)
     again = dataclasses.replace(
-        first, subject="99", source="elsewhere", signal=first.signal * np.float32(1e3)
+        first, subject="99", source="elsewhere", blocks=hold(first.load() * np.float32(1e3))
     )
     ids = fill(tmp_path / "s.zarr", [again, first, other])
     table = open_store(tmp_path / "s.zarr").table.set_index("id")

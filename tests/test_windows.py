@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from brainfm.contracts import Kind
 from brainfm.errors import UsageError
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Recording, Sensors
+from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.store import open_store
 from brainfm.store.write import create_store, write_recording, writing
 from brainfm.windows.collate import Window, batch_of, collate
@@ -46,7 +46,7 @@ def sensors(*kinds: str) -> Sensors:
 def recording(subject: str, kinds: tuple[str, ...], n_times: int, seed: int) -> Recording:
     rng = np.random.default_rng(seed)
     return Recording(
-        signal=rng.standard_normal((len(kinds), n_times)).astype(np.float32),
+        n_times=n_times,
         sensors=sensors(*kinds),
         sfreq=100.0,
         annotations=Annotations(np.zeros(0), np.zeros(0), ()),
@@ -56,6 +56,7 @@ def recording(subject: str, kinds: tuple[str, ...], n_times: int, seed: int) -> 
         task=None,
         source=f"{subject}-{seed}.edf",
         provenance={},
+        blocks=hold(rng.standard_normal((len(kinds), n_times)).astype(np.float32)),
     )
 
 

@@ -76,7 +76,12 @@ def resample(
     padded = _reflect(signal, left, blocks * ratio.denominator - n_times - left)
     spread = scipy_resample(padded, blocks * ratio.numerator, axis=-1)
     start = left // ratio.denominator * ratio.numerator
-    return spread[:, start : start + max(round(n_times * ratio), 1)]
+    return spread[:, start : start + resampled_length(n_times, sfreq, to=to)]
+
+
+def resampled_length(n_times: int, sfreq: float, *, to: float) -> int:
+    """Return how many samples `resample` makes of ``n_times``: at least one."""
+    return max(round(n_times * Fraction(to / sfreq).limit_denominator(10_000)), 1)
 
 
 def _reflect(

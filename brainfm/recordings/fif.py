@@ -1,13 +1,17 @@
-"""Is a FIF file whole? Its tags are walked from the first to the last."""
+"""Is a FIF file whole, and where does it go on? Its tags are walked from the first to the last."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from brainfm.recordings.quarantine import Reason, Refused
 
 _FILE_ID = 100  # FIFF.FIFF_FILE_ID, the first tag of every FIF file
+_REF_ROLE, _NEXT_FILE = 115, 2  # FIFF.FIFF_REF_ROLE, FIFF.FIFFV_ROLE_NEXT_FILE
+_REF_FILE_NAME = 118  # FIFF.FIFF_REF_FILE_NAME
 _TAG = struct.Struct(">iiii")  # kind, type, size in bytes, position of the next tag
 
 
@@ -33,3 +37,32 @@ def check_fif(path: Path) -> None:
         Reason.truncated,
         f"It ends after {size:,} bytes, before its last tag does; get the whole file.",
     )
+
+
+def next_file(path: Path) -> Path | None:
+    """Return the file that goes on where this one ends, None where it names none."""
+    role, following = None, None
+    with path.open("rb") as file:
+        for kind, position, length in _tags(file):
+            if kind == _REF_ROLE:
+                file.seek(position)
+                role = int.from_bytes(file.read(4), "big")
+            elif kind == _REF_FILE_NAME and role == _NEXT_FILE:
+                file.seek(position)
+                name = file.read(min(length, 4096)).decode("latin1")
+                following = path.with_name(Path(name).name)
+    return following
+
+
+def _tags(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
+    """Yield kind, position of the data and length of each tag, to the end or the first bad one."""
+    position, size = 0, file.seek(0, 2)
+    while position >= 0 and position + _TAG.size <= size:
+        file.seek(position)
+        kind, _, length, following = _TAG.unpack(file.read(_TAG.size))
+        if length < 0 or following < -1 or 0 < following <= position:
+            return
+        yield kind, position + _TAG.size, length
+        if following == -1:
+            return
+        position = following or position + _TAG.size + length

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from glob import glob
+from functools import partial
 from importlib.metadata import version
-from os import walk
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +15,14 @@ import mne
 import numpy as np
 from jaxtyping import Float
 
-from brainfm.errors import UsageError
 from brainfm.recordings import clean
-from brainfm.recordings.edf import check_edf
-from brainfm.recordings.fif import check_fif
+from brainfm.recordings.formats import FORMATS, UNREADABLE, Format, find_format
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Recording, Sensors
+from brainfm.recordings.recording import Annotations, Findings, Recording, Sensors, Stream
 from brainfm.recordings.sensors import read_sensors
-
-
-@dataclass(frozen=True)
-class Format:
-    """How files of one suffix are read.
-
-    Attributes
-    ----------
-    read
-        opens a file with MNE, without loading the data.
-    typed
-        True where the format states what each channel is.
-    check
-        raises `Refused` where a file is not whole.
-    """
-
-    read: Callable[..., mne.io.BaseRaw]
-    typed: bool
-    check: Callable[[Path], None]
-
-
-FORMATS = {
-    ".edf": Format(mne.io.read_raw_edf, typed=False, check=check_edf),
-    ".bdf": Format(mne.io.read_raw_bdf, typed=False, check=check_edf),
-    ".fif": Format(mne.io.read_raw_fif, typed=True, check=check_fif),
-}
-"""The readers, by suffix in lower case."""
+from brainfm.recordings.sources import Source, source_of
 
 
 @dataclass(frozen=True)
@@ -64,57 +35,13 @@ class Identity:
     task: str | None
 
 
-def find_files(sources: Sequence[str]) -> list[str]:
-    """Return the recordings that files, folders and globs name, each once, in a stable order.
-
-    A file is returned whatever its suffix; of a folder those whose suffix a reader is known for.
-
-    Raises
-    ------
-    UsageError
-        If a source is not there, or a folder holds no recording.
-    """
-    found: dict[Path, str] = {}
-    for source in sources:
-        for name in _expand(source):
-            found.setdefault(Path(name).resolve(), name)
-    return list(found.values())
-
-
-def _expand(source: str) -> list[str]:
-    path = Path(source)
-    if path.is_dir():
-        return _in_folder(path)
-    if path.exists():
-        return [str(path)]
-    matches = sorted(glob(source, recursive=True))
-    if not matches:
-        raise UsageError(f"There is no file, folder or match for {source!r}; check the path.")
-    return [name for match in matches for name in _expand(match)]
-
-
-def _in_folder(folder: Path) -> list[str]:
-    names = [
-        str(Path(where) / name)
-        for where, _, files in walk(folder)
-        for name in files
-        if Path(name).suffix.lower() in FORMATS
-    ]
-    if not names:
-        raise UsageError(
-            f"The folder {folder} holds no recording; "
-            f"files ending in {', '.join(FORMATS)} are wanted."
-        )
-    return sorted(names)
-
-
-def read_recording(source: str, recipe: Recipe) -> Recording:
-    """Read, check and clean one file.
+def read_recording(source: Source | str, recipe: Recipe) -> Recording:
+    """Check one recording, read its header, and return how its signal is read and cleaned.
 
     Parameters
     ----------
     source
-        path of the file.
+        what `brainfm.recordings.sources.find_sources` found; a path is looked up first.
     recipe
         what to do with it.
 
@@ -123,29 +50,19 @@ def read_recording(source: str, recipe: Recipe) -> Recording:
     Refused
         If the file cannot be trusted, with the reason.
     """
-    who = identify(source, recipe)
-    path = Path(source)
-    if path.stat().st_size == 0:
-        raise Refused(Reason.empty, "It has no bytes; get the file again.")
-    form = FORMATS.get(path.suffix.lower())
-    if form is None:
-        raise Refused(
-            Reason.unknown_format,
-            f"No reader is known for {path.suffix or 'a file without suffix'}; "
-            f"give a file that ends in {', '.join(FORMATS)}.",
-        )
-    form.check(path)
-    raw = _open(path, form)
+    source = source_of(source) if isinstance(source, str) else source
+    who = identify(source.path, recipe)
+    raw, form = _open(source)
     sensors, originals = read_sensors(raw.info, recipe, typed=form.typed)
-    signal, provenance = _clean(_load(raw, originals, recipe), raw.info["sfreq"], recipe)
-    check_amplitude(signal, sensors.kind)
+    _check_length(raw, recipe)
     return Recording(
-        signal=signal.astype(np.float32),
+        n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
         annotations=_annotations(raw, recipe),
-        source=source,
-        provenance=provenance | _origin(recipe, sensors, originals),
+        source=source.path,
+        provenance=_origin(recipe, sensors, originals),
+        blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
         run=who.run,
@@ -174,31 +91,98 @@ def identify(source: str, recipe: Recipe) -> Identity:
     return Identity(subject, found.get("ses"), found.get("run"), found.get("task"))
 
 
-def _open(path: Path, form: Format) -> mne.io.BaseRaw:
+def _open(source: Source) -> tuple[mne.io.BaseRaw, Format]:
+    """Open a recording whose files are whole, without loading the data."""
+    path = Path(source.path)
+    form = find_format(path)
+    _check_there(source)
+    if form is None:
+        raise _unknown(path)
+    form.check(path)
     # MNE warns of names, filters and dates that are not used; what matters is checked here.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return form.read(path, preload=False, verbose="ERROR")
+            raw = form.read(path)
+    except Refused:
+        raise
+    except ImportError as error:
+        raise Refused(
+            Reason.needs_package,
+            f"{form.name} needs a package that is not installed ({error.name or error}); "
+            "pip install 'brainfm[formats]'.",
+        ) from error
     except Exception as error:
         raise _unreadable(error) from error
+    _check_hashed(raw, source)
+    return raw, form
 
 
-def _load(
-    raw: mne.io.BaseRaw, names: tuple[str, ...], recipe: Recipe
-) -> Float[np.ndarray, "channel time"]:
+def _check_there(source: Source) -> None:
+    for file in source.files:
+        if not os.path.exists(file):
+            raise Refused(
+                Reason.missing,
+                f"{Path(file).name} is a link to what is not here; get the content "
+                "(git annex get, datalad get) or leave it out.",
+            )
+    if not any(os.path.getsize(file) for file in source.files if os.path.isfile(file)):
+        raise Refused(Reason.empty, "It has no bytes; get the file again.")
+
+
+def _unknown(path: Path) -> Refused:
+    why = UNREADABLE.get(path.suffix.lower())
+    if why is None:
+        names = ", ".join(dict.fromkeys(form.name for form in FORMATS))
+        why = (
+            f"No reader claims {path.suffix or 'a file without suffix'} with this content; "
+            f"a recording of {names} is wanted, with all its files."
+        )
+    return Refused(Reason.unknown_format, why)
+
+
+def _check_hashed(raw: mne.io.BaseRaw, source: Source) -> None:
+    """Refuse samples from a file that is not known to be part of the recording."""
+    known = {Path(file).resolve() for file in source.files}
+    for file in raw.filenames:
+        if file is not None and Path(file).resolve() not in known:
+            raise Refused(
+                Reason.incomplete,
+                f"It takes its samples from {Path(file).name}, which does not bear its name; "
+                "give both files the same name.",
+            )
+
+
+def _check_length(raw: mne.io.BaseRaw, recipe: Recipe) -> None:
     seconds = raw.n_times / raw.info["sfreq"]
     if seconds < recipe.min_seconds:
         raise Refused(
             Reason.too_short,
             f"It lasts {seconds:.3g} s; min_seconds of the recipe wants {recipe.min_seconds:g} s.",
         )
+
+
+def _blocks(
+    raw: mne.io.BaseRaw, sensors: Sensors, originals: tuple[str, ...], *, recipe: Recipe
+) -> Stream:
+    # Whatever a strange file makes a reader or a filter raise, it is that file's fault.
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
+        signal, provenance = _clean(_load(raw, originals, recipe), raw.info["sfreq"], recipe)
+        check_amplitude(signal, sensors.kind)
+    except Refused:
+        raise
     except Exception as error:
         raise _unreadable(error) from error
+    yield signal.astype(np.float32)
+    return Findings(provenance=provenance)
+
+
+def _load(
+    raw: mne.io.BaseRaw, names: tuple[str, ...], recipe: Recipe
+) -> Float[np.ndarray, "channel time"]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
     if not np.isfinite(signal).all():
         raise Refused(Reason.not_finite, "It has values that are not finite; mend or leave it out.")
     return signal * recipe.unit_scale

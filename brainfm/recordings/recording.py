@@ -1,9 +1,9 @@
-"""What a file becomes: a signal with its sensors, annotations and origin."""
+"""What a file becomes: a stream of signal with its sensors, annotations and origin."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,13 @@ class Sensors:
     orientation
         (channel, 3) unit normal of an MEG coil, NaN for electrodes.
     position_source
-        where each position comes from: ``"file"``, ``"template"`` or ``"none"``.
+        where each position comes from: ``"file"``, ``"template"``, ``"midpoint"`` of two electrodes or
+        ``"none"``.
+    reference
+        the electrode that each channel is measured against, such as F7 for the derivation Fp1-F7, or
+        ``"average"``; None where it is not known. Given none, it is known of no channel.
+    bad
+        whether a channel is marked as one not to be trusted. Given none, no channel is.
     """
 
     names: tuple[str, ...]
@@ -48,6 +54,14 @@ class Sensors:
     position: Float[np.ndarray, "channel 3"]
     orientation: Float[np.ndarray, "channel 3"]
     position_source: tuple[str, ...]
+    reference: tuple[str | None, ...] = ()
+    bad: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.reference:
+            object.__setattr__(self, "reference", (None,) * len(self))
+        if not self.bad:
+            object.__setattr__(self, "bad", (False,) * len(self))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,6 +75,8 @@ class Sensors:
             position=self.position[chosen],
             orientation=self.orientation[chosen],
             position_source=tuple(self.position_source[i] for i in chosen),
+            reference=tuple(self.reference[i] for i in chosen),
+            bad=tuple(self.bad[i] for i in chosen),
         )
 
 
@@ -76,25 +92,58 @@ class Annotations:
         (event,) seconds, 0 for a moment.
     description
         what happened, as the file words it.
+    channels
+        names of the channels or derivations that each annotation is about; empty where it is about
+        the whole recording. Given none, all of them are.
     """
 
     onset: Float[np.ndarray, " event"]
     duration: Float[np.ndarray, " event"]
     description: tuple[str, ...]
+    channels: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            object.__setattr__(self, "channels", ((),) * len(self))
 
     def __len__(self) -> int:
         return len(self.description)
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
-    """One recording of one subject, cleaned and in SI units.
+class Findings:
+    """What is known of a recording only once its last sample was read.
 
     Attributes
     ----------
-    signal
-        (channel, time) V for electrodes, T for magnetometers and axial gradiometers, T/m for planar
-        gradiometers.
+    annotations
+        spans found in the signal, such as ``BAD_flat``, to be joined to the recording's own.
+    bads
+        names of the channels that cannot be trusted; they stay in the signal.
+    amplitude
+        kind of sensor to the robust amplitude of its channels in SI units.
+    provenance
+        to be joined to the recording's own; values that JSON can hold.
+    """
+
+    annotations: Annotations = field(default_factory=lambda: join_annotations())
+    bads: tuple[str, ...] = ()
+    amplitude: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+Stream = Generator[Float32[np.ndarray, "channel time"], None, Findings]
+"""Blocks of signal from the first sample to the last; what is returned at its end are `Findings`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording of one subject: its header, and a way to read it once, cleaned, in SI units.
+
+    Attributes
+    ----------
+    n_times
+        samples of all blocks together.
     sensors
         what each row of the signal is.
     sfreq
@@ -107,9 +156,14 @@ class Recording:
         the path as it was given.
     provenance
         how the signal was made; values that JSON can hold.
+    blocks
+        reads the recording from its first sample to its last in bounded memory. The blocks are
+        (channel, time), of any length, in V for electrodes, T for magnetometers and axial
+        gradiometers, T/m for planar gradiometers. A file that turns out bad on the way raises
+        `brainfm.recordings.quarantine.Refused` there.
     """
 
-    signal: Float32[np.ndarray, "channel time"]
+    n_times: int
     sensors: Sensors
     sfreq: float
     annotations: Annotations
@@ -119,3 +173,49 @@ class Recording:
     task: str | None
     source: str
     provenance: dict[str, Any]
+    blocks: Callable[[], Stream]
+
+    def load(self) -> Float32[np.ndarray, "channel time"]:
+        """Return all of the signal; for recordings that memory holds."""
+        parts = [np.empty((len(self.sensors), 0), np.float32)]
+        consume(self.blocks(), parts.append)
+        return np.concatenate(parts, axis=1)
+
+
+def consume(stream: Stream, take: Callable[[Float32[np.ndarray, "channel time"]], Any]) -> Findings:
+    """Hand every block to ``take`` and return what was found by the end."""
+    while True:
+        try:
+            block = next(stream)
+        except StopIteration as end:
+            return end.value
+        take(block)
+
+
+def hold(signal: Float32[np.ndarray, "channel time"]) -> Callable[[], Stream]:
+    """Return the `Recording.blocks` of a signal that is in memory: one block, nothing found."""
+
+    def blocks() -> Stream:
+        yield signal
+        return Findings()
+
+    return blocks
+
+
+def join_annotations(*parts: Annotations) -> Annotations:
+    """Return the annotations of all parts in order of time."""
+    rows = sorted(
+        row
+        for part in parts
+        for row in zip(
+            part.onset.tolist(),
+            part.duration.tolist(),
+            part.description,
+            part.channels,
+            strict=True,
+        )
+    )
+    onset, duration, description, channels = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Annotations(
+        np.array(onset, float), np.array(duration, float), tuple(description), tuple(channels)
+    )

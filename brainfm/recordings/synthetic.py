@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from jaxtyping import Float
 
-from brainfm.recordings.recording import Annotations, Recording, Sensors
+from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.recordings.sensors import template_positions
 
 CH_NAMES = (
@@ -69,7 +69,7 @@ def write_edf(recording: Recording, folder: Path) -> Path:
     Needs the package edfio.
     """
     raw = mne.io.RawArray(
-        recording.signal.astype(float),
+        recording.load().astype(float),
         mne.create_info([f"EEG {n}" for n in recording.sensors.names], recording.sfreq, "eeg"),
         verbose="ERROR",
     )
@@ -115,7 +115,7 @@ def _recording(
         position_source=("template",) * n,
     )
     return Recording(
-        signal=signal.astype(np.float32),
+        n_times=signal.shape[1],
         sensors=sensors,
         sfreq=sfreq,
         annotations=Annotations(np.zeros(1), np.array([signal.shape[1] / sfreq]), (condition,)),
@@ -125,4 +125,5 @@ def _recording(
         task=condition,
         source=f"synthetic/Subject{subject}_{run}",
         provenance={"recipe": "synthetic"},
+        blocks=hold(signal.astype(np.float32)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,11 @@ from rich.console import Console
 from rich.progress import track
 
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.files import find_files, read_recording
+from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.sensors import template_positions
+from brainfm.recordings.sources import Source, find_sources
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
 from brainfm.store.write import (
@@ -65,7 +67,7 @@ class IngestSummary:
 
 @dataclass(frozen=True)
 class _Job:
-    source: str
+    source: Source
     store: Path
     recipe: Recipe
     stale: tuple[
@@ -97,7 +99,7 @@ def ingest(
     Parameters
     ----------
     source
-        files, folders and globs with recordings (EDF, BDF, FIF).
+        files, folders, globs and BIDS roots, of any format that MNE reads.
     store
         the store to make or to add to.
     recipe
@@ -119,17 +121,17 @@ def ingest(
         raise UsageError(f"workers is {workers}; 1 or more processes are wanted.")
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    files = find_files(source)
+    sources = find_sources(source)
     create_store(store, how.preprocessing, how.preprocessing_hash)
     with writing(store):
-        jobs = _jobs(files, open_store(store), how)
+        jobs = _jobs(sources, open_store(store), how)
         outcomes = list(_progress(_run(jobs, workers), len(jobs)))
     summary = _summary(store, outcomes)
     _report(summary, strict=strict)
     return summary
 
 
-def _jobs(files: list[str], store: Store, recipe: Recipe) -> list[_Job]:
+def _jobs(sources: list[Source], store: Store, recipe: Recipe) -> list[_Job]:
     """Return one job a file, each knowing what the store has of that file."""
     known: dict[str, list[tuple[str, str]]] = {}
     for row in store.table.to_dict("records"):
@@ -139,10 +141,10 @@ def _jobs(files: list[str], store: Store, recipe: Recipe) -> list[_Job]:
         row["source_key"]: (f"{row['source_sha256']}:{row['recipe_hash']}", row["reason"])
         for row in store.quarantined.to_dict("records")
     }
-    keys = {file: source_key(file) for file in files}
+    keys = [source_key(source.path) for source in sources]
     return [
-        _Job(file, store.path, recipe, tuple(known.get(keys[file], ())), refused.get(keys[file]))
-        for file in files
+        _Job(source, store.path, recipe, tuple(known.get(key, ())), refused.get(key))
+        for source, key in zip(sources, keys, strict=True)
     ]
 
 
@@ -165,12 +167,12 @@ def _ingest_file(job: _Job) -> _Outcome:
     """Bring one file in, or note why not; leave exactly one of the two behind."""
     sha256 = ""
     try:
-        sha256 = _hash_file(job.source)
+        sha256 = _hash_files(job.source)
         state = f"{sha256}:{job.recipe.hash}"
         if [made_of for _, made_of in job.stale] == [state]:
-            return _Outcome(job.source, "unchanged")
+            return _Outcome(job.source.path, "unchanged")
         if job.refused is not None and job.refused[0] == state:
-            return _Outcome(job.source, "quarantined", job.refused[1])
+            return _Outcome(job.source.path, "quarantined", job.refused[1])
         recording = read_recording(job.source, job.recipe)
     except UsageError:
         raise
@@ -179,6 +181,8 @@ def _ingest_file(job: _Job) -> _Outcome:
         return _set_aside(job, _as_refused(error), sha256)
     try:
         entry = write_recording(job.store, recording, sha256)
+    except Refused as error:
+        return _set_aside(job, error, sha256)
     except OSError as error:
         raise WorkError(
             f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
@@ -187,8 +191,8 @@ def _ingest_file(job: _Job) -> _Outcome:
     for id, _ in job.stale:
         if id != entry.id:
             remove_recording(job.store, id)
-    clear_quarantine(job.store, job.source)
-    return _Outcome(job.source, "added")
+    clear_quarantine(job.store, job.source.path)
+    return _Outcome(job.source.path, "added")
 
 
 def _as_refused(error: Exception) -> Refused:
@@ -201,24 +205,32 @@ def _as_refused(error: Exception) -> Refused:
 def _set_aside(job: _Job, error: Refused, sha256: str) -> _Outcome:
     # The file is as it was and only the recipe cannot read it: a mistaken recipe takes nothing away.
     if any(made_of.startswith(f"{sha256}:") for _, made_of in job.stale):
-        return _Outcome(job.source, "kept", error.reason.value)
+        return _Outcome(job.source.path, "kept", error.reason.value)
     # What an older, whole file had left is of a file that is no more.
     for id, _ in job.stale:
         remove_recording(job.store, id)
     write_quarantine(
         job.store,
-        job.source,
+        job.source.path,
         reason=error.reason.value,
         detail=error.detail,
         sha256=sha256,
         recipe_hash=job.recipe.hash,
     )
-    return _Outcome(job.source, "quarantined", error.reason.value)
+    return _Outcome(job.source.path, "quarantined", error.reason.value)
 
 
-def _hash_file(source: str) -> str:
-    with open(source, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _hash_files(source: Source) -> str:
+    """Return the hash of a recording's one file, or of the hashes of all its files."""
+    digests = [_hash_file(file) for file in source.files if os.path.exists(file)]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _hash_file(file: str) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _summary(store: Path, outcomes: list[_Outcome]) -> IngestSummary:

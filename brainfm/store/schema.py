@@ -153,6 +153,8 @@ def sensors_to_json(sensors: Sensors) -> dict[str, Any]:
         "position": _rows_to_json(sensors.position),
         "orientation": _rows_to_json(sensors.orientation),
         "position_source": list(sensors.position_source),
+        "reference": list(sensors.reference),
+        "bad": list(sensors.bad),
     }
 
 
@@ -164,6 +166,8 @@ def sensors_of(value: dict[str, Any]) -> Sensors:
         position=_rows_of(value["position"]),
         orientation=_rows_of(value["orientation"]),
         position_source=tuple(value["position_source"]),
+        reference=tuple(value.get("reference", ())),
+        bad=tuple(value.get("bad", ())),
     )
 
 
@@ -173,6 +177,7 @@ def annotations_to_json(annotations: Annotations) -> dict[str, Any]:
         "onset": annotations.onset.tolist(),
         "duration": annotations.duration.tolist(),
         "description": list(annotations.description),
+        "channels": [list(names) for names in annotations.channels],
     }
 
 
@@ -182,6 +187,7 @@ def annotations_of(value: dict[str, Any]) -> Annotations:
         onset=np.array(value["onset"], dtype=float),
         duration=np.array(value["duration"], dtype=float),
         description=tuple(value["description"]),
+        channels=tuple(tuple(names) for names in value.get("channels", ())),
     )
 
 

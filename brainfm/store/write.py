@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from zarr.codecs import BloscCodec
 
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.recording import Recording
+from brainfm.recordings.recording import Findings, Recording, consume, join_annotations
 from brainfm.store.fingerprint import fingerprint
 from brainfm.store.schema import (
     CHUNK_SECONDS,
@@ -132,12 +132,20 @@ def write_recording(path: Path, recording: Recording, source_sha256: str) -> Ent
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
     What the store had of the same source is replaced.
+
+    Raises
+    ------
+    Refused
+        If the recording turns out bad on the way; the store is as it was.
     """
-    entry = _entry(recording, source_sha256)
+    parts: list[Float32[np.ndarray, "channel time"]] = []
+    findings = consume(recording.blocks(), parts.append)
+    signal = np.concatenate(parts, axis=1)
+    entry = _entry(recording, signal, findings, source_sha256)
     temporary = path / PARTIAL / f"{entry.id}.{uuid4().hex[:8]}"
     temporary.parent.mkdir(exist_ok=True)
     group = zarr.open_group(temporary, mode="w", zarr_format=3, attributes=entry_attributes(entry))
-    _write_signal(group, recording.signal, recording.sfreq)
+    _write_signal(group, signal, recording.sfreq)
     _flush(temporary)
     final = path / RECORDINGS / entry.id
     if final.exists():
@@ -175,7 +183,13 @@ def clear_quarantine(path: Path, source: str) -> None:
     (path / QUARANTINE / f"{source_key(source)}.json").unlink(missing_ok=True)
 
 
-def _entry(recording: Recording, source_sha256: str) -> Entry:
+def _entry(
+    recording: Recording,
+    signal: Float32[np.ndarray, "channel time"],
+    findings: Findings,
+    source_sha256: str,
+) -> Entry:
+    bads = {"bads": list(findings.bads)} if findings.bads else {}
     who = {
         "subject": recording.subject,
         "session": recording.session,
@@ -191,14 +205,16 @@ def _entry(recording: Recording, source_sha256: str) -> Entry:
         recipe_hash=str(recording.provenance.get("recipe_hash", "")),
         source_key=source_key(recording.source),
         sfreq=recording.sfreq,
-        n_times=recording.signal.shape[1],
-        n_channels=recording.signal.shape[0],
+        n_times=signal.shape[1],
+        n_channels=signal.shape[0],
         kinds=",".join(sorted(set(recording.sensors.kind))),
-        checksum=signal_checksum(recording.signal),
-        fingerprint=fingerprint(recording.signal),
+        checksum=signal_checksum(signal),
+        fingerprint=fingerprint(signal),
         sensors=sensors_to_json(recording.sensors),
-        annotations=annotations_to_json(recording.annotations),
-        provenance=recording.provenance,
+        annotations=annotations_to_json(
+            join_annotations(recording.annotations, findings.annotations)
+        ),
+        provenance=recording.provenance | findings.provenance | bads,
     )
 
 

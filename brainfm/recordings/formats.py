@@ -1,0 +1,178 @@
+"""The formats that come in: what a file is called and begins with, and how it is read.
+
+MNE opens the files; a row says the rest. What no row claims is refused, with the reason where it is
+known. `docs/formats.md` shows what became of a real file of each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mne
+
+from brainfm.recordings import openers, parts
+from brainfm.recordings.edf import check_edf
+from brainfm.recordings.fif import check_fif
+
+Claim = Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the recordings of one format are found and read.
+
+    Attributes
+    ----------
+    name
+        what people call it.
+    pattern
+        regular expression that the whole name of the file matches, in any case.
+    read
+        opens a recording with MNE, without loading the data.
+    typed
+        True where the format states what each channel is; elsewhere its name decides.
+    parts
+        returns all files of the recording, the one that is opened first.
+    check
+        raises `Refused` where the files are not whole.
+    claims
+        says by the content whether a file of that name is of this format.
+    folder
+        True where the recording is a folder.
+    """
+
+    name: str
+    pattern: str
+    read: Callable[[Path], mne.io.BaseRaw]
+    typed: bool
+    parts: parts.Parts = parts.alone
+    check: Callable[[Path], None] = lambda path: None
+    claims: Claim = lambda path: True
+    folder: bool = False
+
+    def fits(self, path: Path) -> bool:
+        """Say whether the name of ``path`` is one of this format's."""
+        return re.fullmatch(self.pattern, path.name, re.IGNORECASE | re.DOTALL) is not None
+
+
+def _begins(*magic: bytes) -> Claim:
+    """Return what says whether a file begins with one of ``magic``."""
+
+    def claims(path: Path) -> bool:
+        try:
+            with path.open("rb") as file:
+                return file.read(max(map(len, magic))).startswith(magic)
+        except OSError:
+            return False
+
+    return claims
+
+
+def _has(parts: parts.Parts) -> Claim:
+    """Return what says whether any of a recording's other files is there."""
+    return lambda path: len(parts(path)) > 1
+
+
+_EGI_RAW = tuple(version.to_bytes(4, "big") for version in range(2, 8))
+_NIHON = (b"EEG-1100", b"EEG-1200", b"EEG-2100", b"QI-403A", b"DAE-2100D")
+
+FORMATS = (
+    Format("EDF", r".+\.edf", openers.edf, typed=False, check=check_edf),
+    Format("BDF", r".+\.bdf", openers.bdf, typed=False, check=check_edf),
+    Format("GDF", r".+\.gdf", openers.gdf, typed=False),
+    Format("FIF", r".+\.fif", openers.fif, typed=True, parts=parts.split, check=check_fif),
+    Format("BrainVision", r".+\.[va]hdr", openers.brainvision, typed=False, parts=parts.named),
+    Format("EEGLAB", r".+\.set", openers.eeglab, typed=False, parts=parts.beside(".fdt")),
+    Format("CTF", r".+\.ds", openers.ctf, typed=True, parts=parts.inside, folder=True),
+    Format(
+        "KIT", r".+\.(con|sqd)", openers.kit, typed=True, parts=parts.beside(".mrk", ".elp", ".hsp")
+    ),
+    Format(
+        "BTi/4D",
+        r".+,rf.*",
+        openers.bti,
+        typed=True,
+        parts=parts.fixed("config", "hs_file"),
+        claims=_has(parts.fixed("config")),
+    ),
+    Format("EGI MFF", r".+\.mff", openers.egi, typed=True, parts=parts.inside, folder=True),
+    Format("EGI simple binary", r".+\.raw", openers.egi, typed=True, claims=_begins(*_EGI_RAW)),
+    Format("Neuroscan CNT", r".+\.cnt", openers.cnt, typed=False, claims=_begins(b"Version 3.")),
+    Format(
+        "ANT",
+        r".+\.cnt",
+        openers.ant,
+        typed=False,
+        parts=parts.beside(".evt", ".trg", ".seg"),
+        claims=_begins(b"RIFF", b"RF64"),
+    ),
+    Format(
+        "Nihon Kohden",
+        r".+\.eeg",
+        openers.nihon,
+        typed=False,
+        parts=parts.beside(".pnt", ".log", ".21e", ".11d", ".cmt", ".cn2"),
+        claims=_begins(*_NIHON),
+    ),
+    Format("Persyst", r".+\.lay", openers.persyst, typed=False, parts=parts.named),
+    Format(
+        "Nicolet",
+        r".+\.data",
+        openers.nicolet,
+        typed=False,
+        parts=parts.beside(".head"),
+        claims=_has(parts.beside(".head")),
+    ),
+    Format("eXimia", r".+\.nxe", openers.eximia, typed=True),
+    Format(
+        "Curry 8",
+        r".+\.cdt",
+        openers.curry,
+        typed=False,
+        parts=parts.after(".dpa", ".dpo", ".cef", ".ceo"),
+    ),
+    Format(
+        "Curry 7",
+        r".+\.dap",
+        openers.curry,
+        typed=False,
+        parts=parts.beside(".dat", ".rs3", ".cef", ".ceo"),
+    ),
+)
+"""One row a format. The first that fits and claims a file reads it."""
+
+UNREADABLE = {
+    ".xdf": "MNE reads no XDF, which holds streams of several rates and no one recording; "
+    "export its EEG stream as BrainVision, FIF or EDF.",
+    ".lvm": "MNE reads no LabVIEW text (QuSpin), which says nothing of sensors and units; "
+    "convert it to FIF with the sensors' positions.",
+    ".snirf": "It holds optical data (SNIRF), which are neither EEG nor MEG; leave it out.",
+    ".mat": "A MATLAB file has no layout of its own; "
+    "name a reader in the recipe's reader, or convert it to EDF or FIF.",
+    ".h5": "An HDF5 file has no layout of its own; name a reader in the recipe's reader.",
+}
+"""Why some files of our field cannot come in, by suffix."""
+
+PLAIN = (".raw", ".data", ".dap")
+"""Suffixes that many other programs use: in a folder, such files count where a format claims them."""
+
+
+def find_format(path: Path) -> Format | None:
+    """Return the format of a file or folder, None where none claims it."""
+    is_dir = path.is_dir()
+    for form in FORMATS:
+        if form.folder == is_dir and form.fits(path) and form.claims(path):
+            return form
+    return None
+
+
+def looks_like_recording(path: Path) -> bool:
+    """Say whether a file that lies in a folder was meant to be a recording, whole or not."""
+    if find_format(path) is not None:
+        return True
+    if path.suffix.lower() in PLAIN:
+        return False
+    return any(form.fits(path) for form in FORMATS if not form.folder)

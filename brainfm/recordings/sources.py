@@ -1,0 +1,157 @@
+"""What was given to the ingest, as recordings: files, folders, globs and BIDS roots.
+
+A recording may be several files, or a folder. Every file that was named is part of exactly one
+source; a folder gives what it holds, each recording once, links followed and loops ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from brainfm.errors import UsageError
+from brainfm.recordings.formats import FORMATS, find_format, looks_like_recording
+from brainfm.recordings.parts import first_part, is_continuation
+
+APART = ("derivatives", "sourcedata", "code", "stimuli")
+"""Folders of a BIDS root that hold no raw recordings of it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording as it lies on disk.
+
+    Attributes
+    ----------
+    path
+        the file that is opened, or the folder that is the recording, as it was given.
+    files
+        all files whose bytes matter, the one that is opened first; at least one.
+    """
+
+    path: str
+    files: tuple[str, ...]
+
+
+def find_sources(given: Sequence[str]) -> list[Source]:
+    """Return the recordings that files, folders and globs name, each once, in a stable order.
+
+    A file that no reader is known for is a source of its own, to be refused with the reason; of a
+    folder, only what looks like a recording is taken.
+
+    Raises
+    ------
+    UsageError
+        If a source is not there, or a folder holds no recording.
+    """
+    found: dict[Path, Source] = {}
+    for name in given:
+        for path in _expand(name):
+            source = source_of(path)
+            found.setdefault(_place(source.path), source)
+    owned = {_place(file) for source in found.values() for file in source.files[1:]}
+    return [source for place, source in found.items() if place not in owned]
+
+
+def _place(path: str | Path) -> Path:
+    # Not the target of a link: git-annex links files of equal bytes to one, yet they are two.
+    path = Path(path)
+    return path.parent.resolve() / path.name
+
+
+def source_of(path: str | Path) -> Source:
+    """Return the recording that a file or folder is, or is part of."""
+    owner = _owner(Path(path))
+    form = find_format(owner)
+    files = form.parts(owner) if form is not None else (owner,)
+    return Source(str(owner), tuple(map(str, files)) or (str(owner),))
+
+
+def _owner(path: Path) -> Path:
+    """Return the recording that a file belongs to; the file itself where it is no part."""
+    for folder in path.parents:
+        if any(form.folder and form.fits(folder) for form in FORMATS):
+            return folder
+    form = find_format(path)
+    if form is not None:
+        first = first_part(path) if form.name == "FIF" and is_continuation(path) else path
+        return first if path in form.parts(first) else path
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    for other in beside:
+        form = find_format(other) if other != path else None
+        if form is not None and not form.folder and path in form.parts(other):
+            return other
+    return path
+
+
+def _expand(given: str) -> Iterator[Path]:
+    path = Path(given)
+    if path.is_dir() and find_format(path) is None:
+        yield from _in_folder(path)
+    elif os.path.lexists(path):
+        yield path
+    else:
+        matches = sorted(glob(given, recursive=True))
+        if not matches:
+            raise UsageError(f"There is no file, folder or match for {given!r}; check the path.")
+        for match in matches:
+            yield from _matched(Path(match), given)
+
+
+def _matched(path: Path, given: str) -> Iterator[Path]:
+    if not path.is_dir() or find_format(path) is not None:
+        yield path
+    # `**` matches folders and their files; only a glob that ends at a folder means its content.
+    elif "**" not in given:
+        yield from _in_folder(path)
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    found = list(_walk(folder, set()))
+    if not found:
+        raise UsageError(
+            f"The folder {folder} holds no recording; files of "
+            f"{', '.join(form.name for form in FORMATS)} are wanted."
+        )
+    yield from found
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    apart = _apart(folder)
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        path = folder / entry.name
+        if not entry.is_dir():
+            # macOS leaves a ._name beside files that it copies to foreign disks.
+            if not entry.name.startswith("._") and looks_like_recording(path):
+                yield path
+        elif find_format(path) is not None:
+            yield path
+        # Hidden folders are git's and DataLad's; a store is no source.
+        elif not entry.name.startswith(".") and entry.name not in apart and not _is_zarr(path):
+            yield from _walk(path, seen)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
+
+
+def _apart(folder: Path) -> list[str]:
+    """Return the folders of a BIDS root that are passed over, and say so."""
+    if not (folder / "dataset_description.json").is_file():
+        return []
+    names = [name for name in APART if (folder / name).is_dir()]
+    if names:
+        print(
+            f"{folder} is a BIDS data set: its {', '.join(names)} are passed over; "
+            "name them as sources to take them.",
+            file=sys.stderr,
+        )
+    return names
