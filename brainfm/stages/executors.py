@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from brainfm.errors import UsageError
 
@@ -35,6 +35,7 @@ class Lost:
     job: Any
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs jobs that know nothing of each other."""
 
