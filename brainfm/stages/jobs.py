@@ -191,6 +191,7 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
         sha256=state.sha256,
         stat=state.stat,
         recipe_hash=job.recipe.hash,
+        version=job.version,
     )
     return Outcome(job.source.path, "quarantined", error.reason.value)
 

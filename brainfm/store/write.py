@@ -16,7 +16,6 @@ import zarr
 from jaxtyping import Float32
 from zarr.codecs import BloscCodec
 
-from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recording import Findings, Recording, consume, join_annotations
 from brainfm.store.fingerprint import fingerprint
@@ -183,8 +182,9 @@ def write_quarantine(
     sha256: str,
     recipe_hash: str,
     stat: str = "",
+    version: str = "",
 ) -> None:
-    """Note that a source did not come in, and why, and what brainfm said so."""
+    """Note that a source did not come in, why, and which version of brainfm said so."""
     value = {
         "source": source,
         "reason": reason,
@@ -193,7 +193,7 @@ def write_quarantine(
         "source_sha256": sha256,
         "source_stat": stat,
         "recipe_hash": recipe_hash,
-        "version": __version__,
+        "version": version,
     }
     write_json(path / QUARANTINE / f"{source_key(source)}.json", value)
 
