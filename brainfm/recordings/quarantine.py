@@ -26,6 +26,8 @@ class Reason(StrEnum):
     not_finite = "not_finite"
     flat = "flat"
     implausible_amplitude = "implausible_amplitude"
+    changed_while_read = "changed_while_read"
+    killed_worker = "killed_worker"
 
 
 class Refused(Exception):
