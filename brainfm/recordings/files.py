@@ -224,7 +224,7 @@ def _made(raw: mne.io.BaseRaw, recipe: Recipe) -> dict[str, Any]:
         "l_freq": recipe.l_freq,
         "h_freq": recipe.h_freq,
         "original_sfreq": sfreq,
-        "reflected_edges": raw.n_times / sfreq < clean.kernel_seconds(recipe.l_freq),
+        "reflected_edges": bool(raw.n_times / sfreq < clean.kernel_seconds(recipe.l_freq)),
         "unit_scale": recipe.unit_scale,
         "unit_reason": recipe.unit_reason,
     }
