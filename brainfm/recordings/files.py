@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -17,12 +18,16 @@ from jaxtyping import Float
 
 from brainfm.recordings import clean
 from brainfm.recordings.formats import FORMATS, UNREADABLE, Format, find_format
+from brainfm.recordings.places import MEG
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Findings, Recording, Sensors, Stream
 from brainfm.recordings.sensors import read_sensors
 from brainfm.recordings.sources import Source, source_of
+
+COMPARED = 10.0
+"""Seconds in which two channels of one name must be equal, in three places, to be one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,9 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     source = source_of(source) if isinstance(source, str) else source
     who = identify(source.path, recipe)
     raw, form = _open(source)
-    sensors, originals = read_sensors(raw.info, recipe, typed=form.typed)
+    sensors, originals = read_sensors(
+        raw.info, recipe, typed=form.typed, are_copies=partial(_are_copies, raw)
+    )
     _check_length(raw, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
@@ -61,7 +68,7 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
         sfreq=recipe.sfreq,
         annotations=_annotations(raw, recipe),
         source=source.path,
-        provenance=_origin(recipe, sensors, originals),
+        provenance=_origin(recipe, sensors, originals) | _referred(raw, sensors),
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
@@ -153,6 +160,14 @@ def _check_hashed(raw: mne.io.BaseRaw, source: Source) -> None:
             )
 
 
+def _are_copies(raw: mne.io.BaseRaw, names: Sequence[str]) -> bool:
+    """Say whether channels are equal in three places of `COMPARED` s."""
+    n = min(int(COMPARED * raw.info["sfreq"]) + 1, raw.n_times)
+    starts = {0, (raw.n_times - n) // 2, raw.n_times - n}
+    parts = [np.asarray(raw.get_data(list(names), start=s, stop=s + n)) for s in sorted(starts)]
+    return all(np.array_equal(row, part[0]) for part in parts for row in part[1:])
+
+
 def _check_length(raw: mne.io.BaseRaw, recipe: Recipe) -> None:
     seconds = raw.n_times / raw.info["sfreq"]
     if seconds < recipe.min_seconds:
@@ -226,6 +241,20 @@ def _origin(recipe: Recipe, sensors: Sensors, originals: tuple[str, ...]) -> dic
         "original_names": renamed,
         "versions": {name: version(name) for name in ("mne", "numpy", "scipy")},
     }
+
+
+def _referred(raw: mne.io.BaseRaw, sensors: Sensors) -> dict[str, Any]:
+    """Return against what electrodes were measured, and the grade of MEG's compensation."""
+    said = {r for r, kind in zip(sensors.reference, sensors.kind, strict=True) if kind == "eeg"}
+    reference = said.pop() if len(said) == 1 else None
+    if len(said) > 1 or any(source == "midpoint" for source in sensors.position_source):
+        reference = "by channel"
+    elif raw.info["custom_ref_applied"] and reference is None:
+        reference = "custom"
+    found: dict[str, Any] = {"reference": reference} if "eeg" in sensors.kind else {}
+    if any(kind in MEG for kind in sensors.kind):
+        found["compensation"] = int(raw.compensation_grade or 0)
+    return found
 
 
 def _annotations(raw: mne.io.BaseRaw, recipe: Recipe) -> Annotations:
