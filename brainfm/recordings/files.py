@@ -22,8 +22,16 @@ from brainfm.recordings.places import MEG
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Findings, Recording, Sensors, Stream
+from brainfm.recordings.recording import (
+    Annotations,
+    Findings,
+    Recording,
+    Sensors,
+    Stream,
+    join_annotations,
+)
 from brainfm.recordings.sensors import read_sensors
+from brainfm.recordings.side_files import read_labels
 from brainfm.recordings.sources import Source, source_of
 
 COMPARED = 10.0
@@ -38,6 +46,7 @@ class Identity:
     session: str | None
     run: str | None
     task: str | None
+    label: str | None = None
 
 
 def read_recording(source: Source | str, recipe: Recipe) -> Recording:
@@ -62,13 +71,15 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
         raw.info, recipe, typed=form.typed, are_copies=partial(_are_copies, raw)
     )
     _check_length(raw, recipe)
+    seconds = raw.n_times / float(raw.info["sfreq"])
+    labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
-        annotations=_annotations(raw, recipe),
+        annotations=join_annotations(_annotations(raw, recipe), labels),
         source=source.path,
-        provenance=_origin(recipe, sensors, originals) | _referred(raw, sensors),
+        provenance=_origin(recipe, sensors, originals) | _referred(raw, sensors) | told,
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
@@ -91,8 +102,7 @@ def identify(source: str, recipe: Recipe) -> Identity:
                 Reason.pattern_mismatch,
                 f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
             )
-        found = match.groupdict()
-        return Identity(found["subject"], found.get("session"), found.get("run"), found.get("task"))
+        return Identity(**dict.fromkeys(("session", "run", "task")) | match.groupdict())
     found = dict(re.findall(r"(?:^|[/_])(sub|ses|run|task)-([A-Za-z0-9+]+)", path))
     subject = found.get("sub", Path(source).stem)
     return Identity(subject, found.get("ses"), found.get("run"), found.get("task"))

@@ -12,7 +12,7 @@ import mne
 
 from brainfm.recordings.edf import read_header
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.side_files import Label, SideFile, meaningless, number, span
+from brainfm.recordings.side_files import Event, SideFile, meaningless, number, span
 
 SEIZURE = "seizure"
 _DAY = 24 * 3600
@@ -37,7 +37,7 @@ class ChbMitSummary(SideFile):
         """Return the summary's name."""
         return f"{recording.parent.name}-summary.txt"
 
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return the seizures of the file."""
         summary, *listed = files
         text = summary.read_text(encoding="utf-8", errors="replace")
@@ -55,7 +55,7 @@ class ChbMitSummary(SideFile):
             )
         return []
 
-    def _seizures(self, block: str, file: Path) -> list[Label]:
+    def _seizures(self, block: str, file: Path) -> list[Event]:
         stated = re.search(r"(?i)number of seizures in file:\s*(\d+)", block)
         times = {
             what: [
@@ -94,7 +94,7 @@ class SienaList(SideFile):
         """Return the list's name."""
         return f"Seizures-list-{recording.parent.name}.txt"
 
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return the seizures of the recording."""
         (file,) = files
         start, seconds = _start_and_length(recording)
@@ -113,9 +113,11 @@ class SienaList(SideFile):
 
     def _seizure(
         self, texts: dict[str, str], recording: Path, file: Path, *, start: int, seconds: float
-    ) -> Label:
+    ) -> Event:
         meant = self.corrections.get(recording.name, {})
-        onset, end = ((_clock(texts.get(k, ""), file, meant) - start) % _DAY for k in ("start", "end"))
+        onset, end = (
+            (_clock(texts.get(k, ""), file, meant) - start) % _DAY for k in ("start", "end")
+        )
         # The header has whole seconds.
         if not onset < end <= seconds + 1:
             raise meaningless(
@@ -123,7 +125,7 @@ class SienaList(SideFile):
                 f"a seizure of it from {texts['start']} to {texts['end']}, {onset} to {end} s into its "
                 f"{seconds:g} s (say what is meant in the `corrections` of the recipe's SienaList)",
             )
-        return Label(float(onset), float(end - onset), SEIZURE)
+        return Event(float(onset), float(end - onset), SEIZURE)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class SleepEdfHypnogram(SideFile):
         """Return the hypnogram's name."""
         return f"{_night(recording)}*-Hypnogram.edf"
 
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return the stages as the file words them."""
         (file,) = files
         try:
@@ -149,7 +151,7 @@ class SleepEdfHypnogram(SideFile):
         except Exception as error:
             raise meaningless(file, f"what MNE cannot read ({type(error).__name__})") from error
         rows = zip(marks.onset, marks.duration, marks.description, strict=True)
-        return [Label(float(onset), float(length), str(what)) for onset, length, what in rows]
+        return [Event(float(onset), float(length), str(what)) for onset, length, what in rows]
 
 
 def _night(recording: Path) -> str:
@@ -195,7 +197,9 @@ def _siena_blocks(file: Path) -> Iterator[tuple[str | None, dict[str, str]]]:
 
 def _is_named(recording: Path, listed: str | None) -> bool:
     """Say whether a list means a recording: it has O for 0, and leaves numbers out where there is one."""
-    if listed is not None and listed.upper().replace("O", "0") == recording.name.upper().replace("O", "0"):
+    if listed is not None and listed.upper().replace("O", "0") == recording.name.upper().replace(
+        "O", "0"
+    ):
         return True
     beside = [p for p in recording.parent.iterdir() if p.suffix.lower() == ".edf"]
     return len(beside) == 1

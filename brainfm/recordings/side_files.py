@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from brainfm.recordings.component import build
+from brainfm.recordings.labels import normalise_name
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations
-from brainfm.recordings.sensors import normalise_name
 from brainfm.recordings.sources import Source
 
 
 @dataclass(frozen=True)
-class Label:
+class Event:
     """A stretch of a recording, and what it is.
 
     Attributes
@@ -54,7 +54,7 @@ class SideFile(ABC):
         """Return the name of the file that is to be there."""
 
     @abstractmethod
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return the labels of a recording.
 
         Raises
@@ -139,7 +139,7 @@ def read_labels(
     Refused
         If the file is not there or does not say the recording's labels.
     """
-    labels = [] if label is None else [Label(0.0, seconds, label)]
+    labels = [] if label is None else [Event(0.0, seconds, label)]
     reader = side_file(recipe)
     if reader is None:
         return _annotations(labels), {}
@@ -174,11 +174,11 @@ def number(text: str, file: Path) -> float:
     return value
 
 
-def span(start: float, stop: float, description: str, channel: str, file: Path) -> Label:
+def span(start: float, stop: float, description: str, channel: str, file: Path) -> Event:
     """Return the label from ``start`` to ``stop`` seconds; refuse one that ends before it begins."""
     if stop < start:
         raise meaningless(file, f"a label {description!r} from {start:g} to {stop:g} s")
-    return Label(start, stop - start, description, (derivation(channel),) if channel else ())
+    return Event(start, stop - start, description, (derivation(channel),) if channel else ())
 
 
 def meaningless(file: Path, met: str) -> Refused:
@@ -190,15 +190,18 @@ def meaningless(file: Path, met: str) -> Refused:
 
 def derivation(name: str) -> str:
     """Return the name of a channel or derivation in our vocabulary: Fp1-F7 of FP1-F7."""
+    # Part by part: as a channel's label T4-A2 would be T8, measured against an ear.
     return "-".join(normalise_name(part) or part.strip() for part in name.split("-"))
 
 
-def _clip(label: Label, seconds: float) -> Label:
+def _clip(label: Event, seconds: float) -> Event:
     return replace(label, duration=min(label.duration, seconds - label.onset))
 
 
-def _annotations(labels: Iterable[Label]) -> Annotations:
-    labels = sorted(labels, key=lambda one: (one.onset, one.duration, one.description, one.channels))
+def _annotations(labels: Iterable[Event]) -> Annotations:
+    labels = sorted(
+        labels, key=lambda one: (one.onset, one.duration, one.description, one.channels)
+    )
     return Annotations(
         np.array([one.onset for one in labels], float),
         np.array([one.duration for one in labels], float),

@@ -9,7 +9,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainfm.recordings.side_files import Label, SameStem, meaningless, number, span
+from brainfm.recordings.side_files import Event, SameStem, meaningless, number, span
 
 REC_CHANNELS = (
     *("FP1-F7", "F7-T3", "T3-T5", "T5-O1", "FP2-F8", "F8-T4", "T4-T6", "T6-O2"),
@@ -37,7 +37,7 @@ class TuhCsv(SameStem):
 
     suffixes: tuple[str, ...] = (".csv",)
 
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return one label a row."""
         (file,) = files
         lines = [x for x in _lines(file) if not x.startswith("#")]
@@ -69,7 +69,7 @@ class TuhTse(SameStem):
 
     suffixes: tuple[str, ...] = (".tse_agg", ".tse")
 
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return one label a line."""
         (file,) = files
         rows = [x.split() for x in _lines(file) if not x.startswith(("#", "version"))]
@@ -90,15 +90,17 @@ class TuevRec(SameStem):
 
     suffixes: tuple[str, ...] = (".rec",)
 
-    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Label]:
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return one label a line, about one derivation of the TCP montage."""
         (file,) = files
         return [self._label(line, file) for line in _lines(file)]
 
-    def _label(self, line: str, file: Path) -> Label:
+    def _label(self, line: str, file: Path) -> Event:
         parts = [number(part, file) for part in line.split(",")]
         if len(parts) != 4 or int(parts[3]) not in REC_LABELS:
-            raise meaningless(file, f"the line {line!r} and not channel, start, stop and label 1 to 6")
+            raise meaningless(
+                file, f"the line {line!r} and not channel, start, stop and label 1 to 6"
+            )
         channel, start, stop, what = parts
         if channel >= len(REC_CHANNELS):
             raise meaningless(file, f"the channel {channel:g} of {len(REC_CHANNELS)}")

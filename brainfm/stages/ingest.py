@@ -19,6 +19,7 @@ from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.sensors import template_positions
+from brainfm.recordings.side_files import attach_side_files
 from brainfm.recordings.sources import Source, find_sources
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
@@ -121,7 +122,7 @@ def ingest(
         raise UsageError(f"workers is {workers}; 1 or more processes are wanted.")
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = find_sources(source)
+    sources = attach_side_files(find_sources(source), how)
     create_store(store, how.preprocessing, how.preprocessing_hash)
     with writing(store):
         jobs = _jobs(sources, open_store(store), how)
