@@ -12,8 +12,8 @@ from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations
 
-BLOCK = 5_000_000
-"""Samples of the stimulus channels that are looked at together."""
+PIECE = 2_000_000
+"""Samples of the stimulus channels that are read at once."""
 
 FASTEST = 20.0
 """Changes a second, on average, above which a stimulus channel holds no triggers but a signal."""
@@ -64,25 +64,28 @@ def _marks(raw: mne.io.BaseRaw, scrubber: Scrubber, names: dict[str, str]) -> It
 
 
 def _stim_events(raw: mne.io.BaseRaw, recipe: Recipe) -> list[_Row]:
-    if "stim" not in raw.get_channel_types():
+    rows = mne.pick_types(raw.info, meg=False, stim=True)
+    if not len(rows):
         return []
     sfreq = raw.info["sfreq"]
-    events = np.concatenate([*_blocks(raw)])
+    events = np.concatenate(list(_pieces(raw, rows)))
     if len(events) > FASTEST * max(raw.n_times / sfreq, 1):
         return []
     return [
         (float(sample / sfreq), 0.0, recipe.events.get(int(code), str(code)), ())
-        for sample, code in events
+        for sample, _, code in events
     ]
 
 
-def _blocks(raw: mne.io.BaseRaw) -> Iterator[np.ndarray]:
-    """Yield (event, 2): sample from the first, and code."""
-    sfreq = raw.info["sfreq"]
-    for start in range(0, raw.n_times, BLOCK):
-        # An event is a change from the sample before.
-        first, last = max(start - 1, 0), min(start + BLOCK, raw.n_times) - 1
+def _pieces(raw: mne.io.BaseRaw, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield MNE's events of a piece after the other, counted from the first sample.
+
+    A day of a stimulus channel is a gigabyte. Each piece begins with the last sample of the one
+    before, from which a change is told.
+    """
+    info = mne.pick_info(raw.info, rows)
+    for start in range(0, max(raw.n_times - 1, 1), PIECE):
         with quiet():
-            part = raw.copy().crop(first / sfreq, last / sfreq)
-            found = mne.find_events(part, shortest_event=1)
-        yield np.column_stack([found[:, 0] - raw.first_samp, found[:, 2]])
+            values = raw[rows, start : start + PIECE + 1][0]
+            piece = mne.io.RawArray(values, info, first_samp=start)
+            yield mne.find_events(piece, shortest_event=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,18 +12,19 @@ from typing import Any
 
 import mne
 import numpy as np
-from jaxtyping import Float
 
 from brainfm.recordings import clean
+from brainfm.recordings.cleaning import clean_blocks
+from brainfm.recordings.edf_samples import read_edf
 from brainfm.recordings.events import read_annotations
 from brainfm.recordings.formats import find_format
 from brainfm.recordings.opening import open_raw, unreadable
 from brainfm.recordings.places import MEG
-from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Findings, Recording, Sensors, Stream
+from brainfm.recordings.recording import Recording, Sensors, Stream
+from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors import read_sensors
 from brainfm.recordings.sources import Source, source_of
 
@@ -65,6 +65,7 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     typed = form is not None and form.typed
     sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
     _check_length(raw, recipe)
+    sensors = _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
@@ -74,7 +75,8 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
         ),
         source=source.path,
         provenance=_origin(recipe, sensors, [scrubber.label(name) for name in originals])
-        | _referred(raw, sensors),
+        | _referred(raw, sensors)
+        | _made(raw, recipe),
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
@@ -125,7 +127,7 @@ def _are_copies(raw: mne.io.BaseRaw, names: Sequence[str]) -> bool:
     """Say whether channels are equal in three places of `COMPARED` s."""
     n = min(int(COMPARED * raw.info["sfreq"]) + 1, raw.n_times)
     starts = {0, (raw.n_times - n) // 2, raw.n_times - n}
-    parts = [np.asarray(raw.get_data(list(names), start=s, stop=s + n)) for s in sorted(starts)]
+    parts = [np.asarray(raw.get_data(np.array(names), start=s, stop=s + n)) for s in sorted(starts)]
     return all(np.array_equal(row, part[0]) for part in parts for row in part[1:])
 
 
@@ -143,48 +145,38 @@ def _blocks(
 ) -> Stream:
     # Whatever a strange file makes a reader or a filter raise, it is that file's fault.
     try:
-        signal, provenance = _clean(_load(raw, originals, recipe), raw.info["sfreq"], recipe)
-        check_amplitude(signal, sensors.kind)
+        samples = read_edf(raw, originals) or RawSamples(raw, originals)
+        return (yield from clean_blocks(samples, sensors, recipe))
     except Refused:
         raise
     except Exception as error:
         raise unreadable(error) from error
-    yield signal.astype(np.float32)
-    return Findings(provenance=provenance)
 
 
-def _load(
-    raw: mne.io.BaseRaw, names: tuple[str, ...], recipe: Recipe
-) -> Float[np.ndarray, "channel time"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
-    if not np.isfinite(signal).all():
-        raise Refused(Reason.not_finite, "It has values that are not finite; mend or leave it out.")
-    return signal * recipe.unit_scale
+def _rereferenced(sensors: Sensors, recipe: Recipe) -> Sensors:
+    """Return the sensors as they are measured once the recipe's reference is taken."""
+    if recipe.reference is None:
+        return sensors
+    given = recipe.reference
+    name = given if isinstance(given, str) else "+".join(given)
+    references = [
+        name if kind == "eeg" else old
+        for kind, old in zip(sensors.kind, sensors.reference, strict=True)
+    ]
+    return replace(sensors, reference=tuple(references))
 
 
-def _clean(
-    signal: Float[np.ndarray, "channel time"], sfreq: float, recipe: Recipe
-) -> tuple[Float[np.ndarray, "channel new_time"], dict[str, Any]]:
-    line = recipe.line_freq
-    if line == "detect":
-        line = clean.detect_line_freq(signal, sfreq)
-    assert not isinstance(line, str)
-    cleaned = clean.notch(signal, sfreq, line_freq=line)
-    cleaned = clean.band_pass(cleaned, sfreq, l_freq=recipe.l_freq, h_freq=recipe.h_freq)
-    cleaned = clean.resample(cleaned, sfreq, to=recipe.sfreq)
-    seconds = signal.shape[1] / sfreq
-    made = {
+def _made(raw: mne.io.BaseRaw, recipe: Recipe) -> dict[str, Any]:
+    """Return what was done to the signal, as far as it is known before it is read."""
+    sfreq = float(raw.info["sfreq"])
+    return {
         "l_freq": recipe.l_freq,
         "h_freq": recipe.h_freq,
-        "line_freq": line,
-        "original_sfreq": float(sfreq),
-        "reflected_edges": seconds < clean.kernel_seconds(recipe.l_freq),
+        "original_sfreq": sfreq,
+        "reflected_edges": bool(raw.n_times / sfreq < clean.kernel_seconds(recipe.l_freq)),
         "unit_scale": recipe.unit_scale,
         "unit_reason": recipe.unit_reason,
     }
-    return cleaned, made
 
 
 def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[str, Any]:

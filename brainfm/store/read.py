@@ -111,7 +111,8 @@ class Store:
 
         Columns: id, dataset (name of the recipe), subject, session, run, task, source, sfreq (Hz),
         n_times, seconds, n_channels, kinds, fingerprint, duplicate_of (id of the first recording
-        with the same fingerprint, or None), and source_key, source_sha256, recipe_hash.
+        with the same fingerprint, or None), and source_key, source_sha256, source_stat,
+        recipe_hash.
         """
         columns = self.attributes.get("table")
         if columns is None:
@@ -134,8 +135,13 @@ class Store:
 
     @property
     def quarantined(self) -> pd.DataFrame:
-        """What did not come in: source, reason, detail, source_key, source_sha256, recipe_hash."""
-        columns = ["source", "reason", "detail", "source_key", "source_sha256", "recipe_hash"]
+        """What did not come in; one row a source, sorted.
+
+        Columns: source, reason, detail, source_key, source_sha256, source_stat, recipe_hash, and
+        version (of the brainfm that refused it).
+        """
+        columns = ["source", "reason", "detail", "source_key", "source_sha256", "source_stat"]
+        columns += ["recipe_hash", "version"]
         files = sorted((self.path / QUARANTINE).glob("*.json"))
         rows = [read_json(f) for f in files if f.name != "zarr.json"]
         table = pd.DataFrame(rows, columns=columns, dtype=object)

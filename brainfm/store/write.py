@@ -128,7 +128,9 @@ def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
     write_json(path / "zarr.json", root)
 
 
-def write_recording(path: Path, recording: Recording, source_sha256: str) -> Entry:
+def write_recording(
+    path: Path, recording: Recording, source_sha256: str, *, source_stat: str = ""
+) -> Entry:
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
     What the store had of the same source is replaced.
@@ -141,7 +143,7 @@ def write_recording(path: Path, recording: Recording, source_sha256: str) -> Ent
     parts: list[Float32[np.ndarray, "channel time"]] = []
     findings = consume(recording.blocks(), parts.append)
     signal = np.concatenate(parts, axis=1)
-    entry = _entry(recording, signal, findings, source_sha256)
+    entry = _entry(recording, signal, findings, source_sha256, source_stat)
     temporary = path / PARTIAL / f"{entry.id}.{uuid4().hex[:8]}"
     temporary.parent.mkdir(exist_ok=True)
     group = zarr.open_group(temporary, mode="w", zarr_format=3, attributes=entry_attributes(entry))
@@ -163,17 +165,35 @@ def remove_recording(path: Path, id: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def note_stat(path: Path, id: str, source_stat: str) -> None:
+    """Note that the source of a recording has other times, but the bytes that it had."""
+    file = path / RECORDINGS / id / "zarr.json"
+    group = read_json(file)
+    group["attributes"] |= {"source_stat": source_stat}
+    write_json(file, group)
+
+
 def write_quarantine(
-    path: Path, source: str, *, reason: str, detail: str, sha256: str, recipe_hash: str
+    path: Path,
+    source: str,
+    *,
+    reason: str,
+    detail: str,
+    sha256: str,
+    recipe_hash: str,
+    stat: str = "",
+    version: str = "",
 ) -> None:
-    """Note that a source did not come in, and why."""
+    """Note that a source did not come in, why, and which version of brainfm said so."""
     value = {
         "source": source,
         "reason": reason,
         "detail": detail,
         "source_key": source_key(source),
         "source_sha256": sha256,
+        "source_stat": stat,
         "recipe_hash": recipe_hash,
+        "version": version,
     }
     write_json(path / QUARANTINE / f"{source_key(source)}.json", value)
 
@@ -188,6 +208,7 @@ def _entry(
     signal: Float32[np.ndarray, "channel time"],
     findings: Findings,
     source_sha256: str,
+    source_stat: str,
 ) -> Entry:
     bads = {"bads": list(findings.bads)} if findings.bads else {}
     who = {
@@ -204,6 +225,7 @@ def _entry(
         dataset=str(recording.provenance.get("recipe", "")),
         recipe_hash=str(recording.provenance.get("recipe_hash", "")),
         source_key=source_key(recording.source),
+        source_stat=source_stat,
         sfreq=recording.sfreq,
         n_times=signal.shape[1],
         n_channels=signal.shape[0],
