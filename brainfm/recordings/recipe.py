@@ -60,11 +60,14 @@ class Recipe:
     rename
         channel name in the file to the name wanted.
     types
-        channel name (in the file, or normalised) to the kind wanted.
+        channel name (in the file, or normalised; ``*`` stands for anything) to the kind wanted.
     drop
-        channel names (in the file, or normalised) to leave out.
+        channel names (likewise) to leave out.
     events
         code on the stimulus channel to the description wanted; other codes keep their number.
+    keep_annotations
+        descriptions, or patterns with ``*``, that stay word by word; of others the words of a vocabulary
+        stay, so that no name is written (`docs/privacy.md`).
     montage
         MNE's name of the template whose electrode names are known and whose positions are used
         where the file has none.
@@ -95,6 +98,7 @@ class Recipe:
     types: dict[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     events: dict[int, str] = field(default_factory=dict)
+    keep_annotations: tuple[str, ...] = ()
     montage: str = "standard_1005"
     unit_scale: float = 1.0
     unit_reason: str = ""
@@ -208,6 +212,7 @@ _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rename": _TEXT_MAP,
     "types": _TEXT_MAP,
     "drop": _TEXTS,
+    "keep_annotations": _TEXTS,
     "events": ("a map from whole numbers to text", _is_code_map),
     "unit_scale": _NUMBER,
     "min_seconds": _NUMBER,
