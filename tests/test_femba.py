@@ -258,8 +258,8 @@ class TestMontagePatches:
 
     def test_the_montage_is_temple_s_in_the_order_of_pretraining(self):
         assert len(TCP) == len(set(TCP)) == 22
-        assert TCP[-2:] == ("A1-T3", "T4-A2")
-        assert (TCP[8], TCP[13]) == ("T3-C3", "F3-C3")
+        assert TCP[-2:] == ("A1-T7", "T8-A2")
+        assert (TCP[8], TCP[13]) == ("T7-C3", "F3-C3")
 
     @pytest.mark.parametrize(
         "given",
@@ -272,7 +272,7 @@ class TestMontagePatches:
     )
     def test_other_windows_are_refused(self, given):
         with pytest.raises(
-            UsageError, match=r"knows exactly 22 \(FP1-F7 … T4-A2\) × 1280 at 256 Hz"
+            UsageError, match=r"knows exactly 22 \(Fp1-F7 … T8-A2\) × 1280 at 256 Hz"
         ):
             MontagePatches(1)(given)
 

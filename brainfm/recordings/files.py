@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +14,24 @@ from typing import Any
 
 import mne
 import numpy as np
-from jaxtyping import Float
 
 from brainfm.recordings import clean
+from brainfm.recordings.cleaning import clean_blocks
+from brainfm.recordings.edf_samples import read_edf
 from brainfm.recordings.formats import FORMATS, UNREADABLE, Format, find_format
-from brainfm.recordings.plausible import check_amplitude
+from brainfm.recordings.places import MEG
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Findings, Recording, Sensors, Stream
+from brainfm.recordings.recording import Annotations, Recording, Sensors, Stream
+from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors import read_sensors
 from brainfm.recordings.sources import Source, source_of
+
+COMPARED = 10.0
+"""Seconds in which two channels of one name must be equal, in three places, to be one."""
+
+STIM_SAMPLES = 2_000_000
+"""Samples of the stimulus channels that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +62,20 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     source = source_of(source) if isinstance(source, str) else source
     who = identify(source.path, recipe)
     raw, form = _open(source)
-    sensors, originals = read_sensors(raw.info, recipe, typed=form.typed)
+    sensors, originals = read_sensors(
+        raw.info, recipe, typed=form.typed, are_copies=partial(_are_copies, raw)
+    )
     _check_length(raw, recipe)
+    sensors = _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
         annotations=_annotations(raw, recipe),
         source=source.path,
-        provenance=_origin(recipe, sensors, originals),
+        provenance=_origin(recipe, sensors, originals)
+        | _referred(raw, sensors)
+        | _made(raw, recipe),
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
@@ -153,6 +167,14 @@ def _check_hashed(raw: mne.io.BaseRaw, source: Source) -> None:
             )
 
 
+def _are_copies(raw: mne.io.BaseRaw, names: Sequence[str]) -> bool:
+    """Say whether channels are equal in three places of `COMPARED` s."""
+    n = min(int(COMPARED * raw.info["sfreq"]) + 1, raw.n_times)
+    starts = {0, (raw.n_times - n) // 2, raw.n_times - n}
+    parts = [np.asarray(raw.get_data(list(names), start=s, stop=s + n)) for s in sorted(starts)]
+    return all(np.array_equal(row, part[0]) for part in parts for row in part[1:])
+
+
 def _check_length(raw: mne.io.BaseRaw, recipe: Recipe) -> None:
     seconds = raw.n_times / raw.info["sfreq"]
     if seconds < recipe.min_seconds:
@@ -167,25 +189,12 @@ def _blocks(
 ) -> Stream:
     # Whatever a strange file makes a reader or a filter raise, it is that file's fault.
     try:
-        signal, provenance = _clean(_load(raw, originals, recipe), raw.info["sfreq"], recipe)
-        check_amplitude(signal, sensors.kind)
+        samples = read_edf(raw, originals) or RawSamples(raw, originals)
+        return (yield from clean_blocks(samples, sensors, recipe))
     except Refused:
         raise
     except Exception as error:
         raise _unreadable(error) from error
-    yield signal.astype(np.float32)
-    return Findings(provenance=provenance)
-
-
-def _load(
-    raw: mne.io.BaseRaw, names: tuple[str, ...], recipe: Recipe
-) -> Float[np.ndarray, "channel time"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        signal = np.asarray(raw.get_data(picks=np.array(names), verbose="ERROR"))
-    if not np.isfinite(signal).all():
-        raise Refused(Reason.not_finite, "It has values that are not finite; mend or leave it out.")
-    return signal * recipe.unit_scale
 
 
 def _unreadable(error: Exception) -> Refused:
@@ -195,27 +204,30 @@ def _unreadable(error: Exception) -> Refused:
     )
 
 
-def _clean(
-    signal: Float[np.ndarray, "channel time"], sfreq: float, recipe: Recipe
-) -> tuple[Float[np.ndarray, "channel new_time"], dict[str, Any]]:
-    line = recipe.line_freq
-    if line == "detect":
-        line = clean.detect_line_freq(signal, sfreq)
-    assert not isinstance(line, str)
-    cleaned = clean.notch(signal, sfreq, line_freq=line)
-    cleaned = clean.band_pass(cleaned, sfreq, l_freq=recipe.l_freq, h_freq=recipe.h_freq)
-    cleaned = clean.resample(cleaned, sfreq, to=recipe.sfreq)
-    seconds = signal.shape[1] / sfreq
-    made = {
+def _rereferenced(sensors: Sensors, recipe: Recipe) -> Sensors:
+    """Return the sensors as they are measured once the recipe's reference is taken."""
+    if recipe.reference is None:
+        return sensors
+    given = recipe.reference
+    name = given if isinstance(given, str) else "+".join(given)
+    references = [
+        name if kind == "eeg" else old
+        for kind, old in zip(sensors.kind, sensors.reference, strict=True)
+    ]
+    return replace(sensors, reference=tuple(references))
+
+
+def _made(raw: mne.io.BaseRaw, recipe: Recipe) -> dict[str, Any]:
+    """Return what was done to the signal, as far as it is known before it is read."""
+    sfreq = float(raw.info["sfreq"])
+    return {
         "l_freq": recipe.l_freq,
         "h_freq": recipe.h_freq,
-        "line_freq": line,
-        "original_sfreq": float(sfreq),
-        "reflected_edges": seconds < clean.kernel_seconds(recipe.l_freq),
+        "original_sfreq": sfreq,
+        "reflected_edges": bool(raw.n_times / sfreq < clean.kernel_seconds(recipe.l_freq)),
         "unit_scale": recipe.unit_scale,
         "unit_reason": recipe.unit_reason,
     }
-    return cleaned, made
 
 
 def _origin(recipe: Recipe, sensors: Sensors, originals: tuple[str, ...]) -> dict[str, Any]:
@@ -226,6 +238,20 @@ def _origin(recipe: Recipe, sensors: Sensors, originals: tuple[str, ...]) -> dic
         "original_names": renamed,
         "versions": {name: version(name) for name in ("mne", "numpy", "scipy")},
     }
+
+
+def _referred(raw: mne.io.BaseRaw, sensors: Sensors) -> dict[str, Any]:
+    """Return against what electrodes were measured, and the grade of MEG's compensation."""
+    said = {r for r, kind in zip(sensors.reference, sensors.kind, strict=True) if kind == "eeg"}
+    reference = said.pop() if len(said) == 1 else None
+    if len(said) > 1 or any(source == "midpoint" for source in sensors.position_source):
+        reference = "by channel"
+    elif raw.info["custom_ref_applied"] and reference is None:
+        reference = "custom"
+    found: dict[str, Any] = {"reference": reference} if "eeg" in sensors.kind else {}
+    if any(kind in MEG for kind in sensors.kind):
+        found["compensation"] = int(raw.compensation_grade or 0)
+    return found
 
 
 def _annotations(raw: mne.io.BaseRaw, recipe: Recipe) -> Annotations:
@@ -246,13 +272,20 @@ def _annotations(raw: mne.io.BaseRaw, recipe: Recipe) -> Annotations:
 
 
 def _stim_events(raw: mne.io.BaseRaw, recipe: Recipe) -> list[tuple[float, float, str]]:
-    if "stim" not in raw.get_channel_types():
+    rows = mne.pick_types(raw.info, meg=False, stim=True)
+    if not len(rows):
         return []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        events = mne.find_events(raw, shortest_event=1, verbose="ERROR")
-    sfreq = raw.info["sfreq"]
+    info = mne.pick_info(raw.info, rows)
+    sfreq, found = raw.info["sfreq"], []
+    # In pieces, because a day of a stimulus channel is a gigabyte; each begins with the last sample
+    # of the one before, from which a change is told.
+    for start in range(0, max(raw.n_times - 1, 1), STIM_SAMPLES):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = raw[rows, start : start + STIM_SAMPLES + 1][0]
+            piece = mne.io.RawArray(values, info, first_samp=start, verbose="ERROR")
+            found += list(mne.find_events(piece, shortest_event=1, verbose="ERROR"))
     return [
-        (float((sample - raw.first_samp) / sfreq), 0.0, recipe.events.get(int(code), str(code)))
-        for sample, _, code in events
+        (float(sample / sfreq), 0.0, recipe.events.get(int(code), str(code)))
+        for sample, _, code in found
     ]

@@ -37,6 +37,9 @@ class Recipe:
         edges of the band-pass in Hz; null leaves that side open.
     line_freq
         of the mains in Hz, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no notch.
+    reference
+        what EEG is measured against anew: ``average`` of the good EEG channels, or a list of
+        channel names for their mean; null leaves it as it was recorded.
     sfreq
         sampling rate of the store in Hz.
     kinds
@@ -68,6 +71,7 @@ class Recipe:
     l_freq: float | None = 0.1
     h_freq: float | None = 75.0
     line_freq: float | str | None = "detect"
+    reference: str | tuple[str, ...] | None = None
     sfreq: float = 200.0
     kinds: tuple[str, ...] = ("eeg", "mag", "grad_planar", "grad_axial")
     rename: dict[str, str] = field(default_factory=dict)
@@ -96,7 +100,8 @@ class Recipe:
     @property
     def preprocessing(self) -> dict[str, Any]:
         """Return what all recordings of one store must share."""
-        return {"l_freq": self.l_freq, "h_freq": self.h_freq, "sfreq": self.sfreq, "unit": "SI"}
+        band = {"l_freq": self.l_freq, "h_freq": self.h_freq, "sfreq": self.sfreq}
+        return band | {"reference": self.reference, "unit": "SI"}
 
     @property
     def preprocessing_hash(self) -> str:
@@ -174,6 +179,10 @@ _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "line_freq": (
         "a number, 'detect' or null",
         lambda v: v is None or v == "detect" or _is_number(v),
+    ),
+    "reference": (
+        "'average', a list of channel names or null",
+        lambda v: v is None or v == "average" or (_is_texts(v) and bool(v)),
     ),
     "sfreq": _NUMBER,
     "kinds": _TEXTS,

@@ -1,45 +1,38 @@
-"""Channel names, kinds and positions that can be trusted.
-
-Rules, in order:
+"""Which channels of a file are kept, what each measures and where it is.
 
 1. The recipe's ``rename``, ``types`` and ``drop`` win.
-2. Where the format states a channel's type (FIF), the type holds; MEG kinds follow the coil type,
-   because MNE calls axial gradiometers magnetometers.
-3. EDF and BDF state no type. A name that is an electrode of the template montage is EEG, after the
-   prefix ``EEG``, trailing dots and a reference (``-REF``, ``-LE``, ``-A2``, …) are taken off and
-   case is ignored. T3, T4, T5, T6 become T7, T8, P7, P8. Names that say ECG, EOG or EMG are that.
-   All else is ``misc``: a derivation between two electrodes (``Fp1-F7``, ``A2-A1``) has no one
-   place and is not scalp EEG.
+2. Where the format states a channel's type, the type holds; MEG kinds follow the coil type, because
+   MNE calls axial gradiometers magnetometers.
+3. Elsewhere a name decides, by the rules of `brainfm.recordings.labels`.
+4. EGI's E1, E2, … are electrodes of the net whose size their number shows; E65, E129, E257 are its Cz.
+5. A1 and A2 are ears unless there is an A3: then they are contacts of a grid or a BioSemi cap.
+6. A channel that the file has twice, sample by sample, is kept once.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import mne
-import numpy as np
-from jaxtyping import Float
 from mne.io.constants import FIFF
 
-from brainfm.errors import UsageError
+from brainfm.recordings.labels import (
+    MODERN,
+    Label,
+    kind_by_word,
+    normalise_name,
+    read_label,
+    template_positions,
+)
+from brainfm.recordings.places import MEG, find_places
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Sensors
 
-MODERN = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
-"""10-20 names that the 10-10 system replaced, and what replaced them."""
-
-HEAD_RADIUS = 0.3
-"""No sensor is further than this from the head's origin, in metres; more is a wrong unit."""
-
-_REFERENCE = re.compile(r"-(REF|LE|AR|AVG?|A1|A2|M1|M2|A1A2|M1M2)$", re.IGNORECASE)
-_PREFIX = re.compile(r"^EEG[ _]+", re.IGNORECASE)
-_BY_WORD = {
-    "ecg": re.compile(r"\b(ECG|EKG)", re.IGNORECASE),
-    "eog": re.compile(r"\b(EOG|HEOG|VEOG|LOC|ROC)(\b|\d|[LRUD]\b)", re.IGNORECASE),
-    "emg": re.compile(r"\bEMG", re.IGNORECASE),
-}
+__all__ = ["MODERN", "normalise_name", "read_sensors", "template_positions"]
 
 _PLANAR = ("NM_122", "VV_PLANAR_W", *(f"VV_PLANAR_T{i}" for i in range(1, 5)))
 _AXIAL = (
@@ -51,36 +44,38 @@ _COILS = {
     **{int(FIFF[f"FIFFV_COIL_{name}"]): "grad_axial" for name in _AXIAL},
 }
 _MNE_KINDS = ("eeg", "ref_meg", "ecog", "seeg", "eog", "ecg", "emg")
-_MEG = ("mag", "grad_planar", "grad_axial", "ref_meg")
+
+_EGI = re.compile(r"E(\d+)")
+_THIRD_CONTACT = re.compile(r"(^|[ _$'])A(3|[4-9]|\d\d+)\b", re.IGNORECASE)
+_NETS = {
+    32: "GSN-HydroCel-32",
+    65: "GSN-HydroCel-65_1.0",
+    129: "GSN-HydroCel-129",
+    257: "GSN-HydroCel-257",
+}
 
 
-def normalise_name(name: str, montage: str = "standard_1005") -> str | None:
-    """Return the electrode's name in the template montage, or None where it is none of them.
-
-    Parameters
-    ----------
-    name
-        as a file has it: ``EEG FP1-REF``, ``Fc5.``, ``T3``.
-    montage
-        MNE's name of the template.
-
-    Examples
-    --------
-    >>> normalise_name("EEG FP1-REF"), normalise_name("T3"), normalise_name("A2-A1")
-    ('Fp1', 'T7', None)
-    """
-    known = {n.casefold(): n for n in template_positions(montage)}
-    bare = _PREFIX.sub("", name.strip()).strip(" .")
-    if bare.casefold() not in known:
-        # MNE tells equal labels apart by a running number: Fp1-0, Fp1-1.
-        bare = re.sub(r"-\d+$", "", bare)
-        scalp = _REFERENCE.sub("", bare)
-        bare = bare if scalp.casefold() in ("a1", "a2", "m1", "m2") else scalp
-    found = known.get(bare.casefold())
-    return MODERN.get(found, found) if found is not None else None
+@dataclass(frozen=True)
+class _Channel:
+    original: str
+    name: str
+    kind: str
+    reference: str | None
+    mne: dict
 
 
-def read_sensors(info: mne.Info, recipe: Recipe, *, typed: bool) -> tuple[Sensors, tuple[str, ...]]:
+def never(names: Sequence[str]) -> bool:
+    """Say that channels are no copies of each other."""
+    return False
+
+
+def read_sensors(
+    info: mne.Info,
+    recipe: Recipe,
+    *,
+    typed: bool,
+    are_copies: Callable[[Sequence[str]], bool] = never,
+) -> tuple[Sensors, tuple[str, ...]]:
     """Return the sensors to keep, and the names that the file has for them.
 
     Parameters
@@ -91,59 +86,109 @@ def read_sensors(info: mne.Info, recipe: Recipe, *, typed: bool) -> tuple[Sensor
         rename, types, drop, kinds and montage are used.
     typed
         True where the file's format states what each channel is.
+    are_copies
+        says whether channels of the file are equal, sample by sample.
 
     Raises
     ------
     Refused
-        If nothing is left, or two channels come to the same name.
+        If nothing is left, or two channels that differ come to the same name.
     """
-    dropped = set(recipe.drop)
-    originals, names, kinds, channels = [], [], [], []
-    for channel, mne_type in zip(info["chs"], info.get_channel_types(), strict=True):
-        original = channel["ch_name"]
-        name, kind = _identify(original, channel, mne_type, recipe=recipe, typed=typed)
-        if kind in recipe.kinds and not {original, name} & dropped:
-            originals.append(original)
-            names.append(name)
-            kinds.append(kind)
-            channels.append(channel)
-    _refuse_none(names, info["ch_names"], recipe)
-    _refuse_duplicates(names, originals)
-    places = [
-        _place(name, kind, channel, info["dev_head_t"], recipe.montage)
-        for name, kind, channel in zip(names, kinds, channels, strict=True)
+    montage = _net(info["ch_names"]) or recipe.montage
+    read = _reader(info["ch_names"], montage)
+    channels = [
+        _identify(channel, mne_type, recipe=recipe, typed=typed, read=read)
+        for channel, mne_type in zip(info["chs"], info.get_channel_types(), strict=True)
     ]
-    position, orientation, source = zip(*places, strict=True)
-    sensors = Sensors(
-        tuple(names), tuple(kinds), np.stack(position), np.stack(orientation), tuple(source)
+    kept = [
+        c
+        for c in channels
+        if c.kind in recipe.kinds
+        and not any(_matches(name, recipe.drop) for name in (c.original, c.name))
+    ]
+    _refuse_none(kept, info["ch_names"], recipe)
+    kept = _without_copies(kept, are_copies)
+    names, kinds = tuple(c.name for c in kept), tuple(c.kind for c in kept)
+    places = find_places(
+        names, kinds, [c.mne for c in kept], info=info, montage=montage, framed=typed
     )
-    return sensors, tuple(originals)
+    sensors = Sensors(
+        names=names,
+        kind=kinds,
+        position=places.position,
+        orientation=places.orientation,
+        position_source=places.source,
+        reference=tuple(c.reference for c in kept),
+        bad=tuple(c.original in info["bads"] for c in kept),
+    )
+    return sensors, tuple(c.original for c in kept)
+
+
+def _net(names: Sequence[str]) -> str | None:
+    """Return the template of EGI's net that E1, E2, … are of, None where they are not."""
+    numbers = {int(found[1]) for name in names if (found := _EGI.fullmatch(name))}
+    if len(numbers) < 16 or max(numbers) > max(_NETS):
+        return None
+    return next(net for size, net in _NETS.items() if max(numbers) <= size)
+
+
+def _reader(names: Sequence[str], montage: str) -> Callable[[str], Label | None]:
+    """Return what reads a label, knowing what the file's other labels are."""
+    contacts = any(_THIRD_CONTACT.search(name) for name in names)
+    vertex = next((f"E{size}" for size, net in _NETS.items() if net == montage and size > 32), None)
+
+    def read(label: str) -> Label | None:
+        found = read_label("Cz" if label == vertex else label, montage)
+        return None if contacts and found is not None and found.name in ("A1", "A2") else found
+
+    return read
 
 
 def _identify(
-    original: str, channel: dict, mne_type: str, *, recipe: Recipe, typed: bool
-) -> tuple[str, str]:
+    channel: dict,
+    mne_type: str,
+    *,
+    recipe: Recipe,
+    typed: bool,
+    read: Callable[[str], Label | None],
+) -> _Channel:
+    original = channel["ch_name"]
     renamed = recipe.rename.get(original, original)
-    electrode = normalise_name(renamed, recipe.montage)
-    name = electrode or renamed.strip()
+    label = read(renamed) if mne_type not in (*MEG, "grad") else None
+    name = label.name if label is not None else renamed.strip()
+    kind = _kind(channel, mne_type, typed=typed, electrode=label is not None, name=renamed)
     for key in (original, name):
-        if key in recipe.types:
-            return name, recipe.types[key]
+        found = _matches(key, recipe.types)
+        kind = recipe.types[found] if found is not None else kind
+    reference = label.reference if label is not None and kind == "eeg" else None
+    return _Channel(original, name, kind, reference, channel)
+
+
+def _kind(channel: dict, mne_type: str, *, typed: bool, electrode: bool, name: str) -> str:
     if mne_type in ("mag", "grad"):
-        return original, _COILS.get(int(channel["coil_type"]), "mag")
-    if mne_type == "stim":
-        return name, "misc"
-    if typed:
-        return name, mne_type if mne_type in _MNE_KINDS else "misc"
-    return name, "eeg" if electrode else _kind_by_word(renamed)
+        return _coil_kind(channel)
+    if mne_type == "eeg" and not typed:
+        return "eeg" if electrode else kind_by_word(name)
+    if mne_type == "bio":
+        return kind_by_word(name)
+    return mne_type if mne_type in _MNE_KINDS else "misc"
 
 
-def _kind_by_word(name: str) -> str:
-    return next((kind for kind, word in _BY_WORD.items() if word.search(name)), "misc")
+def _coil_kind(channel: dict) -> str:
+    # Of a coil that is new to us the unit tells: only planar gradiometers give T/m.
+    planar = int(channel["unit"]) == int(FIFF.FIFF_UNIT_T_M)
+    return _COILS.get(int(channel["coil_type"]), "grad_planar" if planar else "mag")
 
 
-def _refuse_none(names: list[str], in_file: list[str], recipe: Recipe) -> None:
-    if not names:
+def _matches(name: str, patterns: Sequence[str] | dict[str, str]) -> str | None:
+    """Return the first of names or patterns (``*``) that is or matches ``name``."""
+    if name in patterns:
+        return name
+    return next((p for p in patterns if "*" in p and fnmatchcase(name, p)), None)
+
+
+def _refuse_none(kept: Sequence[_Channel], in_file: list[str], recipe: Recipe) -> None:
+    if not kept:
         shown = ", ".join(in_file[:6]) + (", …" if len(in_file) > 6 else "")
         raise Refused(
             Reason.no_signal_channels,
@@ -152,61 +197,18 @@ def _refuse_none(names: list[str], in_file: list[str], recipe: Recipe) -> None:
         )
 
 
-def _refuse_duplicates(names: list[str], originals: list[str]) -> None:
-    by_name: dict[str, list[str]] = {}
-    for name, original in zip(names, originals, strict=True):
-        by_name.setdefault(name, []).append(original)
+def _without_copies(
+    channels: Sequence[_Channel], are_copies: Callable[[Sequence[str]], bool]
+) -> list[_Channel]:
+    by_name: dict[str, list[_Channel]] = {}
+    for channel in channels:
+        by_name.setdefault(channel.name, []).append(channel)
     for name, same in by_name.items():
-        if len(same) > 1:
+        originals = [c.original for c in same]
+        if len(same) > 1 and not are_copies(originals):
             raise Refused(
                 Reason.duplicate_channels,
-                f"The channels {', '.join(same)} are all {name}; one is wanted: "
+                f"The channels {', '.join(originals)} are all {name}; one is wanted: "
                 "name the others in the recipe's drop or rename.",
             )
-
-
-_Place = tuple[Float[np.ndarray, " xyz"], Float[np.ndarray, " xyz"], str]
-
-
-def _place(name: str, kind: str, channel: dict, dev_head_t: dict | None, montage: str) -> _Place:
-    unknown = np.full(3, np.nan)
-    if kind in _MEG:
-        return _coil_place(channel, dev_head_t)
-    if kind == "eeg":
-        given = np.asarray(channel["loc"][:3], dtype=float)
-        if np.isfinite(given).all() and 0 < np.linalg.norm(given) < HEAD_RADIUS:
-            return given, unknown, "file"
-        if name in template_positions(montage):
-            return template_positions(montage)[name], unknown, "template"
-    return unknown, unknown, "none"
-
-
-def _coil_place(channel: dict, dev_head_t: dict | None) -> _Place:
-    # The normal is the last column of the coil's rotation. An empty room has no head frame.
-    loc = np.asarray(channel["loc"], dtype=float)
-    if dev_head_t is None or not np.isfinite(loc).all() or not loc[:3].any():
-        return np.full(3, np.nan), np.full(3, np.nan), "none"
-    trans = np.asarray(dev_head_t["trans"], dtype=float)
-    return trans[:3, :3] @ loc[:3] + trans[:3, 3], trans[:3, :3] @ loc[9:12], "file"
-
-
-@cache
-def template_positions(montage: str) -> dict[str, Float[np.ndarray, " xyz"]]:
-    """Return the position of each electrode of a template, in metres, head frame.
-
-    Raises
-    ------
-    UsageError
-        If MNE has no such template.
-    """
-    # MNE 1.13 renamed its standard montages after their head; 1.14 drops the old names.
-    renamed = montage.replace("standard_", "colin27_")
-    builtin = mne.channels.get_builtin_montages()
-    try:
-        template = mne.channels.make_standard_montage(renamed if renamed in builtin else montage)
-    except ValueError as error:
-        raise UsageError(
-            f"The recipe names the montage {montage!r}; MNE's templates are {', '.join(builtin)}."
-        ) from error
-    info = mne.create_info(template.ch_names, 1.0, "eeg").set_montage(template)
-    return {c["ch_name"]: np.array(c["loc"][:3], dtype=float) for c in info["chs"]}
+    return [same[0] for same in by_name.values()]

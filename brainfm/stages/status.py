@@ -85,4 +85,3 @@ def _span(values: list[Any]) -> str:
         return "none"
     ends = dict.fromkeys(f"{value:g}" for value in (values[0], values[-1]))
     return " to ".join(ends)
-

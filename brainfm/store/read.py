@@ -127,7 +127,7 @@ class Store:
         Columns: id, dataset (name of the recipe), subject, session, run, task, source, sfreq (Hz),
         n_times, seconds, n_channels, kinds, dtype (``int16`` or ``float32``), fingerprint,
         duplicate_of (id of the first recording with the same fingerprint, or None), and source_key,
-        source_sha256, recipe_hash.
+        source_sha256, source_stat, recipe_hash.
         """
         columns = self.attributes.get("table")
         if columns is None:
@@ -150,8 +150,13 @@ class Store:
 
     @property
     def quarantined(self) -> pd.DataFrame:
-        """What did not come in: source, reason, detail, source_key, source_sha256, recipe_hash."""
-        columns = ["source", "reason", "detail", "source_key", "source_sha256", "recipe_hash"]
+        """What did not come in; one row a source, sorted.
+
+        Columns: source, reason, detail, source_key, source_sha256, source_stat, recipe_hash, and
+        version (of the brainfm that refused it).
+        """
+        columns = ["source", "reason", "detail", "source_key", "source_sha256", "source_stat"]
+        columns += ["recipe_hash", "version"]
         names = [n for n in self.files.names(QUARANTINE) if n.endswith(".json") and n[0] != "."]
         keys = [f"{QUARANTINE}/{name}" for name in names if name != "zarr.json"]
         rows = [json.loads(self.files.read(key)) for key in keys]

@@ -64,6 +64,9 @@ class Entry:
     source_sha256, recipe_hash
         of the file's bytes and of what was done to them; they tell whether the recording is still
         that of its source.
+    source_stat
+        hash of the sizes and times of the source's files, empty where they prove nothing; while it
+        is the same, the bytes need not be read.
     sfreq, n_times, n_channels
         of the signal.
     kinds
@@ -88,6 +91,7 @@ class Entry:
     source: str
     source_key: str
     source_sha256: str
+    source_stat: str
     recipe_hash: str
     sfreq: float
     n_times: int

@@ -130,7 +130,12 @@ def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
 
 
 def write_recording(
-    path: Path, recording: Recording, source_sha256: str, *, encoding: str = "int16"
+    path: Path,
+    recording: Recording,
+    source_sha256: str,
+    *,
+    source_stat: str = "",
+    encoding: str = "int16",
 ) -> Entry:
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
@@ -145,6 +150,8 @@ def write_recording(
         the recording.
     source_sha256
         of its files' bytes.
+    source_stat
+        of its files' sizes and times, see `Entry`.
     encoding
         ``int16`` or ``float32``, see `brainfm.store.encoding`.
 
@@ -160,7 +167,7 @@ def write_recording(
         except TooCoarse:
             shutil.rmtree(temporary)
             written, findings = _write_signal(temporary, recording, ENCODINGS["float32"])
-        entry = _entry(recording, findings, written, source_sha256)
+        entry = _entry(recording, findings, written, source_sha256, source_stat)
         write_json(temporary / "zarr.json", _group(entry_attributes(entry)))
         _flush(temporary)
         final = path / RECORDINGS / entry.id
@@ -196,17 +203,35 @@ def remove_recording(path: Path, id: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def note_stat(path: Path, id: str, source_stat: str) -> None:
+    """Note that the source of a recording has other times, but the bytes that it had."""
+    file = path / RECORDINGS / id / "zarr.json"
+    group = read_json(file)
+    group["attributes"] |= {"source_stat": source_stat}
+    write_json(file, group)
+
+
 def write_quarantine(
-    path: Path, source: str, *, reason: str, detail: str, sha256: str, recipe_hash: str
+    path: Path,
+    source: str,
+    *,
+    reason: str,
+    detail: str,
+    sha256: str,
+    recipe_hash: str,
+    stat: str = "",
+    version: str = "",
 ) -> None:
-    """Note that a source did not come in, and why."""
+    """Note that a source did not come in, why, and which version of brainfm said so."""
     value = {
         "source": source,
         "reason": reason,
         "detail": detail,
         "source_key": source_key(source),
         "source_sha256": sha256,
+        "source_stat": stat,
         "recipe_hash": recipe_hash,
+        "version": version,
     }
     write_json(path / QUARANTINE / f"{source_key(source)}.json", value)
 
@@ -216,7 +241,13 @@ def clear_quarantine(path: Path, source: str) -> None:
     (path / QUARANTINE / f"{source_key(source)}.json").unlink(missing_ok=True)
 
 
-def _entry(recording: Recording, findings: Findings, written: Written, source_sha256: str) -> Entry:
+def _entry(
+    recording: Recording,
+    findings: Findings,
+    written: Written,
+    source_sha256: str,
+    source_stat: str,
+) -> Entry:
     who = {
         "subject": recording.subject,
         "session": recording.session,
@@ -232,6 +263,7 @@ def _entry(recording: Recording, findings: Findings, written: Written, source_sh
         dataset=str(recording.provenance.get("recipe", "")),
         recipe_hash=str(recording.provenance.get("recipe_hash", "")),
         source_key=source_key(recording.source),
+        source_stat=source_stat,
         sfreq=recording.sfreq,
         n_times=recording.n_times,
         n_channels=len(recording.sensors),

@@ -19,11 +19,12 @@ from brainfm.errors import UsageError
 
 # The order of FEMBA's pretraining data. The released scripts for its downstream data sets put A1-T3 ninth
 # and T4-A2 fourteenth, so that a model meets other channels than it has learned; we have one order.
+# T7, T8, P7 and P8 are called T3, T4, T5 and T6 there.
 TCP = (
-    *("FP1-F7", "F7-T3", "T3-T5", "T5-O1", "FP2-F8", "F8-T4", "T4-T6", "T6-O2"),
-    *("T3-C3", "C3-CZ", "CZ-C4", "C4-T4"),
-    *("FP1-F3", "F3-C3", "C3-P3", "P3-O1", "FP2-F4", "F4-C4", "C4-P4", "P4-O2"),
-    *("A1-T3", "T4-A2"),
+    *("Fp1-F7", "F7-T7", "T7-P7", "P7-O1", "Fp2-F8", "F8-T8", "T8-P8", "P8-O2"),
+    *("T7-C3", "C3-Cz", "Cz-C4", "C4-T8"),
+    *("Fp1-F3", "F3-C3", "C3-P3", "P3-O1", "Fp2-F4", "F4-C4", "C4-P4", "P4-O2"),
+    *("A1-T7", "T8-A2"),
 )
 Window = Float[Tensor, "batch channel time"]
 

@@ -1,0 +1,322 @@
+"""Views: other channels of the same recording, never made up in silence."""
+
+import pickle
+from dataclasses import replace
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brainfm.errors import UsageError
+from brainfm.recordings.recording import Sensors
+from brainfm.recordings.sensors import template_positions
+from brainfm.recordings.spline import fit_origin, spline_matrix
+from brainfm.recordings.synthetic import CH_NAMES
+from brainfm.tokenizers.montage_patches import TCP as FEMBA
+from brainfm.windows.interpolation import Interpolate
+from brainfm.windows.views import (
+    TCP,
+    Bipolar,
+    Chain,
+    Native,
+    Rename,
+    Select,
+    Tcp,
+    View,
+    describe_coverage,
+)
+
+PLACES = template_positions("standard_1005")
+EARS = (*CH_NAMES, "A1", "A2")
+
+
+def electrodes(names=CH_NAMES, reference=None, bad=()) -> Sensors:
+    n = len(names)
+    return Sensors(
+        names=tuple(names),
+        kind=("eeg",) * n,
+        position=np.stack([PLACES[name] for name in names]),
+        orientation=np.full((n, 3), np.nan),
+        position_source=("template",) * n,
+        reference=(reference,) * n,
+        bad=tuple(name in bad for name in names),
+    )
+
+
+def derivations(pairs) -> Sensors:
+    n = len(pairs)
+    middle = [(PLACES[a] + PLACES[b]) / 2 for a, b in (p.split("-") for p in pairs)]
+    return Sensors(
+        names=tuple(pairs),
+        kind=("eeg",) * n,
+        position=np.stack(middle),
+        orientation=np.full((n, 3), np.nan),
+        position_source=("midpoint",) * n,
+        reference=tuple(p.split("-")[1] for p in pairs),
+    )
+
+
+def potentials(names, seed=0) -> dict[str, np.ndarray]:
+    """Return what each electrode's potential would be against infinity, in volts."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=50) * 1e-5 for name in names}
+
+
+def measured(sensors: Sensors, truth, shared=None) -> np.ndarray:
+    """Return what an amplifier gives whose channels have these references."""
+    zero = np.zeros(50) if shared is None else shared
+    rows = [
+        truth[name.split("-")[0]] - (zero if reference is None else truth[reference])
+        for name, reference in zip(sensors.names, sensors.reference, strict=True)
+    ]
+    return np.stack(rows).astype(np.float32)
+
+
+# ------------------------------------------------------------------ bipolar derivations
+
+
+@given(
+    pairs=st.lists(
+        st.tuples(st.sampled_from(EARS), st.sampled_from(EARS)).filter(lambda p: p[0] != p[1]),
+        min_size=1,
+        max_size=12,
+        unique=True,
+    ),
+    seed=st.integers(0, 2**31),
+)
+@settings(deadline=None, max_examples=40)
+def test_a_derivation_is_the_difference_whatever_the_reference(pairs, seed):
+    view, truth = Bipolar(tuple(f"{a}-{b}" for a, b in pairs)), potentials(EARS, seed)
+    wanted = np.stack([truth[a] - truth[b] for a, b in pairs])
+    reference = np.random.default_rng(seed).normal(size=50) * 1e-5
+    sensors = electrodes(EARS)
+    for shared in (None, reference):
+        plan = view.plan(sensors)
+        np.testing.assert_allclose(plan.apply(measured(sensors, truth, shared)), wanted, atol=1e-10)
+        assert plan.present.all()
+        assert plan.coverage == 1
+
+
+def test_referential_and_native_bipolar_recordings_give_the_same():
+    truth = potentials(EARS)
+    referential, native = electrodes(EARS), derivations(TCP[22])
+    ours = Tcp().plan(referential)
+    theirs = Tcp().plan(native)
+    np.testing.assert_allclose(
+        ours.apply(measured(referential, truth, truth["Cz"])),
+        theirs.apply(measured(native, truth)),
+        atol=1e-10,
+    )
+    assert theirs.rows == tuple(range(22))
+    assert ours.sensors.names == theirs.sensors.names == TCP[22]
+    assert ours.sensors.reference == theirs.sensors.reference
+    np.testing.assert_allclose(ours.sensors.position, theirs.sensors.position, atol=1e-12)
+    assert set(ours.sensors.position_source) == {"midpoint"}
+
+
+def test_derivations_are_found_along_a_chain_and_against_the_direction_they_were_measured():
+    sensors, truth = derivations(("Fp1-F7", "T7-F7", "T7-P7", "Cz-C3")), potentials(EARS)
+    plan = Bipolar(("Fp1-P7", "F7-T7", "C3-Cz")).plan(sensors)
+    assert plan.matrix.tolist() == [[1, -1, 1, 0], [0, -1, 0, 0], [0, 0, 0, -1]]
+    wanted = [truth["Fp1"] - truth["P7"], truth["F7"] - truth["T7"], truth["C3"] - truth["Cz"]]
+    np.testing.assert_allclose(plan.apply(measured(sensors, truth)), wanted, atol=1e-10)
+
+
+def test_electrodes_against_unlike_references_are_not_subtracted():
+    # C3 against A2 less C4 against A1 is not C3-C4.
+    sensors = replace(electrodes(("C3", "C4", "O1")), reference=("A2", "A1", "A2"))
+    with pytest.raises(UsageError, match=r"lacks C3-C4 \(it has C3, C4, O1\)"):
+        Bipolar(("C3-O1", "C3-C4")).plan(sensors)
+    assert Bipolar(("C3-O1",)).plan(sensors).matrix.tolist() == [[1, 0, -1]]
+
+
+def test_a_channel_of_the_reference_is_the_derivation():
+    sensors = electrodes(("C3", "C4"), reference="Cz")
+    assert Bipolar(("Cz-C4", "C3-Cz")).plan(sensors).matrix.tolist() == [[0, -1], [1, 0]]
+
+
+def test_other_sensors_are_no_electrodes():
+    sensors = replace(electrodes(("C3", "C4")), kind=("eeg", "eog"))
+    with pytest.raises(UsageError, match="lacks C3-C4"):
+        Bipolar(("C3-C4",)).plan(sensors)
+
+
+def test_the_temple_montage_is_what_the_models_know():
+    assert TCP[22] == FEMBA
+    assert TCP[20] == FEMBA[:20]
+    assert TCP[16] == (*FEMBA[:8], *FEMBA[12:20])
+
+
+def test_old_names_and_cases_are_the_same_electrodes():
+    sensors = electrodes(("Fp1", "F7", "T7", "P7"))
+    old, new = (Bipolar(p).plan(sensors) for p in (("F7-T3", "T3-T5"), ("f7-t7", "T7-P7")))
+    assert np.array_equal(old.matrix, new.matrix)
+    assert Select(("T3", "FP1")).plan(sensors).rows == (2, 0)
+
+
+# ------------------------------------------------------------------ what is missing
+
+
+def test_what_is_missing_is_refused_by_name():
+    with pytest.raises(
+        UsageError, match=r"The recording x gives 90.9% of the view Bipolar and lacks A1-T7, T8-A2"
+    ):
+        Tcp().plan(electrodes(), where="The recording x")
+
+
+def test_what_may_be_missing_is_masked_and_never_filled():
+    plan = Tcp(min_coverage=0.9).plan(electrodes())
+    assert plan.coverage == pytest.approx(20 / 22)
+    assert plan.lost == ("A1-T7", "T8-A2")
+    assert plan.present.tolist() == [True] * 20 + [False] * 2
+    assert not plan.matrix[20:].any()
+    assert np.isnan(plan.sensors.position[20:]).all()
+    assert plan.sensors.position_source[20:] == ("none", "none")
+    signal = np.random.default_rng(0).normal(size=(3, 19, 7)).astype(np.float32)
+    assert not plan.apply(signal)[:, 20:].any()
+    assert plan.apply(signal).shape == (3, 22, 7)
+
+
+def test_a_recording_with_nothing_of_the_view_is_refused_whatever_is_allowed():
+    with pytest.raises(UsageError, match="lacks A1, A2"):
+        Select(("A1", "A2"), min_coverage=0.01).plan(electrodes())
+
+
+def test_bad_channels_count_as_absent_when_told():
+    sensors = electrodes(bad=("F7",))
+    used = Tcp(20).plan(sensors)
+    assert [n for n, bad in zip(used.sensors.names, used.sensors.bad, strict=True) if bad] == [
+        "Fp1-F7",
+        "F7-T7",
+    ]
+    assert Tcp(20, min_coverage=0.5, bads="absent").plan(sensors).lost == ("Fp1-F7", "F7-T7")
+    assert Select(("F7", "F8"), min_coverage=0.5, bads="absent").plan(sensors).lost == ("F7",)
+
+
+def test_coverage_is_told():
+    plans = {"r1": Tcp(min_coverage=0.1).plan(electrodes()), "r2": Tcp().plan(electrodes(EARS))}
+    told = describe_coverage(Tcp(min_coverage=0.1), plans)
+    assert told == (
+        "view Tcp of 2 recordings: 95.5% of the channels were measured, at least 90.9% (r1); "
+        "not measured: A1-T7 in 1, T8-A2 in 1"
+    )
+    assert describe_coverage(Tcp(), {"r2": plans["r2"]}).endswith("measured in all of them")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Select(()), "give channels"),
+        (lambda: Select(("T3", "T7")), "each once"),
+        (lambda: Select(("Cz",), min_coverage=0.0), "above 0"),
+        (lambda: Tcp(min_coverage=1.5), "at most 1"),
+        (lambda: Bipolar(("Cz",)), "write it as Fp1-F7"),
+        (lambda: Bipolar(("Cz-CZ",)), "write it as Fp1-F7"),
+        (lambda: Bipolar(("Cz-",)), "write it as Fp1-F7"),
+        (lambda: Interpolate(("Q9",)).plan(electrodes()), "has no Q9"),
+        (lambda: Rename({"Q9": "Cz"}).plan(electrodes()), "no channel Q9 to rename"),
+        (lambda: Rename({"C3": "Cz"}).plan(electrodes()), "Cz twice"),
+        (lambda: Interpolate().plan(electrodes(("C3", "C4"))), "wants 4 or more"),
+        (lambda: Interpolate().plan(derivations(TCP[16])), "with one reference"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, said):
+    with pytest.raises(UsageError, match=said):
+        make()
+
+
+# ------------------------------------------------------------------ choosing and renaming
+
+
+def test_a_choice_is_rows_and_no_product():
+    sensors, signal = electrodes(), np.random.default_rng(0).normal(size=(19, 9))
+    plan = Select(("Cz", "Fp1")).plan(sensors)
+    assert plan.rows == (17, 0)
+    chosen = plan.apply(signal.astype(np.float32))
+    assert np.array_equal(chosen, signal.astype(np.float32)[[17, 0]])
+    assert np.array_equal(chosen, plan.matrix @ signal.astype(np.float32))
+    assert Native().plan(sensors).rows == tuple(range(19))
+    assert Tcp(16).plan(sensors).rows is None
+    assert Select(("Cz", "A1"), min_coverage=0.5).plan(sensors).rows is None
+
+
+def test_renaming_changes_names_only():
+    plan = Rename({"Cz": "vertex"}).plan(electrodes())
+    assert plan.sensors.names[17] == "vertex"
+    assert plan.rows == tuple(range(19))
+
+
+def test_a_chain_is_its_views_one_after_another():
+    sensors, truth = electrodes(("Fp1", "F7", "C3", "Cz")), potentials(EARS)
+    views = (Rename({"Cz": "P7", "C3": "T7"}), Tcp(16, min_coverage=0.1), Select(("F7-T7",)))
+    plan = Chain(views).plan(sensors)
+    assert plan.matrix.tolist() == [[0, 1, -1, 0]]
+    assert plan.coverage == pytest.approx(3 / 16)
+    assert "Fp1-F3" in plan.lost
+    assert plan.apply(measured(sensors, truth)).shape == (1, 50)
+    with pytest.raises(UsageError, match="lacks Fp1-F3"):
+        Chain((*views[:2], Select(("Fp1-F3",)))).plan(sensors)
+
+
+@pytest.mark.parametrize(
+    "view", [Native(), Tcp(16), Select(("Cz",)), Chain((Rename({"Cz": "x"}), Select(("x",))))]
+)
+def test_views_are_values_that_travel(view):
+    assert pickle.loads(pickle.dumps(view)) == view
+    assert isinstance(view, View)
+
+
+# ------------------------------------------------------------------ interpolation
+
+
+def test_splines_are_mne_s():
+    names = tuple(mne.channels.make_standard_montage("biosemi64").ch_names)
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(len(names), 20)) * 1e-5
+    info = mne.create_info(list(names), 100.0, "eeg").set_montage("biosemi64")
+    bads = ["Fp1", "Oz", "T7", "Cz"]
+    raw = mne.io.RawArray(signal, info, verbose="ERROR")
+    raw.info["bads"] = bads
+    places = template_positions("biosemi64")
+    origin = fit_origin(np.stack(list(places.values())))
+    raw.interpolate_bads(origin=origin, reset_bads=False, verbose="ERROR")
+    sensors = Sensors(
+        names,
+        ("eeg",) * 64,
+        np.stack([places[n] for n in names]),
+        np.full((64, 3), np.nan),
+        ("template",) * 64,
+        bad=tuple(n in bads for n in names),
+    )
+    plan = Interpolate(names, "biosemi64").plan(sensors)
+    np.testing.assert_allclose(
+        plan.apply(signal.astype(np.float32)), raw.get_data(), atol=1e-5 * 1e-5
+    )
+    assert set(plan.lost) == set(bads)
+    assert plan.coverage == pytest.approx(60 / 64)
+    assert plan.present.all()
+    assert {plan.sensors.position_source[names.index(n)] for n in bads} == {"interpolated"}
+
+
+@given(seed=st.integers(0, 2**31), shift=st.floats(-1, 1))
+@settings(deadline=None, max_examples=20)
+def test_splines_pass_a_common_potential_and_any_reference_on(seed, shift):
+    rng = np.random.default_rng(seed)
+    here, there = (rng.normal(size=(n, 3)) for n in (12, 5))
+    weights = spline_matrix(here, there, origin=np.zeros(3))
+    np.testing.assert_allclose(weights @ np.full(12, shift), shift, atol=1e-6)
+
+
+def test_the_sphere_s_centre_is_found():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(40, 3))
+    points = 0.09 * points / np.linalg.norm(points, axis=1, keepdims=True) + [0.01, -0.02, 0.04]
+    np.testing.assert_allclose(fit_origin(points), [0.01, -0.02, 0.04], atol=1e-12)
+
+
+def test_too_much_is_not_interpolated():
+    with pytest.raises(UsageError, match=r"gives .*% of the view Interpolate"):
+        Interpolate(montage="biosemi64").plan(electrodes())
+    assert Interpolate(montage="biosemi64", min_coverage=0.2).plan(electrodes()).present.all()
