@@ -146,8 +146,8 @@ def _safe(value: str) -> str:
 
 
 def source_key(source: str) -> str:
-    """Return the hash of a file's absolute path."""
-    path = os.path.abspath(source)
+    """Return the hash of a file's absolute path; what is no path (``moabb:…``) stands for itself."""
+    path = source if source.startswith("moabb:") else os.path.abspath(source)
     return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
