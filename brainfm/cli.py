@@ -167,7 +167,8 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
         parser.add_argument(argument, nargs=nargs, type=kind, help=told.get(argument))
     switches = {p.name for p in inspect.signature(stage).parameters.values() if p.default is False}
     for argument in sorted(switches):
-        parser.add_argument(f"--{argument}", action="store_true", help=told.get(argument))
+        spellings = dict.fromkeys([f"--{argument.replace('_', '-')}", f"--{argument}"])
+        parser.add_argument(*spellings, action="store_true", help=told.get(argument))
     parser.add_function_arguments(
         stage, skip={*verb.positional, *switches}, as_positional=False, sub_configs=True
     )

@@ -1,6 +1,7 @@
-"""Cleaning as pure functions of arrays: notch, band-pass, resample, in that order.
+"""Cleaning as pure functions of arrays: re-reference, notch, band-pass, resample, in that order.
 
-Filters are MNE's zero-phase FIR (Hamming window) with MNE's default transition bands.
+Filters are MNE's zero-phase FIR (Hamming window) with MNE's default transition bands. These functions
+say what is done and hold the whole signal; `brainfm.recordings.cleaning` does the same in one pass.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from fractions import Fraction
 
 import mne
 import numpy as np
-from jaxtyping import Float
-from scipy.fft import next_fast_len
+from jaxtyping import Float, Int
+from scipy.fft import next_fast_len, rfft
 from scipy.signal import resample as scipy_resample
-from scipy.signal import welch
 
 PADDING = 200
 """Samples by which a signal is continued before it is resampled, at least."""
@@ -36,8 +36,7 @@ def band_pass(
     An upper edge that the sampling rate cannot hold (within 1 Hz of its half) is no edge: the
     recording has nothing above it.
     """
-    if h_freq is not None and h_freq > sfreq / 2 - 1:
-        h_freq = None
+    h_freq = upper_edge(sfreq, h_freq)
     if l_freq is None and h_freq is None:
         return signal
     with _short_signals_allowed():
@@ -48,14 +47,34 @@ def notch(
     signal: Float[np.ndarray, "channel time"], sfreq: float, *, line_freq: float | None
 ) -> Float[np.ndarray, "channel time"]:
     """Take out the mains at ``line_freq`` Hz and its harmonics below half the sampling rate."""
-    if line_freq is None:
-        return signal
-    # MNE's stop band is freq / 200 wide with 0.5 Hz transitions; it must end below Nyquist.
-    freqs = np.arange(line_freq, sfreq / 2 - 1.5, line_freq)
+    freqs = harmonics(sfreq, line_freq)
     if not len(freqs):
         return signal
     with _short_signals_allowed():
         return mne.filter.notch_filter(signal, sfreq, freqs, verbose="ERROR")
+
+
+def upper_edge(sfreq: float, h_freq: float | None) -> float | None:
+    """Return the upper edge of the band in Hz, or None where the sampling rate cannot hold it."""
+    return None if h_freq is None or h_freq > sfreq / 2 - 1 else h_freq
+
+
+def harmonics(sfreq: float, line_freq: float | None) -> Float[np.ndarray, " line"]:
+    """Return the mains' frequency and its multiples that a notch fits around, in Hz."""
+    # MNE's stop band is freq / 200 wide with 0.5 Hz transitions; it must end below Nyquist.
+    return np.arange(line_freq, sfreq / 2 - 1.5, line_freq) if line_freq else np.zeros(0)
+
+
+def rereference(
+    signal: Float[np.ndarray, "channel time"],
+    channels: Int[np.ndarray, " eeg"],
+    *,
+    reference: Int[np.ndarray, " reference"],
+) -> Float[np.ndarray, "channel time"]:
+    """Measure ``channels`` against the mean of the channels ``reference``; both count rows."""
+    new = signal.copy()
+    new[channels] -= signal[reference].mean(axis=0)
+    return new
 
 
 def resample(
@@ -69,7 +88,7 @@ def resample(
     """
     if sfreq == to:
         return signal
-    ratio = Fraction(to / sfreq).limit_denominator(10_000)
+    ratio = rate_ratio(sfreq, to)
     n_times = signal.shape[1]
     left = -(-PADDING // ratio.denominator) * ratio.denominator
     blocks = next_fast_len(-(-(n_times + 2 * left) // ratio.denominator), real=True)
@@ -81,7 +100,12 @@ def resample(
 
 def resampled_length(n_times: int, sfreq: float, *, to: float) -> int:
     """Return how many samples `resample` makes of ``n_times``: at least one."""
-    return max(round(n_times * Fraction(to / sfreq).limit_denominator(10_000)), 1)
+    return max(round(n_times * rate_ratio(sfreq, to)), 1)
+
+
+def rate_ratio(sfreq: float, to: float) -> Fraction:
+    """Return ``to`` over ``sfreq``; a day of a rate that is no fraction is off by a sample's part."""
+    return Fraction(to / sfreq).limit_denominator(10_000)
 
 
 def _reflect(
@@ -96,11 +120,16 @@ def _reflect(
 
 def detect_line_freq(signal: Float[np.ndarray, "channel time"], sfreq: float) -> float | None:
     """Return 50 or 60 Hz where the mean spectrum has a line there, the stronger one; else None."""
-    if signal.shape[1] < 2 * sfreq:
+    size = round(2 * sfreq)
+    n_windows = signal.shape[1] // size
+    if not n_windows:
         return None
-    freqs, power = welch(signal, sfreq, nperseg=int(2 * sfreq))
-    mean = power.mean(axis=0)
-    peaks = {line: _line_peak(freqs, mean, line) for line in (50.0, 60.0) if line + 3 < sfreq / 2}
+    windows = signal[:, : n_windows * size].reshape(-1, size)
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    windows *= np.hanning(size).astype(windows.dtype)
+    power = np.square(np.abs(rfft(windows))).mean(axis=0, dtype=float)
+    freqs = np.arange(len(power)) * sfreq / size
+    peaks = {line: _line_peak(freqs, power, line) for line in (50.0, 60.0) if line + 3 < sfreq / 2}
     best = max(peaks, key=lambda line: peaks[line], default=None)
     return best if best is not None and peaks[best] >= LINE_PEAK else None
 

@@ -16,6 +16,7 @@ import mne
 from brainfm.recordings import openers, parts
 from brainfm.recordings.edf import check_edf
 from brainfm.recordings.fif import check_fif
+from brainfm.recordings.parts import Parts
 
 Claim = Callable[[Path], bool]
 
@@ -48,7 +49,7 @@ class Format:
     pattern: str
     read: Callable[[Path], mne.io.BaseRaw]
     typed: bool
-    parts: parts.Parts = parts.alone
+    parts: Parts = parts.alone
     check: Callable[[Path], None] = lambda path: None
     claims: Claim = lambda path: True
     folder: bool = False
@@ -71,7 +72,7 @@ def _begins(*magic: bytes) -> Claim:
     return claims
 
 
-def _has(parts: parts.Parts) -> Claim:
+def _has(parts: Parts) -> Claim:
     """Return what says whether any of a recording's other files is there."""
     return lambda path: len(parts(path)) > 1
 
@@ -144,6 +145,9 @@ FORMATS = (
 )
 """One row a format. The first that fits and claims a file reads it."""
 
+MOABB = Format("MOABB", "moabb:", openers.moabb, typed=True)
+"""A run of a data set that MOABB reads; no file is named so, see `brainfm.recordings.moabb`."""
+
 UNREADABLE = {
     ".xdf": "MNE reads no XDF, which holds streams of several rates and no one recording; "
     "export its EEG stream as BrainVision, FIF or EDF.",
@@ -162,6 +166,8 @@ PLAIN = (".raw", ".data", ".dap")
 
 def find_format(path: Path) -> Format | None:
     """Return the format of a file or folder, None where none claims it."""
+    if path.as_posix().startswith(MOABB.pattern):
+        return MOABB
     is_dir = path.is_dir()
     for form in FORMATS:
         if form.folder == is_dir and form.fits(path) and form.claims(path):

@@ -19,12 +19,17 @@ class Reason(StrEnum):
     needs_package = "needs_package"
     active_shielding = "active_shielding"
     pattern_mismatch = "pattern_mismatch"
+    no_labels = "no_labels"
+    bad_labels = "bad_labels"
     no_signal_channels = "no_signal_channels"
     duplicate_channels = "duplicate_channels"
+    missing_reference = "missing_reference"
     too_short = "too_short"
     not_finite = "not_finite"
     flat = "flat"
     implausible_amplitude = "implausible_amplitude"
+    changed_while_read = "changed_while_read"
+    killed_worker = "killed_worker"
 
 
 class Refused(Exception):

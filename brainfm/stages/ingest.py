@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
-from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import track
 
+from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.sensors import template_positions
+from brainfm.recordings.side_files import attach_side_files
 from brainfm.recordings.sources import Source, find_sources
+from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
+from brainfm.stages.executors import (
+    Executor,
+    InProcess,
+    Lost,
+    Processes,
+    Slurm,
+    connect,
+    queue,
+)
+from brainfm.stages.jobs import Job, Outcome, Past, bring_in, recall, set_aside
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
-from brainfm.store.write import (
-    clear_quarantine,
-    create_store,
-    remove_recording,
-    write_quarantine,
-    write_recording,
-    writing,
-)
+from brainfm.store.write import create_store, writing
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,13 @@ class IngestSummary:
     quarantined
         sources that did not come in, now or before, with the reason code.
     kept
-        sources that this recipe cannot read, with the reason code; the store keeps what another
-        recipe made of the same bytes.
+        sources that cannot be read by this recipe or at this moment, with the reason code; the
+        store keeps what it has of them.
+    duplicates
+        recordings of the store with the content of another, and the id of the first that has it;
+        the same content under another name, subject or format.
+    memory
+        the most bytes that a worker ever held.
     """
 
     store: Path
@@ -56,31 +65,21 @@ class IngestSummary:
     unchanged: tuple[str, ...]
     quarantined: dict[str, str]
     kept: dict[str, str]
+    duplicates: dict[str, str]
+    memory: int
 
     def __str__(self) -> str:
         there = len(self.added) + len(self.unchanged) + len(self.kept)
         text = f"{self.store}: {there} recordings ({len(self.added)} new), "
         text += f"{len(self.quarantined)} files quarantined"
         reasons = Counter(self.quarantined.values()).most_common()
-        return text + (f" ({', '.join(f'{n} {r}' for r, n in reasons)})" if reasons else "")
-
-
-@dataclass(frozen=True)
-class _Job:
-    source: Source
-    store: Path
-    recipe: Recipe
-    stale: tuple[
-        tuple[str, str], ...
-    ]  # id, and hash of file and recipe, of what the store has of it
-    refused: tuple[str, str] | None  # hash of file and recipe, and reason, of an earlier refusal
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    source: str
-    state: str  # added, unchanged or quarantined
-    reason: str = ""
+        text += f" ({', '.join(f'{n} {r}' for r, n in reasons)})" if reasons else ""
+        if self.added:
+            text += f"; a worker held {self.memory / 1e6:,.0f} MB at most"
+        if self.duplicates:
+            text += f"\n{len(self.duplicates)} recordings of the store have the content of another "
+            text += f"(brainfm status {self.store} names them)"
+        return text
 
 
 def ingest(
@@ -89,6 +88,10 @@ def ingest(
     store: Path,
     recipe: Path | None = None,
     workers: int = 1,
+    cluster: str | None = None,
+    slurm: Slurm | None = None,
+    encoding: Literal["int16", "float32"] = "int16",
+    retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
     """Bring raw recordings into a store.
@@ -106,7 +109,18 @@ def ingest(
         YAML that says how this data set is read and cleaned. Without one: 0.1 to 75 Hz, notch where
         the mains are seen, 200 Hz, subjects from BIDS names or the files' stems.
     workers
-        processes that read and clean at the same time.
+        processes of this machine that read and clean at the same time.
+    cluster
+        address of a Dask scheduler, such as ``tcp://node1:8786``, whose workers do it; they must see
+        the sources and the store under the same paths.
+    slurm
+        what to ask of SLURM for each worker; on a login node, instead of ``cluster``.
+    encoding
+        how new recordings are stored: as 16-bit integers with a step for each channel and shard, which
+        differ from the samples by half a step at most (and as floats where that step is more than 1/64
+        of a channel's robust amplitude), or all as 32-bit floats.
+    retry_quarantined
+        read files again that are in quarantine and have not changed since.
     strict
         fail when any file is quarantined.
 
@@ -117,129 +131,99 @@ def ingest(
     WorkError
         If no file came in or, with ``strict``, any did not.
     """
-    if workers < 1:
-        raise UsageError(f"workers is {workers}; 1 or more processes are wanted.")
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = find_sources(source)
-    create_store(store, how.preprocessing, how.preprocessing_hash)
-    with writing(store):
-        jobs = _jobs(sources, open_store(store), how)
-        outcomes = list(_progress(_run(jobs, workers), len(jobs)))
-    summary = _summary(store, outcomes)
+    sources = attach_side_files(find_sources(source), how)
+    with _executor(workers, cluster, slurm) as executor:
+        create_store(store, how.preprocessing, how.preprocessing_hash)
+        with writing(store):
+            jobs = _jobs(sources, open_store(store), how, retry=retry_quarantined)
+            jobs = [replace(job, encoding=encoding) for job in jobs]
+            outcomes = list(_progress(_outcomes(executor, jobs), len(jobs)))
+    summary = _summary(open_store(store), outcomes)
     _report(summary, strict=strict)
     return summary
 
 
-def _jobs(sources: list[Source], store: Store, recipe: Recipe) -> list[_Job]:
-    """Return one job a file, each knowing what the store has of that file."""
-    known: dict[str, list[tuple[str, str]]] = {}
+def _executor(
+    workers: int, cluster: str | None, slurm: Slurm | None
+) -> AbstractContextManager[Executor]:
+    if workers < 1:
+        raise UsageError(f"workers is {workers}; 1 or more processes are wanted.")
+    if (workers > 1) + (cluster is not None) + (slurm is not None) > 1:
+        raise UsageError("More than one of --workers, --cluster and --slurm is given; give one.")
+    if cluster is not None:
+        return connect(cluster)
+    if slurm is not None:
+        return queue(slurm)
+    return nullcontext(InProcess() if workers == 1 else Processes(workers))
+
+
+def _jobs(sources: list[Source], store: Store, recipe: Recipe, *, retry: bool) -> list[Job]:
+    """Return one job a source, the largest first so that none is left over when others are done."""
+    made: dict[str, list[Past]] = {}
     for row in store.table.to_dict("records"):
-        made_of = f"{row['source_sha256']}:{row['recipe_hash']}"
-        known.setdefault(row["source_key"], []).append((row["id"], made_of))
+        made.setdefault(row["source_key"], []).append(_past(row["id"], row))
     refused = {
-        row["source_key"]: (f"{row['source_sha256']}:{row['recipe_hash']}", row["reason"])
+        row["source_key"]: _past(row["reason"], row)
         for row in store.quarantined.to_dict("records")
+        if row["version"] == __version__ and not retry
     }
-    keys = [source_key(source.path) for source in sources]
-    return [
-        _Job(source, store.path, recipe, tuple(known.get(key, ())), refused.get(key))
-        for source, key in zip(sources, keys, strict=True)
+    folder, path = Path.cwd(), Path(store.path).absolute()
+    jobs = [
+        Job(source, path, recipe, tuple(made.get(key, ())), refused.get(key), folder)
+        for source, key in ((source, source_key(source.path)) for source in sources)
     ]
+    return sorted(jobs, key=lambda job: size_of(job.source), reverse=True)
 
 
-def _run(jobs: list[_Job], workers: int) -> Iterable[_Outcome]:
-    if workers == 1:
-        return map(_ingest_file, jobs)
-    # Without max_nbytes joblib would hand big arrays on as read-only memory maps.
-    return Parallel(n_jobs=workers, max_nbytes=None, return_as="generator")(
-        delayed(_ingest_file)(job) for job in jobs
+def _past(result: str, row: dict[str, Any]) -> Past:
+    state = State(row["source_sha256"], row["source_stat"])
+    return Past(result, state, row["recipe_hash"])
+
+
+def _outcomes(executor: Executor, jobs: list[Job]) -> Iterator[Outcome]:
+    """Yield one outcome a job: at once where sizes and times tell that nothing changed."""
+    waiting = []
+    for job in jobs:
+        known = recall(job, State("", stat_of(job.source)))
+        if known is None:
+            waiting.append(job)
+        else:
+            yield known
+    for outcome in executor.run(bring_in, waiting):
+        yield _killed(outcome.job) if isinstance(outcome, Lost) else outcome
+
+
+def _killed(job: Job) -> Outcome:
+    told = (
+        "Each process that read it died, also when it read nothing else: it may need more memory than "
+        "there is, or crash its reader; read it on another machine, or leave it out."
     )
+    try:
+        state = State(hash_of(job.source), stat_of(job.source))
+    except OSError:
+        state = UNKNOWN
+    return set_aside(job, Refused(Reason.killed_worker, told), state)
 
 
-def _progress(outcomes: Iterable[_Outcome], total: int) -> Iterator[_Outcome]:
+def _progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
     if sys.stderr.isatty():
         outcomes = track(outcomes, "ingest", total, console=Console(stderr=True), transient=True)
     yield from outcomes
 
 
-def _ingest_file(job: _Job) -> _Outcome:
-    """Bring one file in, or note why not; leave exactly one of the two behind."""
-    sha256 = ""
-    try:
-        sha256 = _hash_files(job.source)
-        state = f"{sha256}:{job.recipe.hash}"
-        if [made_of for _, made_of in job.stale] == [state]:
-            return _Outcome(job.source.path, "unchanged")
-        if job.refused is not None and job.refused[0] == state:
-            return _Outcome(job.source.path, "quarantined", job.refused[1])
-        recording = read_recording(job.source, job.recipe)
-    except UsageError:
-        raise
-    # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
-    except Exception as error:
-        return _set_aside(job, _as_refused(error), sha256)
-    try:
-        entry = write_recording(job.store, recording, sha256)
-    except Refused as error:
-        return _set_aside(job, error, sha256)
-    except OSError as error:
-        raise WorkError(
-            f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
-            "call again, what is in the store stays."
-        ) from error
-    for id, _ in job.stale:
-        if id != entry.id:
-            remove_recording(job.store, id)
-    clear_quarantine(job.store, job.source.path)
-    return _Outcome(job.source.path, "added")
-
-
-def _as_refused(error: Exception) -> Refused:
-    if isinstance(error, Refused):
-        return error
-    text = " ".join(str(error).split())[:300]
-    return Refused(Reason.unreadable, f"Reading it failed: {type(error).__name__}: {text}.")
-
-
-def _set_aside(job: _Job, error: Refused, sha256: str) -> _Outcome:
-    # The file is as it was and only the recipe cannot read it: a mistaken recipe takes nothing away.
-    if any(made_of.startswith(f"{sha256}:") for _, made_of in job.stale):
-        return _Outcome(job.source.path, "kept", error.reason.value)
-    # What an older, whole file had left is of a file that is no more.
-    for id, _ in job.stale:
-        remove_recording(job.store, id)
-    write_quarantine(
-        job.store,
-        job.source.path,
-        reason=error.reason.value,
-        detail=error.detail,
-        sha256=sha256,
-        recipe_hash=job.recipe.hash,
-    )
-    return _Outcome(job.source.path, "quarantined", error.reason.value)
-
-
-def _hash_files(source: Source) -> str:
-    """Return the hash of a recording's one file, or of the hashes of all its files."""
-    digests = [_hash_file(file) for file in source.files if os.path.exists(file)]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
-
-
-def _hash_file(file: str) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _summary(store: Path, outcomes: list[_Outcome]) -> IngestSummary:
+def _summary(store: Store, outcomes: list[Outcome]) -> IngestSummary:
+    table = store.table
+    twice = table[table.duplicate_of.notna()]
     return IngestSummary(
-        store=store,
+        store=Path(store.path),
         added=tuple(o.source for o in outcomes if o.state == "added"),
         unchanged=tuple(o.source for o in outcomes if o.state == "unchanged"),
         quarantined={o.source: o.reason for o in outcomes if o.state == "quarantined"},
         kept={o.source: o.reason for o in outcomes if o.state == "kept"},
+        duplicates=dict(zip(twice["id"], twice.duplicate_of, strict=True)),
+        memory=max((o.memory for o in outcomes), default=0),
     )
 
 
@@ -249,8 +233,9 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
     if summary.kept:
         reasons = ", ".join(sorted(set(summary.kept.values())))
         raise WorkError(
-            f"This recipe cannot read {len(summary.kept)} files that are in the store by another "
-            f"({reasons}), so the store keeps them as they were; correct the recipe."
+            f"{len(summary.kept)} files whose recordings are in the store cannot be read again "
+            f"({reasons}), so the store keeps them as they were; correct the recipe or bring the "
+            "files back, and call again."
         )
     if not summary.added and not summary.unchanged:
         raise WorkError(

@@ -1,0 +1,185 @@
+"""A file cleaned in one pass over its samples, in blocks, whatever its length.
+
+A few segments spread over the file are looked at first: they tell the mains' frequency and the bad
+channels, which the filter and the average reference have to know. Then each sample is read once:
+checked to be finite, scaled, held against flat and saturated, re-referenced, filtered and resampled.
+What is done is that of `brainfm.recordings.clean`, in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+from brainfm.recordings import clean, faults
+from brainfm.recordings.bads import find_bads
+from brainfm.recordings.filters import design_filter
+from brainfm.recordings.overlap import convolve
+from brainfm.recordings.plausible import check_amplitude
+from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Findings, Sensors, Stream, join_annotations
+from brainfm.recordings.samples import Samples, ScaledSamples, read_pieces, read_segments
+
+SEGMENT_SECONDS = 8.0
+SEGMENTS = 12
+SEGMENT_BYTES = 32_000_000
+"""What is looked at first: so many segments of so many seconds, fewer if they are wide."""
+
+AMPLITUDE_SAMPLES = 4096
+"""Samples a channel by which the amplitude of the cleaned signal is judged."""
+
+
+@dataclass(frozen=True)
+class First:
+    """What is known before the pass.
+
+    Attributes
+    ----------
+    line_freq
+        of the mains in Hz, or None where there is no line or none is to be taken out.
+    bads
+        row of a bad channel to the reason.
+    """
+
+    line_freq: float | None
+    bads: dict[int, str]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Which seconds of which channels are flat and saturated, a (channel, second) array a piece."""
+
+    flat: list[Bool[np.ndarray, "channel second"]] = field(default_factory=list)
+    saturated: list[Bool[np.ndarray, "channel second"]] = field(default_factory=list)
+
+
+def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
+    """Read a file from its first sample to its last, cleaned as the recipe says.
+
+    Parameters
+    ----------
+    samples
+        of the channels that ``sensors`` describes.
+    sensors
+        what the channels are.
+    recipe
+        unit, reference, mains, band and sampling rate.
+
+    Raises
+    ------
+    Refused
+        If a sample is not finite, an amplitude is implausible or a reference is not there.
+    """
+    if recipe.unit_scale != 1:
+        samples = ScaledSamples(samples, recipe.unit_scale)
+    first = look_first(samples, sensors, recipe)
+    against = _reference(sensors, recipe, first.bads)
+    edges = {"l_freq": recipe.l_freq, "h_freq": recipe.h_freq, "line_freq": first.line_freq}
+    filter = design_filter(samples.sfreq, **edges, to=recipe.sfreq)
+    level = against(samples.offset[:, None]) * filter.taps.sum()
+    seen, amplitude = Faults(), []
+    pieces = map(against, _check(samples, sensors.kind, seen))
+    every = max(samples.n_times * filter.ratio // AMPLITUDE_SAMPLES, 1)
+    done = 0
+    for block in convolve(pieces, filter, n_times=samples.n_times, n_channels=len(sensors)):
+        block += level.astype(np.float32)
+        amplitude.append(block[:, -done % every :: every].copy())
+        done += block.shape[1]
+        yield block
+    sizes = check_amplitude(np.concatenate(amplitude, axis=1), sensors.kind)
+    return _findings(first, seen, sensors, sizes, seconds=_second(samples) / samples.sfreq)
+
+
+def look_first(samples: Samples, sensors: Sensors, recipe: Recipe) -> First:
+    """Look at segments spread over a file for the mains and for bad channels."""
+    segments = read_segments(
+        samples, seconds=SEGMENT_SECONDS, count=SEGMENTS, n_bytes=SEGMENT_BYTES
+    )
+    if not all(np.isfinite(segment).all() for segment in segments):
+        raise _not_finite()
+    line = recipe.line_freq
+    if line == "detect":
+        line = clean.detect_line_freq(np.concatenate(segments), samples.sfreq)
+    assert not isinstance(line, str)
+    return First(line, find_bads(segments, samples.sfreq, kinds=sensors.kind))
+
+
+def _check(
+    samples: Samples, kinds: Sequence[str], seen: Faults
+) -> Iterator[Float32[np.ndarray, "channel piece"]]:
+    """Hand on what is read, finite, and note which of its whole seconds are faulty."""
+    second, flat = _second(samples), faults.flat_limits(kinds)
+    for piece in read_pieces(samples, multiple=second):
+        whole = piece.shape[1] // second * second
+        by_second = piece[:, :whole].reshape(len(piece), -1, second)
+        low, high = by_second.min(axis=2), by_second.max(axis=2)
+        # What is not finite shows in the least or the greatest.
+        if not all(np.isfinite(part).all() for part in (low, high, piece[:, whole:])):
+            raise _not_finite()
+        seen.flat.append(faults.find_flat(low, high, limit=flat))
+        seen.saturated.append(faults.find_saturated(by_second, low, high, limits=samples.limits))
+        yield piece
+
+
+def _second(samples: Samples) -> int:
+    return max(round(samples.sfreq), 1)
+
+
+def _not_finite() -> Refused:
+    return Refused(Reason.not_finite, "It has values that are not finite; mend or leave it out.")
+
+
+def _reference(
+    sensors: Sensors, recipe: Recipe, bads: Collection[int]
+) -> Callable[[Float[np.ndarray, "channel time"]], Float[np.ndarray, "channel time"]]:
+    """Return what re-references a signal as the recipe says."""
+    eeg = np.flatnonzero([kind == "eeg" for kind in sensors.kind])
+    if recipe.reference is None or not len(eeg):
+        return lambda signal: signal
+    if "midpoint" in sensors.position_source:
+        raise Refused(
+            Reason.missing_reference,
+            "It holds derivations between two electrodes, which have their reference; "
+            "leave the recipe's reference out.",
+        )
+    if recipe.reference == "average":
+        names = [sensors.names[i] for i in eeg if i not in bads and not sensors.bad[i]]
+    else:
+        names = list(recipe.reference)
+    missing = sorted(set(names) - set(sensors.names))
+    if missing or not names:
+        raise Refused(
+            Reason.missing_reference,
+            f"Its channels lack {', '.join(missing) or 'any good EEG channel'}, which the recipe's "
+            "reference wants; keep them (kinds, drop) or name another reference.",
+        )
+    rows = np.array([sensors.names.index(name) for name in names])
+    return lambda signal: clean.rereference(signal, eeg, reference=rows)
+
+
+def _findings(
+    first: First, seen: Faults, sensors: Sensors, amplitude: dict[str, float], *, seconds: float
+) -> Findings:
+    """Say what was found; a channel that is flat most of the time is bad and not annotated."""
+    flat, saturated = (np.concatenate(part, axis=1) for part in (seen.flat, seen.saturated))
+    dead = np.flatnonzero(2 * flat.sum(axis=1) > flat.shape[1])
+    flat[dead] = False
+    bads = first.bads | dict.fromkeys(dead.tolist(), "flat")
+    spans = [
+        faults.annotate(found, name, names=sensors.names, seconds=seconds, least=least)
+        for found, name, least in (
+            (flat, "BAD_flat", faults.FLAT_SECONDS),
+            (saturated, "BAD_saturated", 1),
+        )
+    ]
+    reasons = {sensors.names[row]: bads[row] for row in sorted(bads)}
+    return Findings(
+        annotations=join_annotations(*spans),
+        bads=tuple(reasons),
+        amplitude=amplitude,
+        provenance={"line_freq": first.line_freq, "bad_channels": reasons},
+    )

@@ -1,0 +1,181 @@
+"""A long signal through a filter and to another rate, frame by frame: overlap-save by FFT.
+
+A frame's spectrum is multiplied with the filter's and cut, or continued by zeros, to the length that
+the new rate wants, so that filter and resampling cost one FFT there and one back. Frames overlap by
+the filter's length, and what a frame's circular convolution spoils is thrown away. The signal is
+continued at both ends by its odd reflection, as in MNE, and by zeros where that is used up.
+
+Overlap-save: Oppenheim & Schafer 1989, Discrete-Time Signal Processing, §8.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from scipy.fft import irfft, next_fast_len, rfft
+
+from brainfm.recordings.filters import Filter
+
+FRAME_BYTES = 128_000_000
+"""A frame is not larger, unless the filter alone is."""
+
+ROWS = 8
+"""Channels transformed at once: as many as the processor's vectors hold float32."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """How a signal is cut.
+
+    Attributes
+    ----------
+    size
+        samples of a frame.
+    reach
+        samples at either end of it that are only context.
+    new_size, new_reach
+        the same at the new rate.
+    """
+
+    size: int
+    reach: int
+    new_size: int
+    new_reach: int
+
+    @property
+    def step(self) -> int:
+        """Return by how much a frame is later than the one before."""
+        return self.size - 2 * self.reach
+
+
+def plan_frames(filter: Filter, n_times: int, *, n_channels: int, n_bytes: int) -> Frames:
+    """Return frames that hold whole samples of both rates, and are fast to transform."""
+    old, new = filter.ratio.denominator, filter.ratio.numerator
+    reach = -(-filter.reach // old)
+    affordable = max(n_bytes // (4 * n_channels), 4 * filter.reach)
+    wanted = min(max(8 * filter.reach, 1 << 15), affordable, n_times + 2 * reach * old)
+    units = next_fast_len(max(-(-wanted // old), 2 * reach + 1), real=True)
+    return Frames(units * old, reach * old, units * new, reach * new)
+
+
+def convolve(
+    pieces: Iterable[Float32[np.ndarray, "channel piece"]],
+    filter: Filter,
+    *,
+    n_times: int,
+    n_channels: int,
+    n_bytes: int = FRAME_BYTES,
+) -> Iterator[Float32[np.ndarray, "channel block"]]:
+    """Filter a signal that comes in pieces, and bring it to the new rate.
+
+    Parameters
+    ----------
+    pieces
+        of the signal, of any lengths, ``n_times`` samples in all.
+    filter
+        what to do.
+    n_times, n_channels
+        of the signal.
+    n_bytes
+        memory for a frame; what comes out does not depend on it.
+
+    Yields
+    ------
+    Blocks of the result, whose sample 0 is at the time of the signal's.
+    """
+    if filter.reach == 0 and filter.ratio == 1:
+        for piece in pieces:
+            yield piece * np.float32(filter.taps[0])
+        return
+    frames = plan_frames(filter, n_times, n_channels=n_channels, n_bytes=n_bytes)
+    response = _response(filter, frames)
+    left = max(round(n_times * filter.ratio), 1)
+    for frame in _cut(_extend(pieces, frames.reach), frames):
+        block = _transform(frame, frames, response)[:, :left]
+        left -= block.shape[1]
+        yield block
+
+
+def _response(filter: Filter, frames: Frames) -> Float32[np.ndarray, " freq"]:
+    """Return the filter's spectrum, real because the kernel is symmetric about sample 0."""
+    kernel = np.zeros(frames.size)
+    kernel[: filter.reach + 1] = filter.taps[filter.reach :]
+    kernel[frames.size - filter.reach :] = filter.taps[: filter.reach]
+    kept = min(frames.size, frames.new_size) // 2 + 1
+    return (rfft(kernel).real[:kept] * float(filter.ratio)).astype(np.float32)
+
+
+def _transform(
+    frame: Float32[np.ndarray, "channel time"],
+    frames: Frames,
+    response: Float32[np.ndarray, " freq"],
+) -> Float32[np.ndarray, "channel new_time"]:
+    first, last = frames.new_reach, frames.new_size - frames.new_reach
+    out = np.empty((len(frame), last - first), np.float32)
+    for row in range(0, len(frame), ROWS):
+        spectrum = rfft(frame[row : row + ROWS])[:, : len(response)]
+        spectrum *= response
+        out[row : row + ROWS] = irfft(spectrum, frames.new_size, overwrite_x=True)[:, first:last]
+    return out
+
+
+def _extend(
+    pieces: Iterable[Float32[np.ndarray, "channel piece"]], reach: int
+) -> Iterator[Float32[np.ndarray, "channel piece"]]:
+    """Continue a signal to both sides by ``reach`` samples."""
+    pieces = iter(pieces)
+    edge = _gather(pieces, reach + 1)
+    yield _reflection(edge[:, ::-1], reach)[:, ::-1]
+    yield edge
+    for piece in pieces:
+        yield piece
+        edge = np.concatenate([edge, piece[:, -reach - 1 :]], axis=1)[:, -reach - 1 :]
+    yield _reflection(edge, reach)
+
+
+def _gather(
+    pieces: Iterator[Float32[np.ndarray, "channel piece"]], n_times: int
+) -> Float32[np.ndarray, "channel time"]:
+    """Join the next pieces up to ``n_times`` samples or more."""
+    parts, length = [], 0
+    for piece in pieces:
+        parts.append(piece)
+        length += piece.shape[1]
+        if length >= n_times:
+            break
+    return np.concatenate(parts, axis=1)
+
+
+def _reflection(
+    signal: Float32[np.ndarray, "channel time"], reach: int
+) -> Float32[np.ndarray, "channel reach"]:
+    """Return what follows a signal that is reflected about its last sample."""
+    after = np.zeros((len(signal), reach), np.float32)
+    n = min(reach, signal.shape[1] - 1)
+    after[:, :n] = 2 * signal[:, -1:] - signal[:, ::-1][:, 1 : n + 1]
+    return after
+
+
+def _cut(
+    pieces: Iterable[Float32[np.ndarray, "channel piece"]], frames: Frames
+) -> Iterator[Float32[np.ndarray, "channel frame"]]:
+    """Cut a signal into overlapping frames, the last filled up by zeros; each reuses its memory."""
+    frame, filled, kept = np.zeros((0, 0), np.float32), 0, 2 * frames.reach
+    for piece in pieces:
+        if not len(frame):
+            frame = np.zeros((len(piece), frames.size), np.float32)
+        begin = 0
+        while begin < piece.shape[1]:
+            n = min(frames.size - filled, piece.shape[1] - begin)
+            frame[:, filled : filled + n] = piece[:, begin : begin + n]
+            begin, filled = begin + n, filled + n
+            if filled == frames.size:
+                yield frame
+                frame[:, :kept] = frame[:, frames.size - kept :].copy()
+                filled = kept
+    if filled > kept:
+        frame[:, filled:] = 0
+        yield frame

@@ -1,0 +1,267 @@
+"""One source into a store, or into its quarantine: what a worker of the ingest does.
+
+A job knows all that it needs, so that it can run on another machine that sees the same files. It
+writes nothing but its own recording and its own entry of the quarantine.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from brainfm import __version__
+from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.files import read_recording
+from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Recording, Stream
+from brainfm.recordings.sources import Source
+from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
+from brainfm.store.write import (
+    clear_quarantine,
+    note_stat,
+    remove_recording,
+    write_quarantine,
+    write_recording,
+)
+
+_ONE_AT_A_TIME = threading.Lock()
+"""A Dask worker may have threads; the working directory is the process's."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What an earlier ingest made of a source.
+
+    Attributes
+    ----------
+    result
+        id of the recording, or code of the refusal.
+    state
+        what the source was then.
+    recipe_hash
+        of the recipe then.
+    """
+
+    result: str
+    state: State
+    recipe_hash: str
+
+    def holds(self, state: State, recipe_hash: str) -> bool:
+        """Whether the same would come out today."""
+        return self.recipe_hash == recipe_hash and self.state.is_same(state)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source to bring in.
+
+    Attributes
+    ----------
+    source
+        what to read.
+    store
+        the store, as an absolute path.
+    recipe
+        how.
+    made
+        the recordings that the store has of this source; more than one where a kill came between
+        the writing of a new one and the removal of the old.
+    refused
+        why this source is in quarantine, where that still counts.
+    folder
+        where relative paths start.
+    encoding
+        how it is stored, see `brainfm.store.encoding`.
+    version
+        of the brainfm that gives the job.
+    """
+
+    source: Source
+    store: Path
+    recipe: Recipe
+    made: tuple[Past, ...]
+    refused: Past | None
+    folder: Path
+    encoding: Literal["int16", "float32"] = "int16"
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a source.
+
+    Attributes
+    ----------
+    source
+        its path as it was given.
+    state
+        ``added``, ``unchanged``, ``quarantined``, or ``kept``: it cannot be read now, and the store
+        keeps what it has of it.
+    reason
+        code of the refusal.
+    memory
+        the most bytes that the process which did it ever held; 0 where nothing was read.
+    """
+
+    source: str
+    state: str
+    reason: str = ""
+    memory: int = 0
+
+
+def recall(job: Job, state: State) -> Outcome | None:
+    """Return the outcome of a job whose source is as it was; None where there is work to do."""
+    if len(job.made) == 1 and job.made[0].holds(state, job.recipe.hash):
+        return Outcome(job.source.path, "unchanged")
+    if job.refused is not None and job.refused.holds(state, job.recipe.hash):
+        return Outcome(job.source.path, "quarantined", job.refused.result)
+    return None
+
+
+def bring_in(job: Job) -> Outcome:
+    """Bring one source in, or note why not; leave exactly one of the two behind.
+
+    Raises
+    ------
+    WorkError
+        If the store cannot be written, is not there on this machine, or another brainfm asks.
+    """
+    _check_place(job)
+    with _ONE_AT_A_TIME, chdir(job.folder):
+        return replace(_bring_in(job), memory=_peak_memory())
+
+
+def _bring_in(job: Job) -> Outcome:
+    state = UNKNOWN
+    try:
+        times = times_of(job.source)
+        state = State(hash_of(job.source), stat_of(job.source))
+        known = recall(job, state)
+        if known is not None:
+            _note_times(job, known, state)
+            return known
+        recording = read_recording(job.source, job.recipe)
+    except UsageError:
+        raise
+    # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
+    except Exception as error:
+        return set_aside(job, _as_refused(error), state)
+    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256)
+    return _write(job, replace(recording, blocks=blocks), state)
+
+
+def _write(job: Job, recording: Recording, state: State) -> Outcome:
+    try:
+        entry = write_recording(
+            job.store, recording, state.sha256, source_stat=state.stat, encoding=job.encoding
+        )
+    except Refused as error:
+        return set_aside(job, error, state)
+    except OSError as error:
+        raise WorkError(
+            f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
+            "call again, what is in the store stays."
+        ) from error
+    for past in job.made:
+        if past.result != entry.id:
+            remove_recording(job.store, past.result)
+    clear_quarantine(job.store, job.source.path)
+    return Outcome(job.source.path, "added")
+
+
+def set_aside(job: Job, error: Refused, state: State) -> Outcome:
+    """Note that a source does not come in.
+
+    What the store has of it is taken out only where it is known to be of a file that is no more: a
+    mistaken recipe, or a disk that does not answer, takes nothing away.
+    """
+    state = UNKNOWN if _may_pass(error) else state
+    if any(state == UNKNOWN or past.state.sha256 == state.sha256 for past in job.made):
+        return Outcome(job.source.path, "kept", error.reason.value)
+    for past in job.made:
+        remove_recording(job.store, past.result)
+    write_quarantine(
+        job.store,
+        job.source.path,
+        reason=error.reason.value,
+        detail=error.detail,
+        sha256=state.sha256,
+        stat=state.stat,
+        recipe_hash=job.recipe.hash,
+        version=job.version,
+    )
+    return Outcome(job.source.path, "quarantined", error.reason.value)
+
+
+def _checked(
+    blocks: Callable[[], Stream],
+    source: Source,
+    times: tuple[tuple[int, int, int], ...],
+    sha256: str,
+) -> Stream:
+    """Yield the blocks of a recording, and refuse it at its end where its source has changed."""
+    try:
+        findings = yield from blocks()
+        changed = times_of(source) != times and hash_of(source) != sha256
+    except (Refused, UsageError):
+        raise
+    except Exception as error:
+        raise _as_refused(error) from error
+    if changed:
+        raise Refused(
+            Reason.changed_while_read,
+            "It changed while it was read; ingest again when nothing writes to it.",
+        )
+    return findings
+
+
+def _as_refused(error: Exception) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, FileNotFoundError):
+        refused = Refused(Reason.missing, f"{error.filename} is not there; bring it back.")
+    else:
+        text = " ".join(str(error).split())[:300]
+        told = f"Reading it failed: {type(error).__name__}: {text}."
+        refused = Refused(Reason.unreadable, told)
+    refused.__cause__ = error
+    return refused
+
+
+def _may_pass(error: Refused) -> bool:
+    """Whether the same bytes could come in another time, so that they are read again then."""
+    cause = error.__cause__
+    failed = isinstance(cause, OSError) and cause.errno is not None
+    return failed or isinstance(cause, MemoryError) or error.reason is Reason.changed_while_read
+
+
+def _note_times(job: Job, known: Outcome, state: State) -> None:
+    # The bytes are the same under other times: the next ingest need not read them.
+    if known.state == "unchanged" and state.stat and state.stat != job.made[0].state.stat:
+        note_stat(job.store, job.made[0].result, state.stat)
+
+
+def _check_place(job: Job) -> None:
+    if job.version != __version__:
+        raise WorkError(
+            f"A worker has brainfm {__version__}, the ingest {job.version}; install the same on both."
+        )
+    if not (job.store / "zarr.json").is_file():
+        raise WorkError(
+            f"A worker on {os.uname().nodename} does not see the store {job.store}; every worker needs "
+            "the store and the sources under the same paths."
+        )
+
+
+def _peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
