@@ -118,7 +118,7 @@ def test_the_search_chooses_and_scores_as_grid_search_over_moabbs_pipeline(scori
         scoring=scoring,
         folds=inner,
         class_weight=None,
-        C=(0.5, 1),
+        C=(0.5, 1.0),
     ).fit(X, y)
     scores = [
         got.validation_scores_[Setting(p["augmenteddataset__order"], p["augmenteddataset__lag"],
