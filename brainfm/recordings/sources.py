@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
-from brainfm.recordings.formats import FORMATS, Format, find_format, looks_like_recording
+from brainfm.recordings.formats import FORMATS, MOABB, Format, find_format, looks_like_recording
 from brainfm.recordings.parts import first_part, is_continuation
 from brainfm.recordings.reader import recipe_formats
 from brainfm.recordings.recipe import Recipe
@@ -45,7 +45,8 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
     """Return the recordings that files, folders and globs name, each once, in a stable order.
 
     A file that no reader is known for is a source of its own, to be refused with the reason; of a
-    folder, only what looks like a recording is taken.
+    folder, only what looks like a recording is taken. ``moabb:NAME`` is a data set of MOABB, see
+    `brainfm.recordings.moabb`.
 
     Parameters
     ----------
@@ -62,11 +63,19 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
     formats = _formats(recipe)
     found: dict[Path, Source] = {}
     for name in given:
-        for path in _expand(name, formats):
-            source = _source(path, formats)
+        for source in _sources(name, formats):
             found.setdefault(_place(source.path), source)
     owned = {_place(file) for source in found.values() for file in source.files[1:]}
     return [source for place, source in found.items() if place not in owned]
+
+
+def _sources(given: str, formats: _Formats) -> Iterator[Source]:
+    if given.startswith(MOABB.pattern):
+        from brainfm.recordings.moabb import find_runs
+
+        yield from find_runs(given)
+    else:
+        yield from (_source(path, formats) for path in _expand(given, formats))
 
 
 def _place(path: str | Path) -> Path:
