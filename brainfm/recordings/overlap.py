@@ -10,6 +10,7 @@ Overlap-save: Oppenheim & Schafer 1989, Discrete-Time Signal Processing, §8.7.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def plan_frames(filter: Filter, n_times: int, *, n_channels: int, n_bytes: int) 
     old, new = filter.ratio.denominator, filter.ratio.numerator
     reach = -(-filter.reach // old)
     affordable = max(n_bytes // (4 * n_channels), 4 * filter.reach)
-    wanted = min(max(12 * filter.reach, 1 << 15), affordable, n_times + 2 * reach * old)
+    wanted = min(max(8 * filter.reach, 1 << 15), affordable, n_times + 2 * reach * old)
     units = next_fast_len(max(-(-wanted // old), 2 * reach + 1), real=True)
     return Frames(units * old, reach * old, units * new, reach * new)
 
@@ -116,7 +117,8 @@ def _transform(
     first, last = frames.new_reach, frames.new_size - frames.new_reach
     out = np.empty((len(frame), last - first), np.float32)
     for row in range(0, len(frame), ROWS):
-        spectrum = rfft(frame[row : row + ROWS])[:, : len(response)] * response
+        spectrum = rfft(frame[row : row + ROWS])[:, : len(response)]
+        spectrum *= response
         out[row : row + ROWS] = irfft(spectrum, frames.new_size, overwrite_x=True)[:, first:last]
     return out
 
@@ -126,13 +128,17 @@ def _extend(
 ) -> Iterator[Float32[np.ndarray, "channel piece"]]:
     """Continue a signal to both sides by ``reach`` samples."""
     pieces = iter(pieces)
-    edge = _gather(pieces, reach + 1)
-    yield _reflection(edge[:, ::-1], reach)[:, ::-1]
-    yield edge
+    head = _gather(pieces, reach + 1)
+    yield _reflection(head[:, ::-1], reach)[:, ::-1]
+    yield head
+    last, length = deque([head]), head.shape[1]
     for piece in pieces:
         yield piece
-        edge = np.concatenate([edge, piece[:, -reach - 1 :]], axis=1)[:, -reach - 1 :]
-    yield _reflection(edge, reach)
+        last.append(piece)
+        length += piece.shape[1]
+        while length - last[0].shape[1] > reach:
+            length -= last.popleft().shape[1]
+    yield _reflection(np.concatenate(last, axis=1), reach)
 
 
 def _gather(
