@@ -38,7 +38,16 @@ FULL = Train(
     checkpoint_every=2,
     accelerator="cpu",
 )
-CARD = {"sfreq": 200.0, "kinds": ["eeg"], "data": {"subjects": ["a", "b"], "fingerprints": ["f"]}}
+CARD = {
+    "sfreq": 200.0,
+    "unit": "SI: V, T, T/m",
+    "kinds": ["eeg"],
+    "view": {"class_path": "brainfm.windows.views.Native", "init_args": {}},
+    "preprocessing_hash": "0123",
+    "data": {"subjects": ["a", "b"], "fingerprints": ["f"]},
+    "seed": 0,
+    "licence": "none",
+}
 
 
 def checkpoint(folder: Path, **card: object) -> Path:
@@ -266,7 +275,7 @@ def test_save_and_load_give_the_same_probabilities(
 
 def test_trials_that_do_not_fit_are_refused(trained: Path) -> None:
     X, y = trials()
-    with pytest.raises(UsageError, match=r"have 250.0 Hz .* at 200 Hz"):
+    with pytest.raises(UsageError, match=r"trained at 200 Hz, not 250 Hz"):
         Finetuned(trained, sfreq=250.0).fit(X, y)
     with pytest.raises(UsageError, match="Hz"):
         Finetuned(trained).fit(X, y)

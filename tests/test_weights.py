@@ -87,7 +87,7 @@ def test_a_pretrained_tokenizer_is_saved_without_its_folder(tmp_path: Path) -> N
     (tmp_path / "first" / "model" / "model.safetensors").unlink()
     again, _ = load(tmp_path / "second")
     assert type(again) is Frozen
-    assert again.card == {k: card[k] for k in ("sfreq", "kinds", "data")}
+    assert again.card == {k: card[k] for k in ("sfreq", "kinds", "data", "seed")}
     assert torch.equal(again(windows()).code, tokenizer.eval()(windows()).code)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
+from brainfm.card import Use, check_card
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
@@ -184,20 +185,10 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     def _check(self, X: Trials, tokenizer: Tokenizer) -> None:
         """Refuse trials that the checkpoint was not made for."""
-        wanted = self.card_["sfreq"]
-        if self.sfreq != wanted:
-            raise UsageError(
-                f"The trials have {self.sfreq} Hz and {self.checkpoint_} was trained at {wanted:g} Hz; "
-                f"resample them and say `sfreq={wanted:g}`."
-            )
+        rates, kinds = (self.sfreq,), tuple(self._sensors(X).kind)
+        check_card(self.card_, Use("the trials", rates, kinds))
         if self.sensors is not None:
             tokenizer.check_channels(self.sensors.names, "The trials' recording")
-        foreign = sorted(set(self._sensors(X).kind) - set(self.card_["kinds"]))
-        if foreign:
-            raise UsageError(
-                f"The trials have sensors of the kinds {foreign} and {self.checkpoint_} was trained "
-                f"on {self.card_['kinds']}; select those."
-            )
 
     def _sensors(self, X: Trials) -> Sensors:
         if self.sensors is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from brainfm.card import UNIT, Use, check_card
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.learning.loop import fit
@@ -19,7 +20,7 @@ from brainfm.store.read import Store, open_store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import ListedBatches, RandomBatches
-from brainfm.windows.description import describe_coverage, describe_view, view_in
+from brainfm.windows.description import describe_coverage, describe_view
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
@@ -136,7 +137,7 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
                 "The model takes its tokenizer as given and this one was never trained; name a "
                 "trained one with --tokenizer FOLDER."
             )
-        check_card(objective.tokenizer.card, store, data)
+        check_card(objective.tokenizer.card, use_of(store, data))
 
 
 def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
@@ -147,33 +148,15 @@ def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
     return told
 
 
-def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
-    """Refuse a checkpoint that was trained on recordings of another making."""
-    foreign = sorted(set(data.kinds) - set(card["kinds"]))
-    if foreign:
-        raise UsageError(
-            f"The checkpoint was trained on sensors of the kinds {card['kinds']} and not on {foreign}; "
-            "choose kinds that it knows."
-        )
-    trained, here = view_in(card), data.view or Native()
-    if trained != here:
-        raise UsageError(
-            f"The checkpoint was trained on the view {trained} and the recordings are read through "
-            f"{here}; give them the checkpoint's view."
-        )
-    rates = sorted(set(data.table(store)["sfreq"]))
-    if rates != [card["sfreq"]]:
-        raise UsageError(
-            f"The checkpoint was trained at {card['sfreq']:g} Hz and the recordings of {data.store} "
-            f"have {rates} Hz; ingest them with `sfreq: {card['sfreq']:g}` in the recipe."
-        )
-    here = store.attributes["preprocessing_hash"]
-    if card["preprocessing_hash"] != here:
-        raise UsageError(
-            f"The checkpoint was trained on recordings preprocessed otherwise ({card['preprocessing_hash']}) "
-            f"than those of {data.store} ({here}: {store.attributes['preprocessing']}); ingest the "
-            "recordings with the checkpoint's preprocessing."
-        )
+def use_of(store: Store, data: Selection) -> Use:
+    """Return what the chosen recordings of a store are, for a checkpoint that is to be used on them."""
+    return Use(
+        what=f"the recordings of {data.store}",
+        rates=tuple(sorted(set(data.table(store)["sfreq"]))),
+        kinds=data.kinds,
+        preprocessing_hash=store.attributes["preprocessing_hash"],
+        view=describe_view(data.view or Native()),
+    )
 
 
 def _split(
@@ -228,7 +211,7 @@ def _card(
     seen = earlier.get("data", {})
     return {
         "sfreq": float(table["sfreq"].iloc[0]),
-        "unit": "SI: V, T, T/m",
+        "unit": UNIT,
         "kinds": list(data.kinds),
         "view": describe_view(data.view or Native()),
         "seconds": data.seconds,
