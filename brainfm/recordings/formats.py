@@ -16,6 +16,12 @@ import mne
 from brainfm.recordings import openers, parts
 from brainfm.recordings.edf import check_edf
 from brainfm.recordings.fif import check_fif
+from brainfm.recordings.whole import (
+    check_brainvision,
+    check_eximia,
+    check_nicolet,
+    check_persyst,
+)
 
 Claim = Callable[[Path], bool]
 
@@ -84,7 +90,14 @@ FORMATS = (
     Format("BDF", r".+\.bdf", openers.bdf, typed=False, check=check_edf),
     Format("GDF", r".+\.gdf", openers.gdf, typed=False),
     Format("FIF", r".+\.fif", openers.fif, typed=True, parts=parts.split, check=check_fif),
-    Format("BrainVision", r".+\.[va]hdr", openers.brainvision, typed=False, parts=parts.named),
+    Format(
+        "BrainVision",
+        r".+\.[va]hdr",
+        openers.brainvision,
+        typed=False,
+        parts=parts.named,
+        check=check_brainvision,
+    ),
     Format("EEGLAB", r".+\.set", openers.eeglab, typed=False, parts=parts.beside(".fdt")),
     Format("CTF", r".+\.ds", openers.ctf, typed=True, parts=parts.inside, folder=True),
     Format(
@@ -117,16 +130,19 @@ FORMATS = (
         parts=parts.beside(".pnt", ".log", ".21e", ".11d", ".cmt", ".cn2"),
         claims=_begins(*_NIHON),
     ),
-    Format("Persyst", r".+\.lay", openers.persyst, typed=False, parts=parts.named),
+    Format(
+        "Persyst", r".+\.lay", openers.persyst, typed=False, parts=parts.named, check=check_persyst
+    ),
     Format(
         "Nicolet",
         r".+\.data",
         openers.nicolet,
         typed=False,
         parts=parts.beside(".head"),
+        check=check_nicolet,
         claims=_has(parts.beside(".head")),
     ),
-    Format("eXimia", r".+\.nxe", openers.eximia, typed=True),
+    Format("eXimia", r".+\.nxe", openers.eximia, typed=True, check=check_eximia),
     Format(
         "Curry 8",
         r".+\.cdt",

@@ -129,13 +129,25 @@ def ingest(
     template_positions(how.montage)
     sources = find_sources(source)
     with _executor(workers, cluster, slurm) as executor:
-        create_store(store, how.preprocessing, how.preprocessing_hash)
-        with writing(store):
-            jobs = _jobs(sources, open_store(store), how, retry=retry_quarantined)
-            outcomes = list(_progress(_outcomes(executor, jobs), len(jobs)))
+        outcomes = _fill(store, sources, how, executor, retry=retry_quarantined)
     summary = _summary(open_store(store), outcomes)
     _report(summary, strict=strict)
     return summary
+
+
+def _fill(
+    path: Path, sources: list[Source], recipe: Recipe, executor: Executor, *, retry: bool
+) -> list[Outcome]:
+    try:
+        create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
+        with writing(path):
+            jobs = _jobs(sources, open_store(path), recipe, retry=retry)
+            return list(_progress(_outcomes(executor, jobs), len(jobs)))
+    except OSError as error:
+        raise WorkError(
+            f"The ingest into {path} stopped ({error.strerror or error}); make room or mend what the "
+            "system names and call again, what is in the store stays."
+        ) from error
 
 
 def _executor(

@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -129,10 +129,18 @@ def bring_in(job: Job) -> Outcome:
     Raises
     ------
     WorkError
-        If the store cannot be written, is not there on this machine, or another brainfm asks.
+        If the store is not there on this machine, or another brainfm asks.
+    OSError
+        If the store cannot be written.
     """
     _check_place(job)
-    with _ONE_AT_A_TIME, chdir(job.folder):
+    # Some readers print what they meet in a file.
+    with (
+        _ONE_AT_A_TIME,
+        chdir(job.folder),
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+    ):
         return replace(_bring_in(job), memory=_peak_memory())
 
 
@@ -160,11 +168,6 @@ def _write(job: Job, recording: Recording, state: State) -> Outcome:
         entry = write_recording(job.store, recording, state.sha256, source_stat=state.stat)
     except Refused as error:
         return set_aside(job, error, state)
-    except OSError as error:
-        raise WorkError(
-            f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
-            "call again, what is in the store stays."
-        ) from error
     for past in job.made:
         if past.result != entry.id:
             remove_recording(job.store, past.result)
