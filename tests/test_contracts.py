@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import windows
 
-from brainfm.backbones import BiMamba, MotifEncoder, StateSpaceDenoiser
+from brainfm.backbones import BiMamba, MotifEncoder, PatchTransformer, StateSpaceDenoiser
 from brainfm.contracts import Batch, Component, Features, Tokenizer, Tokens
 from brainfm.errors import UsageError
 from brainfm.heads import LatentFusionHead, LinearHead, MambaHead
@@ -22,7 +22,9 @@ from brainfm.objectives import (
     LabelledBatch,
     MaskedCodes,
     MaskedRectangles,
+    MaskedSignal,
     MotifReconstruction,
+    Reconstruction,
 )
 from brainfm.recordings.recording import KINDS
 from brainfm.stages.catalog import components
@@ -32,6 +34,7 @@ from brainfm.tokenizers import (
     MontagePatches,
     MotifTokenizer,
     MuLawPatches,
+    Patches,
     TokenCache,
 )
 from brainfm.weights import build, describe
@@ -72,6 +75,8 @@ EXAMPLES = {
     "BiMamba": small_bimamba,
     "MambaHead": lambda: MambaHead(WIDTH, 3, width=32),
     "MaskedRectangles": lambda: MaskedRectangles(small_montage(), small_bimamba()),
+    "MaskedSignal": lambda: MaskedSignal(Patches(WIDTH), small_bimamba()),
+    "Reconstruction": lambda: Reconstruction(Patches(WIDTH), small_bimamba()),
     "MuLawPatches": lambda: MuLawPatches(100),
     "StateSpaceDenoiser": small_denoiser,
     "Diffusion": lambda: Diffusion(MuLawPatches(200), small_denoiser(200)),
@@ -82,6 +87,7 @@ EXAMPLES = {
     "Frozen": lambda: Frozen(small_tokenizer()),
     "Cached": lambda: Cached(small_tokenizer(), cache=TokenCache()),
     "MotifEncoder": small_backbone,
+    "PatchTransformer": lambda: PatchTransformer(WIDTH, width=48, depth=2, heads=4),
     "LinearHead": lambda: LinearHead(WIDTH, 3),
     "MotifReconstruction": lambda: MotifReconstruction(small_tokenizer()),
     "MaskedCodes": lambda: MaskedCodes(Frozen(small_tokenizer()), small_backbone()),

@@ -295,7 +295,7 @@ class TestMontagePatches:
 
 class TestMaskedRectangles:
     def test_528_of_880_rectangles_are_hidden(self):
-        hidden = tiny().hidden(3, torch.Generator().manual_seed(0))
+        hidden = tiny().hidden(eeg(3), torch.Generator().manual_seed(0))
         assert hidden.sum((1, 2)).tolist() == [16_896] * 3
         rectangles = hidden[0].reshape(11, 2, 80, 16).transpose(1, 2).flatten(2)
         assert int(rectangles.all(-1).sum()) == int(rectangles.any(-1).sum()) == 528
@@ -303,7 +303,7 @@ class TestMaskedRectangles:
 
     def test_windows_may_have_patterns_of_their_own(self):
         objective = MaskedRectangles(tiny().tokenizer, tiny().backbone, pattern="window")
-        hidden = objective.hidden(2, torch.Generator().manual_seed(0))
+        hidden = objective.hidden(eeg(), torch.Generator().manual_seed(0))
         assert hidden.sum((1, 2)).tolist() == [16_896] * 2
         assert not torch.equal(hidden[0], hidden[1])
 
@@ -312,7 +312,7 @@ class TestMaskedRectangles:
         given, drawn = eeg(), []
         objective.decoder.register_forward_hook(lambda *call: drawn.append(call[-1]))
         terms = objective(given, torch.Generator().manual_seed(3))
-        hidden = objective.hidden(2, torch.Generator().manual_seed(3))
+        hidden = objective.hidden(given, torch.Generator().manual_seed(3))
         window = objective.tokenizer.normalise(given)
         error = (drawn[0] - window)[hidden].abs()
         wanted = torch.where(error < 1, 0.5 * error.square(), error - 0.5).mean()
@@ -334,7 +334,7 @@ class TestMaskedRectangles:
         nn.init.zeros_(decoder.draw.bias)
         value = torch.zeros(1, 80, 44)
         value[0, 7, 3 * 11 + 5] = 1
-        drawn = decoder(value)[0].reshape(11, 2, 80, 16)
+        drawn = decoder(value, 22)[0].reshape(11, 2, 80, 16)
         torch.testing.assert_close(drawn[5, :, 7], decoder.draw.weight[3, 0])
         assert int(drawn.count_nonzero()) == int(drawn[5, :, 7].count_nonzero())
         assert decoder.smooth.weight.shape == (1, 1, 31, 31)

@@ -236,7 +236,9 @@ def test_a_card_that_json_cannot_hold_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_class_of_another_package_works_by_its_path_alone(mylab: str, tmp_path: Path) -> None:
     text = f"""
-    tokenizer: {{class_path: MotifTokenizer, init_args: {{n_codes: 16}}}}
+    tokenizer:
+      class_path: Frozen
+      init_args: {{tokenizer: {{class_path: MotifTokenizer, init_args: {{n_codes: 16}}}}}}
     backbone: {{class_path: {mylab}.Hyena, init_args: {{width: 9}}}}
     objective: MaskedCodes
     """

@@ -130,6 +130,8 @@ class StateSpaceDenoiser(Backbone):
         segments, with the code of channel c. Only to compare with published checkpoints.
     """
 
+    needs_samples = True
+
     def __init__(
         self,
         patch: int,

@@ -4,13 +4,22 @@ from brainfm.objectives.classification import Classification, LabelledBatch
 from brainfm.objectives.diffusion import Diffusion
 from brainfm.objectives.masked_codes import MaskedCodes
 from brainfm.objectives.masked_rectangles import MaskedRectangles
+from brainfm.objectives.masked_signal import MaskedSignal
+from brainfm.objectives.masks import BlockMask, ChannelMask, RandomMask, RectangleMask
 from brainfm.objectives.motif_reconstruction import MotifReconstruction
+from brainfm.objectives.reconstruction import Reconstruction
 
 __all__ = [
+    "BlockMask",
+    "ChannelMask",
     "Classification",
     "Diffusion",
     "LabelledBatch",
     "MaskedCodes",
     "MaskedRectangles",
+    "MaskedSignal",
     "MotifReconstruction",
+    "RandomMask",
+    "Reconstruction",
+    "RectangleMask",
 ]

@@ -51,14 +51,13 @@ class Classification(Objective):
         *,
         smoothing: float = 0.1,
     ):
-        super().__init__()
         if backbone is None:
             raise UsageError(
                 "Classification needs a backbone and was given none; give a checkpoint that a "
                 "backbone was pretrained in, not a tokenizer's."
             )
-        self.tokenizer, self.backbone, self.head = tokenizer, backbone, head
-        self.smoothing = smoothing
+        super().__init__(tokenizer, backbone)
+        self.head, self.smoothing = head, smoothing
 
     def scores(self, batch: Batch) -> Float[Tensor, "batch output"]:
         """Return one score a class, before the softmax."""

@@ -111,15 +111,15 @@ class Diffusion(Objective):
         every: int = 10,
         power: float | None = 2 / 3,
     ):
-        super().__init__()
         if not isinstance(tokenizer, MuLawPatches) or not isinstance(backbone, StateSpaceDenoiser):
             raise UsageError(
                 "Diffusion denoises samples with a StateSpaceDenoiser on MuLawPatches, and was given "
                 f"{type(backbone).__name__} on {type(tokenizer).__name__}; choose those two."
             )
-        self.tokenizer, self.samples = tokenizer, samples
+        super().__init__(tokenizer, backbone)
+        self.samples = samples
         self.decay, self.start, self.every, self.power = decay, start, every, power
-        self.backbone, self.readout = backbone, VelocityReadout(backbone.width, backbone.depth)
+        self.readout = VelocityReadout(backbone.width, backbone.depth)
         self.average = WeightAverage(
             self.denoiser, decay=decay, start=start, every=every, power=power
         )

@@ -34,14 +34,19 @@ class MaskedCodes(Objective):
     backbone: Backbone
 
     def __init__(self, tokenizer: Tokenizer, backbone: Backbone | None, *, ratio: float = 0.5):
-        super().__init__()
         if tokenizer.vocabulary is None or backbone is None:
             raise UsageError(
                 f"MaskedCodes predicts discrete codes with a backbone, and was given "
                 f"{type(tokenizer).__name__} (vocabulary {tokenizer.vocabulary}) and "
                 f"{type(backbone).__name__}; choose a tokenizer with a vocabulary and a backbone."
             )
-        self.tokenizer, self.backbone, self.ratio = tokenizer, backbone, ratio
+        if not tokenizer.frozen:
+            raise UsageError(
+                f"MaskedCodes predicts the codes of a tokenizer that stands still, and "
+                f"{type(tokenizer).__name__} would move; wrap it in Frozen."
+            )
+        super().__init__(tokenizer, backbone)
+        self.ratio = ratio
         self.predict = nn.Linear(backbone.dim, tokenizer.vocabulary)
         codebook = getattr(tokenizer, "codebook", None)
         if codebook is not None:

@@ -66,13 +66,12 @@ class MotifReconstruction(Objective):
         time_ratio: float = 0.5,
         readout_start: Literal["mean", "random"] = "mean",
     ):
-        super().__init__()
         if not isinstance(tokenizer, MotifTokenizer) or backbone is not None:
             raise UsageError(
                 f"MotifReconstruction trains a MotifTokenizer without a backbone, not a "
                 f"{type(tokenizer).__name__} with {type(backbone).__name__}; set `backbone: null`."
             )
-        self.tokenizer, self.backbone = tokenizer, backbone
+        super().__init__(tokenizer, backbone)
         self.vq_loss, self.beta, self.band = vq_loss, beta, band
         self.frequency_ratio, self.time_ratio = frequency_ratio, time_ratio
         self.readout_start = readout_start

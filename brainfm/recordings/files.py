@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,20 +16,21 @@ import numpy as np
 from brainfm.recordings import clean
 from brainfm.recordings.cleaning import clean_blocks
 from brainfm.recordings.edf_samples import read_edf
-from brainfm.recordings.formats import FORMATS, UNREADABLE, Format, find_format
+from brainfm.recordings.events import read_annotations
+from brainfm.recordings.formats import find_format
+from brainfm.recordings.opening import open_raw, unreadable
 from brainfm.recordings.places import MEG
+from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations, Recording, Sensors, Stream
+from brainfm.recordings.recording import Recording, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors import read_sensors
+from brainfm.recordings.side_files import read_labels
 from brainfm.recordings.sources import Source, source_of
 
 COMPARED = 10.0
 """Seconds in which two channels of one name must be equal, in three places, to be one."""
-
-STIM_SAMPLES = 2_000_000
-"""Samples of the stimulus channels that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Identity:
     session: str | None
     run: str | None
     task: str | None
+    label: str | None = None
 
 
 def read_recording(source: Source | str, recipe: Recipe) -> Recording:
@@ -61,21 +61,27 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     """
     source = source_of(source) if isinstance(source, str) else source
     who = identify(source.path, recipe)
-    raw, form = _open(source)
-    sensors, originals = read_sensors(
-        raw.info, recipe, typed=form.typed, are_copies=partial(_are_copies, raw)
-    )
+    form = find_format(Path(source.path))
+    raw = open_raw(source, form)
+    scrubber = Scrubber(find_identity(raw.info), keep=recipe.keep_annotations)
+    typed = form is not None and form.typed
+    sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
     _check_length(raw, recipe)
+    seconds = raw.n_times / float(raw.info["sfreq"])
+    labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
+    renamed = dict(zip(originals, sensors.names, strict=True))
+    marks = read_annotations(raw, recipe, scrubber, renamed)
     sensors = _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
-        annotations=_annotations(raw, recipe),
+        annotations=join_annotations(marks, labels),
         source=source.path,
-        provenance=_origin(recipe, sensors, originals)
+        provenance=_origin(recipe, sensors, [scrubber.label(name) for name in originals])
         | _referred(raw, sensors)
-        | _made(raw, recipe),
+        | _made(raw, recipe)
+        | told,
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
@@ -98,80 +104,34 @@ def identify(source: str, recipe: Recipe) -> Identity:
                 Reason.pattern_mismatch,
                 f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
             )
-        found = match.groupdict()
-        return Identity(found["subject"], found.get("session"), found.get("run"), found.get("task"))
+        return Identity(**dict.fromkeys(("session", "run", "task")) | match.groupdict())
     found = dict(re.findall(r"(?:^|[/_])(sub|ses|run|task)-([A-Za-z0-9+]+)", path))
     subject = found.get("sub", Path(source).stem)
     return Identity(subject, found.get("ses"), found.get("run"), found.get("task"))
 
 
-def _open(source: Source) -> tuple[mne.io.BaseRaw, Format]:
-    """Open a recording whose files are whole, without loading the data."""
-    path = Path(source.path)
-    form = find_format(path)
-    _check_there(source)
-    if form is None:
-        raise _unknown(path)
-    form.check(path)
-    # MNE warns of names, filters and dates that are not used; what matters is checked here.
+def _sensors(
+    raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber, *, typed: bool
+) -> tuple[Sensors, tuple[str, ...]]:
+    """Return the sensors, none named after a person, and the names that the file has for them."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            raw = form.read(path)
-    except Refused:
-        raise
-    except ImportError as error:
-        raise Refused(
-            Reason.needs_package,
-            f"{form.name} needs a package that is not installed ({error.name or error}); "
-            "pip install 'brainfm[formats]'.",
-        ) from error
-    except Exception as error:
-        raise _unreadable(error) from error
-    _check_hashed(raw, source)
-    return raw, form
-
-
-def _check_there(source: Source) -> None:
-    for file in source.files:
-        if not os.path.exists(file):
-            raise Refused(
-                Reason.missing,
-                f"{Path(file).name} is a link to what is not here; get the content "
-                "(git annex get, datalad get) or leave it out.",
-            )
-    if not any(os.path.getsize(file) for file in source.files if os.path.isfile(file)):
-        raise Refused(Reason.empty, "It has no bytes; get the file again.")
-
-
-def _unknown(path: Path) -> Refused:
-    why = UNREADABLE.get(path.suffix.lower())
-    if why is None:
-        names = ", ".join(dict.fromkeys(form.name for form in FORMATS))
-        why = (
-            f"No reader claims {path.suffix or 'a file without suffix'} with this content; "
-            f"a recording of {names} is wanted, with all its files."
+        sensors, originals = read_sensors(
+            raw.info, recipe, typed=typed, are_copies=partial(_are_copies, raw)
         )
-    return Refused(Reason.unknown_format, why)
-
-
-def _check_hashed(raw: mne.io.BaseRaw, source: Source) -> None:
-    """Refuse samples from a file that is not known to be part of the recording."""
-    known = {Path(file).resolve() for file in source.files}
-    for file in raw.filenames:
-        if file is not None and Path(file).resolve() not in known:
-            raise Refused(
-                Reason.incomplete,
-                f"It takes its samples from {Path(file).name}, which does not bear its name; "
-                "give both files the same name.",
-            )
+    except Refused as error:
+        raise Refused(error.reason, scrubber.label(error.detail)) from error
+    names = tuple(
+        name if scrubber.label(name) == name else f"channel {i}"
+        for i, name in enumerate(sensors.names)
+    )
+    return replace(sensors, names=names), originals
 
 
 def _are_copies(raw: mne.io.BaseRaw, names: Sequence[str]) -> bool:
     """Say whether channels are equal in three places of `COMPARED` s."""
     n = min(int(COMPARED * raw.info["sfreq"]) + 1, raw.n_times)
     starts = {0, (raw.n_times - n) // 2, raw.n_times - n}
-    parts = [np.asarray(raw.get_data(list(names), start=s, stop=s + n)) for s in sorted(starts)]
+    parts = [np.asarray(raw.get_data(np.array(names), start=s, stop=s + n)) for s in sorted(starts)]
     return all(np.array_equal(row, part[0]) for part in parts for row in part[1:])
 
 
@@ -194,14 +154,7 @@ def _blocks(
     except Refused:
         raise
     except Exception as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: Exception) -> Refused:
-    text = " ".join(str(error).split())[:300]
-    return Refused(
-        Reason.unreadable, f"MNE cannot read it: {type(error).__name__}: {text}; get the original."
-    )
+        raise unreadable(error) from error
 
 
 def _rereferenced(sensors: Sensors, recipe: Recipe) -> Sensors:
@@ -230,7 +183,7 @@ def _made(raw: mne.io.BaseRaw, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _origin(recipe: Recipe, sensors: Sensors, originals: tuple[str, ...]) -> dict[str, Any]:
+def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[str, Any]:
     renamed = {n: o for n, o in zip(sensors.names, originals, strict=True) if n != o}
     return {
         "recipe": recipe.name,
@@ -252,40 +205,3 @@ def _referred(raw: mne.io.BaseRaw, sensors: Sensors) -> dict[str, Any]:
     if any(kind in MEG for kind in sensors.kind):
         found["compensation"] = int(raw.compensation_grade or 0)
     return found
-
-
-def _annotations(raw: mne.io.BaseRaw, recipe: Recipe) -> Annotations:
-    """Return the file's annotations and the events of its stimulus channel, in order of time."""
-    marks = raw.annotations
-    # With a time of origin, onsets count from the clock's start, not from the first sample.
-    shift = raw.first_time if marks.orig_time is not None else 0.0
-    rows = [
-        (float(onset) - shift, float(duration), str(description))
-        for onset, duration, description in zip(
-            marks.onset, marks.duration, marks.description, strict=True
-        )
-    ]
-    rows += _stim_events(raw, recipe)
-    rows.sort()
-    onset, duration, description = zip(*rows, strict=True) if rows else ((), (), ())
-    return Annotations(np.array(onset, float), np.array(duration, float), tuple(description))
-
-
-def _stim_events(raw: mne.io.BaseRaw, recipe: Recipe) -> list[tuple[float, float, str]]:
-    rows = mne.pick_types(raw.info, meg=False, stim=True)
-    if not len(rows):
-        return []
-    info = mne.pick_info(raw.info, rows)
-    sfreq, found = raw.info["sfreq"], []
-    # In pieces, because a day of a stimulus channel is a gigabyte; each begins with the last sample
-    # of the one before, from which a change is told.
-    for start in range(0, max(raw.n_times - 1, 1), STIM_SAMPLES):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = raw[rows, start : start + STIM_SAMPLES + 1][0]
-            piece = mne.io.RawArray(values, info, first_samp=start, verbose="ERROR")
-            found += list(mne.find_events(piece, shortest_event=1, verbose="ERROR"))
-    return [
-        (float(sample / sfreq), 0.0, recipe.events.get(int(code), str(code)))
-        for sample, _, code in found
-    ]

@@ -16,6 +16,7 @@ import mne
 from brainfm.recordings import openers, parts
 from brainfm.recordings.edf import check_edf
 from brainfm.recordings.fif import check_fif
+from brainfm.recordings.parts import Parts
 from brainfm.recordings.whole import (
     check_brainvision,
     check_eximia,
@@ -54,7 +55,7 @@ class Format:
     pattern: str
     read: Callable[[Path], mne.io.BaseRaw]
     typed: bool
-    parts: parts.Parts = parts.alone
+    parts: Parts = parts.alone
     check: Callable[[Path], None] = lambda path: None
     claims: Claim = lambda path: True
     folder: bool = False
@@ -77,7 +78,7 @@ def _begins(*magic: bytes) -> Claim:
     return claims
 
 
-def _has(parts: parts.Parts) -> Claim:
+def _has(parts: Parts) -> Claim:
     """Return what says whether any of a recording's other files is there."""
     return lambda path: len(parts(path)) > 1
 

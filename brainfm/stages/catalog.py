@@ -18,6 +18,7 @@ COMPONENTS = {
     "backbones": "Backbone",
     "tokenizers": "Tokenizer",
     "objectives": "Objective",
+    "masks": "Mask",
     "heads": "Head",
 }
 
@@ -90,8 +91,8 @@ def options(class_path: str) -> list[str]:
 
 
 def paper(kind: type) -> str:
-    """Return where a component comes from: what its module says after the first paragraph."""
+    """Return where a component comes from: its module's second paragraph, or what the class says."""
     text = inspect.getdoc(inspect.getmodule(kind)) or ""
-    title, _, rest = text.partition("\n\n")
-    first = rest.split("\n\n", maxsplit=1)[0]
-    return " ".join((first or title).split())
+    _, _, rest = text.partition("\n\n")
+    own, *_ = (inspect.getdoc(kind) or "").split("\n\n")
+    return " ".join((rest.split("\n\n", maxsplit=1)[0] or own).split())

@@ -18,6 +18,7 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.sensors import template_positions
+from brainfm.recordings.side_files import attach_side_files
 from brainfm.recordings.sources import Source, find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
 from brainfm.stages.executors import (
@@ -127,7 +128,7 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = find_sources(source)
+    sources = attach_side_files(find_sources(source), how)
     with _executor(workers, cluster, slurm) as executor:
         outcomes = _fill(store, sources, how, executor, retry=retry_quarantined)
     summary = _summary(open_store(store), outcomes)

@@ -19,8 +19,8 @@ def list_known(what: str | None = None) -> None:
     Parameters
     ----------
     what
-        models, backbones, tokenizers, objectives, heads, datasets, tasks or runs; all where none is
-        named.
+        models, backbones, tokenizers, objectives, masks, heads, datasets, tasks or runs; all where
+        none is named.
     """
     if what is not None and what not in EVERYTHING:
         raise UsageError(f"There are no {what!r} to list; known: {', '.join(EVERYTHING)}.")

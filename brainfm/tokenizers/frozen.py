@@ -33,7 +33,7 @@ class Frozen(Tokenizer):
         super().__init__()
         self.tokenizer, self.card = tokenizer, card
         self.dim, self.vocabulary, self.sfreq = tokenizer.dim, tokenizer.vocabulary, tokenizer.sfreq
-        self.ch_names = tokenizer.ch_names
+        self.ch_names, self.samples = tokenizer.ch_names, tokenizer.samples
         self.requires_grad_(False)
         self.train(False)
 

@@ -11,10 +11,9 @@ from typing import Literal
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from brainfm.contracts import Batch, Tokenizer, Tokens
+from brainfm.contracts import Batch, Signal, SignalTokenizer, Tokens
 from brainfm.errors import UsageError
 
 # The order of FEMBA's pretraining data. The released scripts for its downstream data sets put A1-T3 ninth
@@ -26,10 +25,9 @@ TCP = (
     *("Fp1-F3", "F3-C3", "C3-P3", "P3-O1", "Fp2-F4", "F4-C4", "C4-P4", "P4-O2"),
     *("A1-T7", "T8-A2"),
 )
-Window = Float[Tensor, "batch channel time"]
 
 
-class MontagePatches(Tokenizer):
+class MontagePatches(SignalTokenizer):
     """A convolution over rectangles of (channel, time), whose columns become tokens.
 
     The weights know the place of every channel, so windows must hold exactly ``ch_names``, in that
@@ -70,6 +68,7 @@ class MontagePatches(Tokenizer):
         super().__init__()
         self.width, self.ch_names, self.n_times, self.sfreq = width, tuple(ch_names), n_times, sfreq
         self.patch, self.normalisation = (patch[0], patch[1]), normalisation
+        self.cell, self.span = self.patch, (len(ch_names), patch[1])
         if len(ch_names) % patch[0] or n_times % patch[1]:
             raise UsageError(
                 f"Rectangles of {patch[0]} channels × {patch[1]} samples do not fill a window of "
@@ -80,7 +79,7 @@ class MontagePatches(Tokenizer):
         self.embed = nn.Conv2d(1, width, self.patch, stride=self.patch)
         self.position = nn.Parameter(torch.zeros(1, self.grid[1], self.dim))
 
-    def normalise(self, batch: Batch) -> Window:
+    def normalise(self, batch: Batch) -> Signal:
         """Return the windows' signal around 0…1.
 
         Raises
@@ -110,21 +109,17 @@ class MontagePatches(Tokenizer):
                 "tokenizer's ch_names, n_times and sfreq."
             )
 
-    def tokens(self, window: Window, batch: Batch) -> Tokens:
-        """Make tokens of a normalised window, whole or with parts hidden."""
-        n, n_tokens = len(window), self.grid[1]
-        value = rearrange(self.embed(window.unsqueeze(1)), "b e h k -> b k (e h)") + self.position
-        start = torch.arange(n_tokens, device=window.device) * (self.patch[1] / self.sfreq)
+    def tokens(self, signal: Signal, batch: Batch) -> Tokens:
+        """Make tokens of a normalised signal, one for each column of rectangles."""
+        n, n_tokens = len(signal), self.grid[1]
+        value = rearrange(self.embed(signal.unsqueeze(1)), "b e h k -> b k (e h)") + self.position
+        start = torch.arange(n_tokens, device=signal.device) * (self.patch[1] / self.sfreq)
         return Tokens(
             value=value,
             code=None,
             time=repeat(start, "k -> b k", b=n),
-            channel=torch.zeros(n, n_tokens, dtype=torch.long, device=window.device),
-            position=window.new_full((n, n_tokens, 3), torch.nan),
+            channel=torch.zeros(n, n_tokens, dtype=torch.long, device=signal.device),
+            position=signal.new_full((n, n_tokens, 3), torch.nan),
             kind=batch.kind[:, :1].expand(n, n_tokens),
-            mask=torch.ones(n, n_tokens, dtype=torch.bool, device=window.device),
+            mask=torch.ones(n, n_tokens, dtype=torch.bool, device=signal.device),
         )
-
-    def forward(self, batch: Batch) -> Tokens:
-        """Tokenize windows, one token for each 16 samples of all channels."""
-        return self.tokens(self.normalise(batch), batch)

@@ -14,7 +14,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from brainfm.contracts import Batch, Kind, Tokenizer, Tokens
+from brainfm.contracts import Batch, Kind, Signal, SignalTokenizer, Tokens
 from brainfm.errors import UsageError
 
 MU = 255
@@ -37,7 +37,7 @@ def expand(y: Float[Tensor, "*shape"], law: str = "staged") -> Float[Tensor, "*s
     return torch.where(y.abs() <= 1, y, curved) if law == "staged" else curved
 
 
-class MuLawPatches(Tokenizer):
+class MuLawPatches(SignalTokenizer):
     """Cuts each channel into patches; a token is the samples of one patch, learned from nothing.
 
     Patches follow each other without overlap, so a model can put the channel together again.
@@ -59,6 +59,8 @@ class MuLawPatches(Tokenizer):
         sampling rate in Hz that windows must have; None for any.
     """
 
+    samples = True
+
     def __init__(
         self,
         patch: int = 200,
@@ -71,6 +73,7 @@ class MuLawPatches(Tokenizer):
     ):
         super().__init__()
         self.patch = self.dim = patch
+        self.cell = self.span = (1, patch)
         self.law: Literal["staged", "full", "none"] = law
         self.volt, self.tesla, self.tesla_per_metre = volt, tesla, tesla_per_metre
         self.sfreq = sfreq
@@ -79,8 +82,8 @@ class MuLawPatches(Tokenizer):
         factors[Kind.grad_planar] = tesla_per_metre
         self.register_buffer("factor", torch.tensor(list(factors.values())), persistent=False)
 
-    def forward(self, batch: Batch) -> Tokens:
-        """Tokenize windows; tokens run through time first, then through channels.
+    def normalise(self, batch: Batch) -> Signal:
+        """Return scaled and compressed samples.
 
         Raises
         ------
@@ -89,9 +92,11 @@ class MuLawPatches(Tokenizer):
         """
         self._check(batch)
         factor = self.get_buffer("factor")[batch.kind].unsqueeze(-1)
-        value = rearrange(
-            compress(batch.signal * factor, self.law), "b c (t d) -> b c t d", d=self.dim
-        )
+        return compress(batch.signal * factor, self.law)
+
+    def tokens(self, signal: Signal, batch: Batch) -> Tokens:
+        """Cut compressed samples into tokens."""
+        value = rearrange(signal, "b c (t d) -> b c t d", d=self.dim)
         n_windows, n_channels, n_patches = value.shape[:3]
         start = torch.arange(n_patches, device=value.device) * (self.dim / batch.sfreq)
         index = torch.arange(n_channels, device=value.device)

@@ -9,12 +9,12 @@ import torch
 from einops import rearrange, repeat
 from torch import nn
 
-from brainfm.contracts import Batch, Tokenizer, Tokens
+from brainfm.contracts import Batch, Signal, SignalTokenizer, Tokens
 from brainfm.errors import UsageError
 from brainfm.layers.spectrum import scale_by_percentile
 
 
-class Patches(Tokenizer):
+class Patches(SignalTokenizer):
     """Cuts every channel into pieces of equal length and maps each to a vector.
 
     Any number of channels of any kind will do: each is divided by its 95th percentile, so that the
@@ -31,29 +31,34 @@ class Patches(Tokenizer):
     def __init__(self, dim: int = 64, *, n_samples: int = 100):
         super().__init__()
         self.dim, self.n_samples = dim, n_samples
+        self.cell = self.span = (1, n_samples)
         self.embed = nn.Linear(n_samples, dim)
 
-    def forward(self, batch: Batch) -> Tokens:
-        """Tokenize windows; tokens run through time first, then through channels.
+    def normalise(self, batch: Batch) -> Signal:
+        """Return channels over their 95th percentiles.
 
         Raises
         ------
         UsageError
             If pieces do not fill the window.
         """
-        n, n_channels, n_times = batch.signal.shape
+        n, _, n_times = batch.signal.shape
         if n_times % self.n_samples:
             raise UsageError(
                 f"Windows of {n_times} samples are no whole number of pieces of {self.n_samples}; "
                 "choose other `seconds` or another `n_samples`."
             )
         rows = scale_by_percentile(rearrange(batch.signal, "b c t -> (b c) t"))
-        value = self.embed(rearrange(rows, "r (k s) -> r k s", s=self.n_samples))
-        n_pieces = value.shape[1]
-        start = torch.arange(n_pieces, device=rows.device) * (self.n_samples / batch.sfreq)
-        index = torch.arange(n_channels, device=rows.device)
+        return rearrange(rows, "(b c) t -> b c t", b=n)
+
+    def tokens(self, signal: Signal, batch: Batch) -> Tokens:
+        """Make tokens of a normalised signal."""
+        value = self.embed(rearrange(signal, "b c (k s) -> b c k s", s=self.n_samples))
+        n, n_channels, n_pieces = value.shape[:3]
+        start = torch.arange(n_pieces, device=signal.device) * (self.n_samples / batch.sfreq)
+        index = torch.arange(n_channels, device=signal.device)
         return Tokens(
-            value=rearrange(value, "(b c) k d -> b (c k) d", b=n),
+            value=rearrange(value, "b c k d -> b (c k) d"),
             code=None,
             time=repeat(start, "k -> b (c k)", b=n, c=n_channels),
             channel=repeat(index, "c -> b (c k)", b=n, k=n_pieces),

@@ -1,0 +1,138 @@
+"""What may be written of a recording: no name, no date, no code of a person, by default.
+
+Headers are not written at all: subject, session and run come from the path. What is free text, an
+annotation or a channel's label, keeps the words of a vocabulary and loses every other, because no list of
+names is complete: `docs/privacy.md` tells the rules and how a recipe keeps more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import pairwise
+
+import mne
+
+from brainfm.recordings.vocabulary import WORDS
+
+REMOVED = "…"
+"""What stands where something was taken out."""
+
+PLACEHOLDERS = frozenset(
+    (
+        *("no", "name", "none", "unknown", "unspecified", "mne", "na", "xxx", "male", "female"),
+        *("anonymous", "anonymized", "anonymised", "anonymize", "anonymise", "subject", "patient"),
+        *("test", "startdate"),
+    )
+)
+"""Words in a header's place for the patient that are nobody."""
+
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\S+@\S+",
+        r"\b(?:https?|ftp)://\S+|\bwww\.\S+",
+        r"\b\d{1,4}[-./]\d{1,2}[-./]\d{1,4}\b",
+        rf"\b\d{{1,2}}[-. ]*{_MONTH}[-. ,]*\d{{2,4}}\b",
+        rf"\b{_MONTH}[-. ]*\d{{1,2}}[-., ]+\d{{2,4}}\b",
+        # A person behind a title, also one called Brown or White.
+        *(
+            rf"(?<=\b{title})[ .:]+[^\W\d_]+"
+            for title in ("mr", "ms", "dr", "mrs", "prof", "nurse")
+        ),
+        # Two letters for a patient, as Li: longer names are in no vocabulary and go anyhow.
+        r"(?<=\bpt)[ .:]+[a-z]{2}\b",
+        r"(?<=\bpatient)[ .:]+[a-z]{2}\b",
+        # Telephones, record numbers and other codes: six digits or more, also in groups.
+        r"(?<![\w.])\+?\(?\d[\d()/ -]{4,}\d\b",
+        r"\b[A-Za-z]{0,4}\d{6,}\w*\b",
+    )
+)
+_DECIMAL = re.compile(r"(?<![\d.])[+-]?\d{1,4}\.\d{1,6}(?![\d.])")
+_TOKEN = re.compile(r"[^\W_]+")
+_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+?(?=\d|_|\b)")
+_CODE = re.compile(
+    r"[A-Za-z]{0,3}\d{1,5}|\d{1,5}[A-Za-z]{0,3}|[A-Za-z]{1,3}\d{1,3}[A-Za-z]{1,3}\d{0,3}"
+)
+
+
+@dataclass(frozen=True)
+class Scrubber:
+    """Takes from texts what could name a person.
+
+    Attributes
+    ----------
+    identity
+        words of the header's places for people, in lower case: they go wherever they stand.
+    words
+        words that stay beside the vocabulary's, in lower case: the recording's own channel names,
+        levels that a BIDS sidecar documents.
+    keep
+        texts, or patterns with ``*``, that stay as they are but for the identity.
+    """
+
+    identity: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    keep: tuple[str, ...] = ()
+
+    def label(self, text: str) -> str:
+        """Return a channel's label without the words of the header's people."""
+        for word in sorted(self.identity, key=len, reverse=True):
+            text = re.sub(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", REMOVED, text, flags=re.I)
+        return text
+
+    def text(self, text: str) -> str:
+        """Return free text with the vocabulary's words, codes and small numbers only."""
+        text = self.label(text)
+        if any(fnmatchcase(text, pattern) for pattern in self.keep):
+            return text
+        # What stands between decimal numbers is scrubbed, the numbers are not.
+        ends = [0, *(i for found in _DECIMAL.finditer(text) for i in found.span()), len(text)]
+        parts = [text[start:end] for start, end in pairwise(ends)]
+        text = "".join(part if i % 2 else self._part(part) for i, part in enumerate(parts))
+        return re.sub(rf"{REMOVED}(?:[ ,;:.\-_/]*{REMOVED})+", REMOVED, text)
+
+    def _part(self, text: str) -> str:
+        for pattern in _PATTERNS:
+            text = pattern.sub(REMOVED, text)
+        return _TOKEN.sub(lambda found: self._token(found[0]), text)
+
+    def _token(self, token: str) -> str:
+        if (
+            token.casefold() in self.words
+            or token.isdigit()
+            or (len(token) <= 2 and token.isascii())
+        ):
+            return token
+        if _CODE.fullmatch(token):
+            return token
+        pieces = [piece for piece in _PIECE.findall(token) if piece]
+        known = (p.casefold() in WORDS or len(p) == 1 for p in pieces)
+        return token if token.casefold() in WORDS or (pieces and all(known)) else REMOVED
+
+
+def find_identity(info: mne.Info) -> frozenset[str]:
+    """Return the words that a header has for people and their codes, in lower case."""
+    person = dict(info.get("subject_info") or {})
+    texts = [str(v) for k, v in person.items() if k.endswith("name") or k in ("his_id", "id")]
+    texts += [str(info.get(key) or "") for key in ("experimenter", "proj_name")]
+    found = {word.casefold() for text in texts for word in _split(text)}
+    return frozenset(w for w in found if w not in PLACEHOLDERS)
+
+
+def _split(text: str) -> Iterable[str]:
+    words = re.findall(r"[^\W_]+", text)
+    # Shorter words and numbers are an X, a sex, a running number: they would take codes along.
+    return (w for w in words if len(w) >= (5 if w.isdigit() else 3) and not w.isspace())
+
+
+def redact(message: str) -> str:
+    """Return an error's message without what it may quote of a header: quotes, paths, long numbers."""
+    text = re.sub(r"b?'[^']*'|b?\"[^\"]*\"|‘[^’]*’|`[^`]*`", REMOVED, message)
+    text = re.sub(r"(?:[A-Za-z]:\\|/)\S+", REMOVED, text)
+    text = re.sub(r"\S+@\S+|\d{5,}|\d+[-./]\d+[-./]\d+", REMOVED, text)
+    # Capitals within a sentence are names, also those of MNE's own classes.
+    return re.sub(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b", REMOVED, text)
