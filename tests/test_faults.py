@@ -61,10 +61,14 @@ import os, random, shutil, signal, sys, time
 from pathlib import Path
 from brainfm.errors import WorkError
 from brainfm.recordings import state
+from brainfm.recordings.files import read_recording
+from brainfm.recordings.recipe import Recipe
 from brainfm.stages.ingest import ingest
 
 state.SETTLED_SECONDS = 0
 raw, folder, argument = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+# What is loaded on first use is loaded once; zarr is not touched, its threads would not live on.
+read_recording(str(next(f for f in Path(raw).iterdir() if f.stat().st_size)), Recipe()).load()
 sys.stdout = open(os.devnull, "w")
 
 def forked(work):
@@ -185,7 +189,7 @@ print(places, file=sys.stderr)
 
 
 def test_a_disk_that_is_full_at_any_write_loses_nothing(raw, tmp_path):
-    for file in sorted(raw.iterdir())[2:]:
+    for file in sorted(raw.iterdir())[1:]:
         file.unlink()
     (raw / "empty.edf").write_bytes(b"")
     places = int(drive(FULL, raw, tmp_path, 0))
@@ -324,7 +328,7 @@ def check_damaged(name, path, tmp_path):
     verify(store)
     opened = open_store(store)
     came = dict(zip(opened.table["source"], opened.table["id"], strict=True))
-    del came[good]
+    came.pop(good, None)
     # Every one is in one of the two lists; a copy may lose the file that made it a recording.
     assert set(summary.quarantined).isdisjoint(came)
     given = {str(path), *made["cut"], *made["flipped"]}
