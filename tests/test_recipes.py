@@ -1,5 +1,6 @@
 """Recipes: every data set's layout, subjects and labels, from real files or as its documentation has them."""
 
+import importlib
 import os
 import pickle
 import shutil
@@ -456,3 +457,128 @@ def test_a_recipe_says_whom_to_cite_and_under_which_terms(path):
     assert recipe.files
     assert recipe.subjects > 0
     assert recipe.line_freq in (50, 60)
+
+
+# ------------------------------------------------------------------ MOABB
+
+MADE = '''
+import mne, numpy as np
+from moabb.datasets.base import BaseDataset
+
+class Made(BaseDataset):
+    """Two people, two sessions, two runs; hands imagined from 1 to 3 s after a trigger."""
+
+    folder = None
+    loads = 0
+
+    def __init__(self):
+        super().__init__([1, 2], 2, {"left_hand": 1, "right_hand": 2}, "Made", [1, 3], "imagery")
+
+    def _get_single_subject_data(self, subject):
+        type(self).loads += 1
+        return {s: {r: self._run(subject, i) for r, i in (("0", 0), ("1", 1))} for s in ("0train", "1test")}
+
+    def _run(self, subject, seed):
+        rng = np.random.default_rng([subject, seed])
+        data = rng.normal(size=(4, 2000)) * 2e-5
+        data[3] = 0
+        data[3, [200, 800]] = (1, 2)
+        info = mne.create_info(["C3", "Cz", "C4", "stim"], 100.0, ["eeg"] * 3 + ["stim"])
+        return mne.io.RawArray(data, info, verbose="ERROR")
+
+    def data_path(self, subject, *args, **kwargs):
+        return [[str(self.folder / f"{subject}.mat")], self.folder / f"session {subject}"]
+'''
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A data set of MOABB's kind, with a file and a folder for each person."""
+    pytest.importorskip("moabb")
+    name = f"made_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(MADE)
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module(name).Made
+    kind.folder = tmp_path / "downloads"
+    for subject in (1, 2):
+        layouts.write(kind.folder / f"{subject}.mat", "bytes")
+        layouts.write(kind.folder / f"session {subject}" / "b.mat", f"bytes of {subject}")
+    return f"moabb:{name}.Made", kind
+
+
+def test_moabb_s_runs_are_recordings(made):
+    name, kind = made
+    sources = find_sources([name])
+    assert [s.path.removeprefix(name) for s in sources] == [
+        f"/sub-{subject}_ses-{session}_run-{run}"
+        for subject in (1, 2)
+        for session in ("0train", "1test")
+        for run in "01"
+    ]
+    assert [Path(f).name for f in sources[0].files] == ["1.mat", "b.mat"]
+    before = kind.loads
+    found = [read_recording(s, recipe_of("bnci2014-001")) for s in sources]
+    assert kind.loads == before + 2  # a person once, not a run
+    assert [who(r) for r in found[:3]] == [
+        ("1", "0train", "0"),
+        ("1", "0train", "1"),
+        ("1", "1test", "0"),
+    ]
+    for recording in found:
+        assert recording.sensors.names == ("C3", "Cz", "C4")
+        assert events(recording) == [(3, 2, "left_hand", ()), (9, 2, "right_hand", ())]
+    assert find_sources([f"{name}/2"]) == sources[4:]
+
+
+def test_moabb_s_data_come_into_the_store_once(made, tmp_path, capsys, monkeypatch):
+    name, _ = made
+    call = ["ingest", f"{name}/1", "--store", str(tmp_path / "s.zarr"), "--recipe", "bnci2014-001"]
+    assert main(call) == 0
+    assert set(open_store(tmp_path / "s.zarr").table.session) == {"0train", "1test"}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(call) == 0
+    assert "4 recordings (0 new)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("moabb:BNCI2099_001", "MOABB has no data set 'BNCI2099_001'"),
+        ("moabb:nowhere.Made", "needs nowhere, which is not installed"),
+        ("moabb:{made}/3", r"has no people \[3\]; it has 1 to 2"),
+        ("moabb:{made}/one", "write them as moabb:BNCI2014_001/1,4-6"),
+    ],
+)
+def test_what_moabb_does_not_have_is_one_sentence(made, given, said):
+    with pytest.raises(UsageError, match=said):
+        find_sources([given.replace("moabb:{made}", made[0])])
+
+
+def test_people_whom_moabb_cannot_get_are_named(made):
+    name, kind = made
+    shutil.rmtree(kind.folder)
+    with pytest.raises(UsageError, match=r"names no file of person 1"):
+        find_sources([name])
+
+
+@pytest.mark.data
+def test_a_real_data_set_through_moabb_is_that_of_its_files(tmp_path, monkeypatch):
+    pytest.importorskip("moabb")
+    shutil.copytree(
+        DATA / "kalunga2016_ssvep" / "MNE-ssvepexo-data", tmp_path / "MNE-ssvepexo-data"
+    )
+    monkeypatch.setenv("MNE_DATASETS_SSVEPEXO_PATH", str(tmp_path))
+    monkeypatch.setenv("MOABB_DOWNLOAD_PROVIDER", "upstream")
+    recipe = recipe_of("kalunga2016")
+    sources = find_sources(["moabb:Kalunga2016/2"])
+    assert len(sources) == 2
+    ours = read_recording(str(next(tmp_path.rglob("subject02_run1_raw.fif"))), recipe)
+    theirs = read_recording(sources[0], replace(recipe, pattern=None))
+    assert (theirs.subject, theirs.session, theirs.run) == ("2", "0", "0")
+    assert theirs.sensors.names == ours.sensors.names
+    np.testing.assert_allclose(theirs.load(), ours.load(), rtol=1e-5, atol=1e-12)
+    # MOABB's trials are from 2 to 4 s after the trigger.
+    wanted = [onset + 2 for onset in ours.annotations.onset]
+    np.testing.assert_allclose(theirs.annotations.onset, wanted, atol=1 / 256)
+    assert set(theirs.annotations.description) == {"rest", "13", "17", "21"}

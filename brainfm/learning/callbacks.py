@@ -58,7 +58,7 @@ class MetricsFile(Callback):
         row = {name: total / self.n for name, total in self.sums.items() if name != "windows"}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["windows_per_second"] = self.sums["windows"] / seconds
-        self._add(trainer.global_step, row)
+        self.add(trainer.global_step, row)
         self.sums, self.n, self.since = defaultdict(float), 0, time.perf_counter()
 
     def on_validation_start(self, trainer: lightning.Trainer, loop: Any) -> None:
@@ -78,10 +78,11 @@ class MetricsFile(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Write the means into the row of this step."""
         means = {k: v / self.n_validation for k, v in self.validation.items()}
-        self._add(trainer.global_step, means)
+        self.add(trainer.global_step, means)
         self.since += time.perf_counter() - self.paused
 
-    def _add(self, step: int, row: dict[str, float]) -> None:
+    def add(self, step: int, row: dict[str, float]) -> None:
+        """Write measures into the row of a step."""
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1] |= row
         else:

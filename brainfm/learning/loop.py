@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from brainfm.contracts import Batch, Objective
 from brainfm.errors import WorkError
 from brainfm.learning.callbacks import LastCheckpoint, MetricsFile
+from brainfm.learning.health import Health
 from brainfm.learning.train import Train
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
@@ -144,8 +145,9 @@ def fit(
         objective.begin(batches[0])
     every = min(train.validate_every, train.steps) if validation is not None else 0
     if out is not None:
-        files = MetricsFile(out / "metrics.csv", train.log_every), LastCheckpoint(out, every)
-        callbacks = (files[0], *callbacks, files[1])
+        rows = MetricsFile(out / "metrics.csv", train.log_every)
+        health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
+        callbacks = (rows, health, *callbacks, LastCheckpoint(out, every))
     reader = partial(
         DataLoader,
         batch_size=None,

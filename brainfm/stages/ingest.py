@@ -30,7 +30,7 @@ from brainfm.stages.executors import (
     connect,
     queue,
 )
-from brainfm.stages.jobs import Job, Outcome, Past, bring_in, recall, set_aside
+from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
 from brainfm.store.write import create_store, writing
@@ -90,6 +90,7 @@ def ingest(
     workers: int = 1,
     cluster: str | None = None,
     slurm: Slurm | None = None,
+    encoding: Encoding = "int16",
     retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
@@ -114,6 +115,10 @@ def ingest(
         the sources and the store under the same paths.
     slurm
         what to ask of SLURM for each worker; on a login node, instead of ``cluster``.
+    encoding
+        how new recordings are stored: as 16-bit integers with a step for each channel and shard, which
+        differ from the samples by half a step at most (and as floats where that step is more than 1/64
+        of a channel's robust amplitude), or all as 32-bit floats.
     retry_quarantined
         read files again that are in quarantine and have not changed since.
     strict
@@ -130,19 +135,29 @@ def ingest(
     template_positions(how.montage)
     sources = attach_side_files(find_sources(source), how)
     with _executor(workers, cluster, slurm) as executor:
-        outcomes = _fill(store, sources, how, executor, retry=retry_quarantined)
+        outcomes = _fill(store, sources, how, executor, encoding=encoding, retry=retry_quarantined)
     summary = _summary(open_store(store), outcomes)
     _report(summary, strict=strict)
     return summary
 
 
 def _fill(
-    path: Path, sources: list[Source], recipe: Recipe, executor: Executor, *, retry: bool
+    path: Path,
+    sources: list[Source],
+    recipe: Recipe,
+    executor: Executor,
+    *,
+    encoding: Encoding,
+    retry: bool,
 ) -> list[Outcome]:
     try:
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
-        with writing(path):
-            jobs = _jobs(sources, open_store(path), recipe, retry=retry)
+        with writing(path) as held:
+            known = _known(held.before, retry=retry)
+            here = Here(path.absolute(), held.run, Path.cwd(), recipe, encoding)
+            jobs = [_job(source, known, here) for source in sources]
+            # The largest first, so that none is left over when the others are done.
+            jobs.sort(key=lambda job: size_of(job.source), reverse=True)
             return list(_progress(_outcomes(executor, jobs), len(jobs)))
     except OSError as error:
         raise WorkError(
@@ -165,8 +180,15 @@ def _executor(
     return nullcontext(InProcess() if workers == 1 else Processes(workers))
 
 
-def _jobs(sources: list[Source], store: Store, recipe: Recipe, *, retry: bool) -> list[Job]:
-    """Return one job a source, the largest first so that none is left over when others are done."""
+@dataclass(frozen=True)
+class _Known:
+    """What the store has of each source, by its key."""
+
+    made: dict[str, list[Past]]
+    refused: dict[str, Past]
+
+
+def _known(store: Store, *, retry: bool) -> _Known:
     made: dict[str, list[Past]] = {}
     for row in store.table.to_dict("records"):
         made.setdefault(row["source_key"], []).append(_past(row["id"], row))
@@ -175,12 +197,12 @@ def _jobs(sources: list[Source], store: Store, recipe: Recipe, *, retry: bool) -
         for row in store.quarantined.to_dict("records")
         if row["version"] == __version__ and not retry
     }
-    folder, path = Path.cwd(), store.path.absolute()
-    jobs = [
-        Job(source, path, recipe, tuple(made.get(key, ())), refused.get(key), folder)
-        for source, key in ((source, source_key(source.path)) for source in sources)
-    ]
-    return sorted(jobs, key=lambda job: size_of(job.source), reverse=True)
+    return _Known(made, refused)
+
+
+def _job(source: Source, known: _Known, here: Here) -> Job:
+    key = source_key(source.path)
+    return Job(source, here, tuple(known.made.get(key, ())), known.refused.get(key))
 
 
 def _past(result: str, row: dict[str, Any]) -> Past:
@@ -223,7 +245,7 @@ def _summary(store: Store, outcomes: list[Outcome]) -> IngestSummary:
     table = store.table
     twice = table[table.duplicate_of.notna()]
     return IngestSummary(
-        store=store.path,
+        store=Path(store.path),
         added=tuple(o.source for o in outcomes if o.state == "added"),
         unchanged=tuple(o.source for o in outcomes if o.state == "unchanged"),
         quarantined={o.source: o.reason for o in outcomes if o.state == "quarantined"},

@@ -5,27 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
-import numpy as np
-import zarr
-from jaxtyping import Float32
-from zarr.codecs import BloscCodec
-
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.recording import Findings, Recording, consume, join_annotations
-from brainfm.store.fingerprint import fingerprint
+from brainfm.recordings.recording import (
+    Findings,
+    Recording,
+    Sensors,
+    consume,
+    join_annotations,
+)
+from brainfm.store.encoding import ENCODINGS, Encoding, TooCoarse
+from brainfm.store.files import LocalFiles
 from brainfm.store.schema import (
-    CHUNK_SECONDS,
     COLUMNS,
     PARTIAL,
     QUARANTINE,
     RECORDINGS,
-    SHARD_BYTES,
     VERSION,
     Entry,
     annotations_to_json,
@@ -33,10 +34,13 @@ from brainfm.store.schema import (
     read_json,
     recording_id,
     sensors_to_json,
-    signal_checksum,
     source_key,
     write_json,
 )
+from brainfm.store.stream import SignalWriter, Written
+
+if TYPE_CHECKING:
+    from brainfm.store.read import Store
 
 
 def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
@@ -51,7 +55,7 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
     from brainfm.store.read import read_root
 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        attributes = read_root(path)
+        attributes = read_root(LocalFiles(path), path)
         if attributes["preprocessing_hash"] != preprocessing_hash:
             raise UsageError(
                 f"The store {path} was made with {_words(attributes['preprocessing'])}, "
@@ -80,33 +84,83 @@ def _words(preprocessing: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in preprocessing.items())
 
 
+@dataclass(frozen=True)
+class Held:
+    """A store that one ingest may write to.
+
+    Attributes
+    ----------
+    before
+        the store as it was.
+    run
+        name of this ingest.
+    """
+
+    before: Store
+    run: str
+
+
 @contextmanager
-def writing(path: Path) -> Generator[None]:
+def writing(path: Path) -> Generator[Held]:
     """Hold the store for one ingest: sweep what a killed one left, list the recordings at the end.
 
     Raises
     ------
     WorkError
-        If another ingest holds it.
+        If another ingest holds it, or its file system has no locks.
     """
+    from brainfm.store.read import open_store
+
     # The lock is on a file that never changes, so that nothing foreign lies in the root group.
     with (path / QUARANTINE / "zarr.json").open("r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WorkError(
-                f"Another ingest is writing to {path}; wait for its end and call again."
-            ) from error
+        _lock(lock, path)
+        before, changed = open_store(path), _changed(path)
+        listed = before.attributes.get("table")
+        _ = before.table  # read while one file tells it
         _set_table(path, None)
         _sweep(path)
-        (path / PARTIAL).mkdir()
-        yield
-        shutil.rmtree(path / PARTIAL, ignore_errors=True)
-        write_table(path)
+        held = Held(before, uuid4().hex)
+        (path / PARTIAL / held.run).mkdir(parents=True)
+        yield held
+        _sweep(path)
+        if listed is not None and _changed(path) == changed:
+            _set_table(path, listed)
+        else:
+            write_table(path)
+
+
+def is_held(path: Path, run: str) -> bool:
+    """Whether the ingest of that name still holds the store."""
+    return (path / PARTIAL / run).is_dir()
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WorkError(
+            f"Another ingest is writing to {path}; wait for its end and call again."
+        ) from error
+    except OSError as error:
+        raise WorkError(
+            f"The store {path} cannot be locked ({error.strerror}), so that two ingests could meet; "
+            "mount its file system with locks, or ingest to another and copy the store."
+        ) from error
+
+
+def _changed(path: Path) -> int:
+    """Return when a recording last came or went, in nanoseconds."""
+    return (path / RECORDINGS).stat().st_mtime_ns
 
 
 def _sweep(path: Path) -> None:
-    shutil.rmtree(path / PARTIAL, ignore_errors=True)
+    # Renamed first: what a worker of a killed ingest still writes there can no more be moved into
+    # place, and never while it is being removed.
+    aside = path / f"{PARTIAL}.{uuid4().hex}"
+    if (path / PARTIAL).exists():
+        (path / PARTIAL).rename(aside)
+    for left in path.glob(f"{PARTIAL}.*"):
+        shutil.rmtree(left, ignore_errors=True)
     for folder in (path, path / QUARANTINE):
         for file in folder.glob(".*.json.*"):
             file.unlink(missing_ok=True)
@@ -116,7 +170,7 @@ def write_table(path: Path) -> None:
     """List all recordings in the root's attributes, so that opening reads one file."""
     from brainfm.store.read import list_entries
 
-    rows = list_entries(path)
+    rows = list_entries(LocalFiles(path))
     _set_table(path, {c: [row[c] for row in rows] for c in COLUMNS})
 
 
@@ -129,38 +183,78 @@ def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
 
 
 def write_recording(
-    path: Path, recording: Recording, source_sha256: str, *, source_stat: str = ""
+    path: Path,
+    recording: Recording,
+    source_sha256: str,
+    *,
+    source_stat: str = "",
+    encoding: str = "int16",
+    run: str = "",
 ) -> Entry:
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
-    What the store had of the same source is replaced.
+    What the store had of the same source is replaced. The recording is read block by block, and a
+    second time where integers turn out too coarse for it and it is written as floats.
+
+    Parameters
+    ----------
+    path
+        of the store.
+    recording
+        the recording.
+    source_sha256
+        of its files' bytes.
+    source_stat
+        of its files' sizes and times, see `Entry`.
+    encoding
+        ``int16`` or ``float32``, see `brainfm.store.encoding`.
+    run
+        name of the ingest that holds the store; nothing is written when another has taken over.
 
     Raises
     ------
     Refused
         If the recording turns out bad on the way; the store is as it was.
     """
-    parts: list[Float32[np.ndarray, "channel time"]] = []
-    findings = consume(recording.blocks(), parts.append)
-    signal = np.concatenate(parts, axis=1)
-    entry = _entry(recording, signal, findings, source_sha256, source_stat)
-    temporary = path / PARTIAL / f"{entry.id}.{uuid4().hex[:8]}"
-    temporary.parent.mkdir(exist_ok=True)
-    group = zarr.open_group(temporary, mode="w", zarr_format=3, attributes=entry_attributes(entry))
-    _write_signal(group, signal, recording.sfreq)
-    _flush(temporary)
-    final = path / RECORDINGS / entry.id
-    if final.exists():
-        remove_recording(path, entry.id)
-    temporary.rename(final)
+    temporary = path / PARTIAL / run / uuid4().hex
+    temporary.mkdir(parents=not run)
+    try:
+        try:
+            written, findings = _write_signal(temporary, recording, ENCODINGS[encoding])
+        except TooCoarse:
+            shutil.rmtree(temporary / "signal")
+            written, findings = _write_signal(temporary, recording, ENCODINGS["float32"])
+        entry = _entry(recording, findings, written, source_sha256, source_stat)
+        write_json(temporary / "zarr.json", _group(entry_attributes(entry)))
+        _flush(temporary)
+        final = path / RECORDINGS / entry.id
+        if final.exists():
+            remove_recording(path, entry.id)
+        temporary.rename(final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     _flush_folder(final.parent)
     return entry
 
 
+def _write_signal(
+    folder: Path, recording: Recording, encoding: Encoding
+) -> tuple[Written, Findings]:
+    writer = SignalWriter(
+        folder,
+        n_channels=len(recording.sensors),
+        n_times=recording.n_times,
+        sfreq=recording.sfreq,
+        encoding=encoding,
+    )
+    findings = consume(recording.blocks(), writer.take)
+    return writer.finish(), findings
+
+
 def remove_recording(path: Path, id: str) -> None:
     """Take a recording out of the store, at once."""
-    aside = path / PARTIAL / f"{id}.{uuid4().hex[:8]}.old"
-    aside.parent.mkdir(exist_ok=True)
+    aside = path / f"{PARTIAL}.{uuid4().hex}"
     (path / RECORDINGS / id).rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -171,6 +265,7 @@ def note_stat(path: Path, id: str, source_stat: str) -> None:
     group = read_json(file)
     group["attributes"] |= {"source_stat": source_stat}
     write_json(file, group)
+    os.utime(path / RECORDINGS)  # the table has to be made anew
 
 
 def write_quarantine(
@@ -205,12 +300,11 @@ def clear_quarantine(path: Path, source: str) -> None:
 
 def _entry(
     recording: Recording,
-    signal: Float32[np.ndarray, "channel time"],
     findings: Findings,
+    written: Written,
     source_sha256: str,
     source_stat: str,
 ) -> Entry:
-    bads = {"bads": list(findings.bads)} if findings.bads else {}
     who = {
         "subject": recording.subject,
         "session": recording.session,
@@ -219,6 +313,7 @@ def _entry(
         "source": recording.source,
         "source_sha256": source_sha256,
     }
+    annotations = join_annotations(recording.annotations, findings.annotations)
     return Entry(
         id=recording_id(**who),
         **who,
@@ -227,37 +322,22 @@ def _entry(
         source_key=source_key(recording.source),
         source_stat=source_stat,
         sfreq=recording.sfreq,
-        n_times=signal.shape[1],
-        n_channels=signal.shape[0],
+        n_times=recording.n_times,
+        n_channels=len(recording.sensors),
         kinds=",".join(sorted(set(recording.sensors.kind))),
-        checksum=signal_checksum(signal),
-        fingerprint=fingerprint(signal),
-        sensors=sensors_to_json(recording.sensors),
-        annotations=annotations_to_json(
-            join_annotations(recording.annotations, findings.annotations)
-        ),
-        provenance=recording.provenance | findings.provenance | bads,
+        dtype=written.dtype,
+        checksum=written.checksum,
+        fingerprint=written.fingerprint,
+        sensors=sensors_to_json(_marked(recording.sensors, findings.bads)),
+        annotations=annotations_to_json(annotations),
+        provenance=recording.provenance | findings.provenance,
     )
 
 
-def _write_signal(
-    group: zarr.Group, signal: Float32[np.ndarray, "channel time"], sfreq: float
-) -> None:
-    n_channels, n_times = signal.shape
-    chunk = max(1, min(round(CHUNK_SECONDS * sfreq), n_times))
-    chunks = max(1, min(SHARD_BYTES // (4 * n_channels * chunk), -(-n_times // chunk)))
-    array = group.create_array(
-        "signal",
-        shape=signal.shape,
-        dtype="float32",
-        chunks=(n_channels, chunk),
-        shards=(n_channels, chunk * chunks),
-        compressors=BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
-        # A shard that is lost must not be read as silence.
-        fill_value=float("nan"),
-        dimension_names=("channel", "time"),
-    )
-    array[:] = signal
+def _marked(sensors: Sensors, bads: Sequence[str]) -> Sensors:
+    """Return the sensors with ``bads`` marked beside those that were."""
+    pairs = zip(sensors.names, sensors.bad, strict=True)
+    return replace(sensors, bad=tuple(bad or name in bads for name, bad in pairs))
 
 
 def _flush(folder: Path) -> None:
