@@ -237,7 +237,7 @@ line_freq: null
 min_seconds: 0.05
 kinds: [eeg, mag, grad_planar, grad_axial, ecog, seeg, ref_meg, misc]
 """
-UNITS = {"EGI": 0.001, "GDF": 1000.0}
+UNITS = {"GDF": 1000.0}
 """What makes volts of files whose own unit is wrong."""
 REAL = {
     "ANT": "ant/test_CA_208.cnt",
