@@ -133,7 +133,7 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = attach_side_files(find_sources(source), how)
+    sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
         outcomes = _fill(store, sources, how, executor, encoding=encoding, retry=retry_quarantined)
     summary = _summary(open_store(store), outcomes)

@@ -20,7 +20,7 @@ from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import RandomWindows, sequential
+from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
 
 
@@ -36,11 +36,15 @@ class Data(Selection):
         share of the subjects to measure on instead of training on them.
     licence
         of the data, for the model card.
+    stretches
+        draw the windows of a step from so many stretches of ten minutes, for stores that are far away
+        or on slow disks; from everywhere where None.
     """
 
     seconds: float = 5.0
     validation: float = 0.2
     licence: str = "unknown"
+    stretches: int | None = None
 
 
 def pretrain(
@@ -84,7 +88,7 @@ def pretrain(
     check_fit(objective, store, data)
     reader = WindowReader(data.store, data.kinds)
     training, validation = _split(table, data.validation, seed)
-    batches = RandomBatches(reader, RandomWindows(training, data.seconds, train.batch_size, seed))
+    batches = RandomBatches(reader, _windows(reader, training, data, train.batch_size, seed))
     held_out = _validation(reader, validation, data.seconds, train.batch_size)
     _rehearse(objective, batches)
     out.mkdir(parents=True, exist_ok=True)
@@ -163,6 +167,17 @@ def _split(
     return table[~held].reset_index(drop=True), table[held].reset_index(drop=True)
 
 
+def _windows(
+    reader: WindowReader, table: pd.DataFrame, data: Data, batch_size: int, seed: int
+) -> Windows:
+    def sampler(part: pd.DataFrame) -> Windows:
+        everywhere = RandomWindows(part, data.seconds, batch_size, seed)
+        return everywhere if data.stretches is None else LocalWindows(everywhere, data.stretches)
+
+    n_channels = [len(reader.sensors(recording).sensors) for recording in table["id"]]
+    return by_channels(table, n_channels, sampler, seconds=data.seconds, seed=seed)
+
+
 def _validation(
     reader: WindowReader, table: pd.DataFrame | None, seconds: float, batch_size: int
 ) -> ListedBatches | None:
@@ -181,9 +196,8 @@ def _validation(
 def _rehearse(objective: Objective, batches: RandomBatches) -> None:
     """Run one window through, so that what does not fit is said before anything is written."""
     place = batches.windows.at(0)[:1]
-    sfreq = float(batches.windows.table["sfreq"].iloc[0])
     objective.eval()
-    objective(batches.reader.read(place, sfreq), torch.Generator().manual_seed(0))
+    objective(batches.reader.read(place, batches.windows.sfreq), torch.Generator().manual_seed(0))
     objective.train()
 
 
