@@ -45,9 +45,12 @@ class Component(nn.Module, ABC):
     saved_as
         the class that a checkpoint names in place of this one, where building it again needs
         something that a checkpoint must not depend on (another run's folder).
+    plain
+        names of constructor arguments that are data, in which nothing is to be built.
     """
 
     saved_as: type[Component] | None = None
+    plain: tuple[str, ...] = ()
 
 
 class Tokenizer(Component):

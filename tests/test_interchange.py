@@ -34,7 +34,10 @@ from brainfm.windows.sampler import sequential
 
 PAGE = ROOT / "docs" / "interchange.md"
 FILES = [ROOT / "sample" / "eegmat" / f"Subject0{i}_{j}.edf" for i in (0, 1) for j in (1, 2)]
-NAMES = [
+NAMES = (
+    *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),
+    *("T5", "T6", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz"),
+)
     "Fp1",
     "Fp2",
     "F3",

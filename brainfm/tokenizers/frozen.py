@@ -29,6 +29,7 @@ class Frozen(Tokenizer):
     """
 
     frozen = True
+    plain = ("card",)
 
     def __init__(self, tokenizer: Tokenizer, *, card: dict[str, Any] | None = None):
         super().__init__()
