@@ -170,6 +170,10 @@ class Backbone(Component):
                 "whose tokens are samples or another backbone."
             )
 
+    def stages(self) -> Sequence[nn.Module]:
+        """Return the blocks from first to last, for learning rates that differ by depth."""
+        return list(getattr(self, "blocks", ()))
+
     @abstractmethod
     def forward(self, tokens: Tokens, *, layers: bool = False) -> Features:
         """Compute features; with ``layers`` also every layer's output."""

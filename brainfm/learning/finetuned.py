@@ -52,8 +52,9 @@ class Finetuned(ClassifierMixin, BaseEstimator):
     adaptation
         ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their features;
         ``"full"`` also trains the backbone, a linear head starting as the probe: from a random head
-        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). The tokenizer
-        stays frozen in both.
+        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). A tokenizer that
+        is part of the trained model, such as FEMBA's embedding of patches, is trained too; a frozen
+        or discrete one stays as it is.
     head
         called with the width of the features and the number of classes.
     train
@@ -177,7 +178,9 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         return model.backbone
 
     def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """Return the tokenizer frozen, and remembering what it has seen."""
+        """Return the tokenizer frozen, and remembering what it has seen, where it is not trained too."""
+        if self.adaptation == "full" and _learns(tokenizer):
+            return tokenizer
         card = getattr(tokenizer, "card", None)
         inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
         cache = TokenCache() if self.cache is None else self.cache
@@ -278,12 +281,23 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         save(self.model_, folder, self.card_ | own | {"data": seen | data})
 
 
+def _learns(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer is a part of the model that is trained, as an embedding of patches is."""
+    return not tokenizer.frozen and tokenizer.vocabulary is None
+
+
 class Untrained(Finetuned):
     """The same with a backbone of random weights: what pretraining has to beat.
 
-    The tokenizer stays the checkpoint's, and the backbone starts from its code vectors as
-    pretraining did, so that the two differ in nothing but the backbone's pretraining.
+    A frozen or discrete tokenizer stays the checkpoint's, and the backbone starts from its code
+    vectors as pretraining did, so that the two differ in nothing but the backbone's pretraining. A
+    tokenizer that was trained together with the backbone starts anew like it.
     """
+
+    def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        if _learns(tokenizer):
+            tokenizer = build(describe(tokenizer))  # ty: ignore[invalid-assignment]
+        return super()._tokenizer(tokenizer)
 
     def _backbone(self, model: Any) -> Backbone:
         backbone = build(describe(model.backbone))
