@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from deadly import die_on, die_once, double, environment, fail_on
 
+from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
@@ -218,7 +219,9 @@ def test_one_place_is_enough(raw, tmp_path):
 def job(raw, tmp_path):
     ingest([str(raw / "Subject00_1.edf")], store=tmp_path / "s.zarr")
     (source,) = find_sources([str(raw / "Subject01_1.edf")])
-    return Job(source, Here(tmp_path / "s.zarr", "run", raw, Recipe()), (), None)
+    return Job(
+        source, Here(tmp_path / "s.zarr", "run", raw, Recipe(), "int16", __version__), (), None
+    )
 
 
 def test_a_worker_elsewhere_says_what_it_lacks(job, tmp_path):
