@@ -13,8 +13,12 @@ def write_whole(path: Path, data: bytes) -> None:
     Whatever interrupts it leaves the old file, or none, in place; two that write at once do not mix.
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex}")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
