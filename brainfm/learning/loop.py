@@ -18,11 +18,13 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch, Objective
+from brainfm.disk import sweep
 from brainfm.learning.callbacks import MetricsFile
 from brainfm.learning.checkpoint import (
     LastCheckpoint,
@@ -118,7 +120,10 @@ class Loop(lightning.LightningModule):
     def training_step(self, batch: list[Batch], batch_idx: int) -> dict[str, Tensor]:
         """Compute the gradient of this process's parts of a step, and follow it."""
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
         optimizer.zero_grad()
+        self.objective.advance()
         terms: dict[str, list[Tensor]] = defaultdict(list)
         for i, part in enumerate(batch):
             with self._gradients_meet(i == len(batch) - 1):
@@ -228,6 +233,8 @@ def fit(
     """
     loop = Loop(objective, train, seed)
     every = min(train.validate_every, train.steps) if validation is not None else 0
+    if out is not None and is_first():
+        sweep(out)
     checkpoint = find_checkpoint(out)
     if checkpoint is None:
         objective.begin(batches[0])

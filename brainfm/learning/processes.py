@@ -85,8 +85,11 @@ def average(value: Tensor) -> Tensor:
 
 
 def synchronise(module: torch.nn.Module) -> None:
-    """Let parts that learn by averages, such as codebooks, average over all processes."""
+    """Let parts that learn by averages, such as codebooks, average over all processes.
+
+    Such a part has a method ``synchronise()``.
+    """
     if dist.is_initialized():
         for part in module.modules():
-            if hasattr(part, "synchronise"):
-                part.synchronise()
+            if callable(follow := getattr(part, "synchronise", None)):
+                follow()

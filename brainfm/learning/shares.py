@@ -138,7 +138,7 @@ class Feed:
         items that the thread reads in advance.
     """
 
-    def __init__(self, items: Dataset, indices: Sampler[int] | range, *, workers: int, ahead: int):
+    def __init__(self, items: Dataset, indices: StepsAhead | range, *, workers: int, ahead: int):
         self.items, self.indices, self.workers, self.ahead = items, indices, workers, ahead
         self.waited = 0.0
 

@@ -131,8 +131,6 @@ class Diffusion(Objective):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss, and its ratio to that of predicting zero."""
-        if self.training:
-            self.average.update(self.denoiser)
         rows = self.backbone.rows(self.tokenizer(batch))
         chosen = torch.randperm(len(rows.real), generator=generator)[: self.samples]
         clean, channel = rows.value[chosen].flatten(1), rows.channel[chosen]
@@ -145,6 +143,10 @@ class Diffusion(Objective):
         error = model(noised, step, channel, None if rows.even else real) - target
         loss = error[real].square().mean()
         return {"loss": loss, "unexplained": loss.detach() / target[real].square().mean()}
+
+    def advance(self) -> None:
+        """Take the weights into their average."""
+        self.average.update(self.denoiser)
 
     @torch.no_grad()
     def end(self) -> None:

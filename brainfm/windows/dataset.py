@@ -27,7 +27,12 @@ class RandomBatches(Dataset):
     windows: RandomWindows
 
     def __getitem__(self, index: int) -> Batch:
-        return self.reader.read(self.windows.at(index), float(self.windows.table["sfreq"].iloc[0]))
+        return self.part(index, 0, 1)
+
+    def part(self, step: int, part: int, parts: int) -> Batch:
+        """Return one of the equal parts of a step's batch: every ``parts``-th window of it."""
+        chosen = self.windows.at(step)[part::parts]
+        return self.reader.read(chosen, float(self.windows.table["sfreq"].iloc[0]))
 
 
 @dataclass(frozen=True, eq=False)
