@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT, windows
 from test_learning import Noise
@@ -22,6 +23,7 @@ from brainfm.errors import UsageError
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import TrainingShare, ValidationShare, choose_parts, every
 from brainfm.recordings.synthetic import synthesise, write_edf
+from brainfm.tokenizers.quantizer import Quantizer
 from brainfm.weights import load
 
 
@@ -142,6 +144,21 @@ def test_a_codebook_follows_the_data_of_all_processes(place: Path) -> None:
         *("config.yaml", "last.ckpt", "manifest.json", "metrics.csv", "model")
     }
     assert TOKENIZER["init_args"]["n_codes"] == load(place / "book")[0].tokenizer.n_codes
+
+
+def test_what_a_codebook_averages_is_summed_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the other process has seen the same data: every sum is twice this one's."""
+    books = []
+    for twice in (False, True):
+        torch.manual_seed(0)
+        quantizer = Quantizer(4, 8).train()
+        if twice:
+            monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: total.mul_(2))
+            quantizer.synchronise()
+        quantizer(torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1)))
+        books.append(quantizer.vq._codebook.cluster_size.clone())
+    torch.testing.assert_close(books[1], 2 * books[0])
+    assert books[0].sum() > 0
 
 
 def test_a_run_goes_on_with_another_number_of_processes(place: Path) -> None:
