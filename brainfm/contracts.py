@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from brainfm.errors import UsageError
-from brainfm.values import Batch, Features, Kind, Tokens
+from brainfm.values import Batch, Features, Kind, Misfit, Observation, Tokens
 
 __all__ = [
     "Backbone",
@@ -24,7 +24,9 @@ __all__ = [
     "Head",
     "Kind",
     "Mask",
+    "Misfit",
     "Objective",
+    "Observation",
     "Signal",
     "SignalTokenizer",
     "Tokenizer",
@@ -225,6 +227,18 @@ class Objective(Component):
 
         All randomness of the objective itself (masks, diffusion steps) comes from ``generator``.
         """
+
+    @torch.no_grad()
+    def observe(self, batch: Batch, generator: torch.Generator) -> Observation:
+        """Return what the health of the training is told from, in evaluation mode.
+
+        An objective that draws a signal adds how wrong it is at each frequency.
+        """
+        tokens = self.tokenizer(batch)
+        plain = Features(tokens.value, tokens.mask)
+        made = plain if self.backbone is None else self.backbone(tokens)
+        code = None if tokens.code is None else tokens.code[tokens.mask]
+        return Observation(made.pooled(), code)
 
     def begin(self, batch: Batch) -> None:
         """Set what depends on the data, from the first training batch, before the first step."""

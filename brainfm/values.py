@@ -146,3 +146,41 @@ class Features(_Value):
             return self.summary
         weight = self.mask.unsqueeze(-1).to(self.value.dtype)
         return (self.value * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Misfit(_Value):
+    """How wrong a drawn signal is at each frequency, summed over rows.
+
+    Attributes
+    ----------
+    frequency
+        (frequency,) in Hz.
+    error
+        (frequency,) squared magnitude of what the drawn signal lacks or has too much.
+    power
+        (frequency,) squared magnitude of the signal itself.
+    """
+
+    frequency: Float[Tensor, " frequency"]
+    error: Float[Tensor, " frequency"]
+    power: Float[Tensor, " frequency"]
+
+
+@dataclass(frozen=True, eq=False)
+class Observation(_Value):
+    """What tells a model that learns from one that collapses, of one batch.
+
+    Attributes
+    ----------
+    features
+        (batch, dim) pooled features of each window.
+    code
+        (token,) codes of the real tokens, or None where tokens are continuous.
+    misfit
+        of the drawn signal, or None where none is drawn.
+    """
+
+    features: Float[Tensor, "batch dim"]
+    code: Int[Tensor, " token"] | None = None
+    misfit: Misfit | None = None

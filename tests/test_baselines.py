@@ -19,7 +19,16 @@ from brainfm.stages.ingest import ingest
 
 PIPELINES = {
     "mdm": baselines.mdm,
+    "fgmdm": baselines.fgmdm,
     "tangent_space_lr": baselines.tangent_space_lr,
+    "tangent_space_svm": baselines.tangent_space_svm,
+    "tangent_space_elastic_net": baselines.tangent_space_elastic_net,
+    "xdawn_tangent_space_lr": baselines.xdawn_tangent_space_lr,
+    "filter_bank_lr": lambda: baselines.filter_bank_lr(((4.0, 8.0), (8.0, 13.0))),
+    "log_cospectra_lr": baselines.log_cospectra_lr,
+    "block_toeplitz_tangent_space_svm": baselines.block_toeplitz_tangent_space_svm,
+    "mdop": lambda: baselines.chosen_tangent_space_svm(baselines.MDOP(4, 5, series=8)),
+    "search": lambda: baselines.AugmentedSearch((1, 2), (1, 4), C=(1.0,), folds=2),
     "augmented_tangent_space_svm": baselines.augmented_tangent_space_svm,
     "log_bandpower_lda": baselines.log_bandpower_lda,
 }
@@ -52,7 +61,7 @@ def test_the_unit_of_the_signal_changes_nothing(estimator, trials, factor):
     want = clone(estimator).fit(trials.X, trials.y).predict_proba(trials.X)
     X = trials.X * np.float32(factor)
     got = clone(estimator).fit(X, trials.y).predict_proba(X)
-    np.testing.assert_allclose(got, want, atol=1e-4)
+    np.testing.assert_allclose(got, want, atol=2e-3)  # solvers stop at 1e-3
 
 
 def test_a_window_is_predicted_alone(estimator, trials):

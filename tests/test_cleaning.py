@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainfm.recordings import clean
+from brainfm.recordings import clean, faults
+from brainfm.recordings.bads import find_bads
 from brainfm.recordings.cleaning import clean_blocks
+from brainfm.recordings.edf_samples import EdfSamples, read_edf
+from brainfm.recordings.files import read_recording
 from brainfm.recordings.filters import Filter, design_filter
 from brainfm.recordings.overlap import convolve, plan_frames
+from brainfm.recordings.plausible import RANGES, check_amplitude
+from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.samples import RawSamples, Samples
-from brainfm.recordings.synthetic import synthesise
+from brainfm.recordings.recording import consume
+from brainfm.recordings.samples import RawSamples, Samples, read_pieces, read_segments
+from brainfm.recordings.synthetic import synthesise, write_edf
 
 SAMPLE = sorted((Path(__file__).parents[1] / "sample" / "eegmat").glob("*.edf"))
 DATA = Path(os.environ.get("BRAINFM_DATA", ""))
@@ -167,3 +173,340 @@ def test_a_standing_voltage_costs_no_precision(tmp_path):
     assert decibel((got - wanted)[:, 100:-100], wanted) < -80
     still = np.concatenate(list(clean_blocks(samples, sensors, AS_IT_IS)), axis=1)
     assert still.mean() == pytest.approx(0.2, abs=1e-5)
+
+
+# Line, reference and unit
+
+
+@given(
+    line=st.sampled_from([50.0, 60.0]),
+    sfreq=st.sampled_from([160.0, 173.61, 256.0, 1000.0]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_mains_are_found_in_segments_as_in_the_whole(line, sfreq, seed):
+    noise = eeg_like(4, round(120 * sfreq), seed)
+    hum = np.sin(2 * np.pi * line * np.arange(noise.shape[1]) / sfreq)
+    for signal, wanted in ((noise, None), (noise + 0.3 * hum, line)):
+        segments = read_segments(Held(signal, sfreq), seconds=8.0, count=12, n_bytes=10**9)
+        assert clean.detect_line_freq(np.concatenate(segments), sfreq) == wanted
+        assert clean.detect_line_freq(signal, sfreq) == wanted
+
+
+def test_segments_are_spread_and_bounded():
+    samples = Held(np.arange(10_000.0)[None], 100.0)
+    got = read_segments(samples, seconds=8.0, count=5, n_bytes=10**9)
+    assert [int(s[0, 0]) for s in got] == [0, 2300, 4600, 6900, 9200]
+    assert len(read_segments(samples, seconds=8.0, count=12, n_bytes=1)) == 4
+    (short,) = read_segments(Held(np.ones((1, 5)), 100.0), seconds=8.0, count=12, n_bytes=1)
+    assert short.shape == (1, 5)
+
+
+def montage(n_channels=19):
+    sensors = synthesise(1, seconds=1.0)[0].sensors
+    return sensors.pick(range(n_channels))
+
+
+def cleaned(signal, sfreq, sensors, recipe=AS_IT_IS, **held):
+    parts = [np.empty((len(sensors), 0), np.float32)]
+    found = consume(clean_blocks(Held(signal, sfreq, **held), sensors, recipe), parts.append)
+    return np.concatenate(parts, axis=1), found
+
+
+def brainlike(n_channels=19, seconds=30, sfreq=200, seed=0):
+    """EEG of which neighbours share much."""
+    shared = eeg_like(1, seconds * sfreq, seed + 1)
+    return 1e-5 * (eeg_like(n_channels, seconds * sfreq, seed) + shared)
+
+
+def test_the_average_reference_is_that_of_the_good_channels():
+    signal = brainlike()
+    signal[3] = 1e-3 * np.random.default_rng(5).standard_normal(signal.shape[1])
+    got, found = cleaned(signal, 200.0, montage(), Recipe(reference="average", **vars_of(AS_IT_IS)))
+    assert found.bads == ("F4",)
+    wanted = signal - np.delete(signal, 3, axis=0).mean(axis=0)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9)
+
+
+def vars_of(recipe):
+    return {k: getattr(recipe, k) for k in ("l_freq", "h_freq", "line_freq")}
+
+
+def test_a_named_reference_is_their_mean_and_must_be_there():
+    signal, sensors = brainlike(), montage()
+    recipe = Recipe(reference=("T7", "T8"), **vars_of(AS_IT_IS))
+    got, _ = cleaned(signal, 200.0, sensors, recipe)
+    rows = [sensors.names.index(name) for name in ("T7", "T8")]
+    np.testing.assert_allclose(got, signal - signal[rows].mean(axis=0), rtol=0, atol=1e-10)
+    with pytest.raises(Refused, match="lack M1, which") as refused:
+        cleaned(signal, 200.0, sensors, Recipe(reference=("M1", "T8")))
+    assert refused.value.reason is Reason.missing_reference
+
+
+def test_a_file_is_rereferenced_and_says_so():
+    recording = read_recording(str(SAMPLE[0]), Recipe(reference="average"))
+    assert set(recording.sensors.reference) == {"average"}
+    assert recording.provenance["reference"] == "average"
+    assert np.abs(recording.load().mean(axis=0)).max() < 1e-10
+    assert Recipe(reference="average").preprocessing_hash != Recipe().preprocessing_hash
+
+
+@pytest.mark.parametrize("kind", sorted(RANGES))
+@pytest.mark.parametrize("power", [-6, -3, 3, 6])
+def test_every_kind_is_refused_when_off_by_a_thousand_or_a_million(kind, power):
+    usual = RANGES[kind].usual
+    signal = usual * np.random.default_rng(0).standard_normal((3, 1000))
+    assert check_amplitude(signal, [kind] * 3)[kind] == pytest.approx(usual, rel=0.1)
+    with pytest.raises(Refused, match=rf"10\^{power} times.*1e{-power}"):
+        check_amplitude(signal * 10.0**power, [kind] * 3)
+
+
+def test_a_scale_mends_the_unit_of_a_stream():
+    signal = brainlike()
+    with pytest.raises(Refused, match=r"10\^6"):
+        cleaned(1e6 * signal, 200.0, montage())
+    recipe = Recipe(unit_scale=1e-6, unit_reason="a test", **vars_of(AS_IT_IS))
+    got, found = cleaned(1e6 * signal, 200.0, montage(), recipe)
+    np.testing.assert_allclose(got, signal, rtol=1e-5, atol=1e-12)
+    assert found.amplitude["eeg"] == pytest.approx(np.std(signal), rel=0.2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 3000, 5999])
+def test_a_value_that_is_not_finite_is_refused_wherever_it_is(value, at):
+    signal = brainlike()
+    signal[2, at] = value
+    with pytest.raises(Refused) as refused:
+        cleaned(signal, 200.0, montage(), Recipe())
+    assert refused.value.reason is Reason.not_finite
+
+
+# Faults
+
+
+@given(start=st.integers(0, 400), length=st.integers(0, 200), seed=st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_flat_seconds_are_those_that_are_flat(start, length, seed):
+    signal = brainlike(2, 60, 100, seed)
+    begin, end = 10 * start, min(10 * (start + length), 6000)
+    signal[1, begin:end] = signal[1, begin]
+    _, found = cleaned(signal, 100.0, montage(2))
+    first, last = -(-begin // 100), end // 100
+    if last - first < faults.FLAT_SECONDS:
+        assert len(found.annotations) == 0
+    else:
+        assert found.annotations.description == ("BAD_flat",)
+        assert found.annotations.channels == (("Fp2",),)
+        assert found.annotations.onset.tolist() == [first]
+        assert found.annotations.duration.tolist() == [last - first]
+
+
+def test_a_channel_that_is_mostly_flat_is_bad_and_not_annotated():
+    signal = brainlike()
+    signal[4, 100:] = 0
+    _, found = cleaned(signal, 200.0, montage())
+    assert found.bads == ("F7",)
+    assert found.provenance["bad_channels"] == {"F7": "flat"}
+    assert len(found.annotations) == 0
+
+
+@given(runs=st.lists(st.tuples(st.integers(0, 290), st.integers(1, 9)), max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_saturated_seconds_hold_a_run_at_the_end_of_the_range(runs):
+    signal = brainlike(2, 3, 100)
+    at_end = np.zeros(300, dtype=bool)
+    for start, length in runs:
+        at_end[start : start + length] = True
+    signal[0, at_end] = 3e-3
+    limits = np.array([[-2.9e-3, 2.9e-3]] * 2)
+    _, found = cleaned(signal, 100.0, montage(2), limits=limits)
+    seconds = [
+        s for s in range(3) if "111" in "".join(map(str, 1 * at_end[100 * s : 100 * s + 100]))
+    ]
+    covered = {
+        second
+        for onset, duration in zip(found.annotations.onset, found.annotations.duration, strict=True)
+        for second in range(round(onset), round(onset + duration))
+    }
+    assert covered == set(seconds)
+    assert set(found.annotations.channels) <= {("Fp1",)}
+    assert set(found.annotations.description) <= {"BAD_saturated"}
+
+
+def test_saturation_and_flatness_are_found_in_a_file(tmp_path):
+    (recording, *_) = synthesise(1, seconds=60.0)
+    data = bytearray(write_edf(recording, tmp_path).read_bytes())
+    path = next(tmp_path.glob("*.edf"))
+    samples = read_edf(mne.io.read_raw_edf(path, verbose="ERROR"), ["EEG Fp1", "EEG Cz"])
+    assert isinstance(samples, EdfSamples)
+    # Second 10 of the second signal at its greatest, seconds 20 to 29 of the first at nought.
+    layout = samples._layout
+    for channel, first, last, value in ((1, 10, 11, 32767), (0, 20, 30, 0)):
+        for second in range(first, last):
+            at = layout.begin + 2 * (second * layout.record + int(layout.first[channel]))
+            data[at : at + 400] = np.full(200, value, "<i2").tobytes()
+    path.write_bytes(data)
+    found = consume(read_recording(str(path), AS_IT_IS).blocks(), lambda block: None).annotations
+    assert found.description == ("BAD_saturated", "BAD_flat")
+    assert found.channels == (("Cz",), ("Fp1",))
+    assert (found.onset.tolist(), found.duration.tolist()) == ([10, 20], [1, 10])
+
+
+# Bad channels
+
+
+def flat(rng, signal):
+    return np.zeros_like(signal)
+
+
+def loud(rng, signal):
+    return 20 * signal
+
+
+def faint(rng, signal):
+    return signal / 50
+
+
+def noisy(rng, signal):
+    wave = np.fft.rfft(rng.standard_normal(len(signal)))
+    wave[: len(wave) * 6 // 10] = 0
+    return signal + 10 * signal.std() * np.fft.irfft(wave, len(signal))
+
+
+def alone(rng, signal):
+    return signal.std() * eeg_like(1, len(signal), int(rng.integers(10**6)))[0]
+
+
+@given(
+    spoil=st.sampled_from([flat, loud, faint, noisy, alone]),
+    row=st.integers(0, 18),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_spoilt_channel_is_found_and_no_other(spoil, row, seed):
+    signal = brainlike(seconds=64, seed=seed)
+    segments = np.split(signal, 8, axis=1)
+    assert find_bads(segments, 200.0, kinds=("eeg",) * 19) == {}
+    signal[row] = spoil(np.random.default_rng(seed), signal[row])
+    reasons = {flat: "flat", loud: "amplitude", faint: "amplitude", noisy: "noise"}
+    wanted = {row: reasons.get(spoil, "uncorrelated")}
+    assert find_bads(segments, 200.0, kinds=("eeg",) * 19) == wanted
+
+
+def test_channels_are_held_against_their_own_kind_and_few_are_not_judged():
+    signal = np.vstack([brainlike(10), 1e-7 * brainlike(10, seed=3)])
+    kinds = ("eeg",) * 10 + ("mag",) * 10
+    assert find_bads([signal], 200.0, kinds=kinds) == {}
+    signal[15] *= 30
+    assert find_bads([signal], 200.0, kinds=kinds) == {15: "amplitude"}
+    assert find_bads([signal], 200.0, kinds=("eeg",) * 10 + ("emg",) * 10) == {}
+    assert find_bads([signal[13:]], 200.0, kinds=("mag",) * 7) == {}
+
+
+def test_where_all_channels_are_alone_none_is_bad():
+    assert find_bads([eeg_like(19, 6000)], 200.0, kinds=("eeg",) * 19) == {}
+
+
+@pytest.mark.data
+@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA is not set")
+def test_the_bad_channel_of_mne_s_sample_is_found():
+    path = DATA / "formats" / "fif" / "sample_audvis_trunc_raw_sss.fif"
+    found = consume(read_recording(str(path), Recipe()).blocks(), lambda block: None)
+    assert found.bads == ("EEG 053",)
+
+
+# The fast reader of EDF and BDF
+
+
+def edf_files():
+    real = [*DATA.glob("**/*.edf"), *DATA.glob("**/*.bdf")] if "BRAINFM_DATA" in os.environ else []
+    return [*SAMPLE[:4], *sorted(real)]
+
+
+def test_the_fast_reader_gives_what_mne_gives_on_all_real_files():
+    count = 0
+    for path in edf_files():
+        read = mne.io.read_raw_bdf if path.suffix == ".bdf" else mne.io.read_raw_edf
+        try:
+            raw = read(path, verbose="ERROR")
+            names = [
+                n for n, t in zip(raw.ch_names, raw.get_channel_types(), strict=True) if t == "eeg"
+            ]
+        except Exception:  # destroyed files, and those of annotations alone
+            continue
+        fast, slow = read_edf(raw, names), RawSamples(raw, names)
+        if fast is None:
+            continue
+        count += 1
+        n_times = fast.n_times
+        for a, b in (
+            (n_times // 3, min(n_times // 3 + 600, n_times)),
+            (0, 1),
+            (n_times - 1, n_times),
+        ):
+            got = fast.read(a, b) + fast.offset[:, None]
+            wanted = slow.read(a, b) + slow.offset[:, None]
+            error = np.abs(got - wanted).max(axis=1)
+            assert (error <= np.abs(fast._layout.gain) / 50).all(), path
+    assert count >= len(SAMPLE[:4])
+    assert count > 50 or "BRAINFM_DATA" not in os.environ
+
+
+def test_signals_of_unlike_rates_are_left_to_mne(tmp_path):
+    edfio = pytest.importorskip("edfio")
+    rng = np.random.default_rng(0)
+    signals = [
+        edfio.EdfSignal(rng.standard_normal(10 * rate), rate, label=name, physical_dimension="uV")
+        for name, rate in (("EEG Fp1", 200), ("EEG Cz", 100), ("EEG Pz", 200))
+    ]
+    path = tmp_path / "a.edf"
+    edfio.Edf(signals).write(path)
+    raw = mne.io.read_raw_edf(path, verbose="ERROR")
+    assert read_edf(raw, ["EEG Fp1", "EEG Cz"]) is None
+    fast = read_edf(raw, ["EEG Pz", "EEG Fp1"])
+    assert fast is not None
+    np.testing.assert_allclose(
+        fast.read(0, 2000) + fast.offset[:, None], raw.get_data(["EEG Pz", "EEG Fp1"]), atol=1e-9
+    )
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path):
+    path = write_edf(synthesise(1, seconds=30.0)[0], tmp_path)
+    recording = read_recording(str(path), Recipe())
+    path.write_bytes(path.read_bytes()[:-9000])
+    with pytest.raises(Refused):
+        recording.load()
+
+
+# Memory
+
+
+def test_memory_does_not_grow_with_length(monkeypatch):
+    import tracemalloc
+
+    monkeypatch.setattr("brainfm.recordings.samples.PIECE_BYTES", 400_000)
+
+    class Endless(Held):
+        def read(self, start, stop):
+            rng = np.random.default_rng(start)
+            return 1e-5 * rng.standard_normal((8, stop - start), dtype=np.float32)
+
+    def peak(minutes):
+        samples = Endless(np.broadcast_to(np.float32(0), (8, minutes * 60 * 256)), 256.0)
+        tracemalloc.start()
+        consume(clean_blocks(samples, montage(8), Recipe(line_freq=50.0)), lambda block: None)
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(1)
+    short, long = peak(10), peak(60)
+    assert long < 1.1 * short
+    assert long < 8 * 60 * 60 * 256 * 4 / 3
+
+
+def test_pieces_are_the_whole_and_in_order():
+    samples = Held(np.arange(1_000_003.0)[None], 100.0)
+    pieces = list(read_pieces(samples, multiple=100))
+    assert all(piece.shape[1] % 100 == 0 for piece in pieces[:-1])
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), samples.read(0, 1_000_003))

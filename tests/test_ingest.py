@@ -220,10 +220,10 @@ def test_nothing_coming_in_is_a_failure(raw, store, tmp_path):
 def test_a_full_disk_is_one_sentence_and_the_next_call_goes_on(raw, store, monkeypatch):
     from brainfm.store import write
 
-    def full(group, values, sfreq, write_signal=write._write_signal):
+    def full(folder, recording, encoding, write_signal=write._write_signal):
         if len(list((store / "recordings").iterdir())) > 2:
             raise OSError(28, "No space left on device")
-        write_signal(group, values, sfreq)
+        return write_signal(folder, recording, encoding)
 
     with monkeypatch.context() as patch:
         patch.setattr(write, "_write_signal", full)

@@ -21,6 +21,7 @@ from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
 from brainfm.learning import Train
 from brainfm.learning.callbacks import SPEED, BestState
+from brainfm.learning.health import BANDS
 from brainfm.learning.loop import TRAINING, VALIDATION, draw_seed, fit
 from brainfm.objectives import MaskedCodes, MotifReconstruction
 from brainfm.tokenizers import Frozen
@@ -177,7 +178,10 @@ def test_metrics_have_a_row_every_so_many_steps(whole: tuple[MotifReconstruction
     table = pd.read_csv(whole[1] / "metrics.csv")
     measures = ["loss", "reconstruction", "commitment", "perplexity"]
     named = [*measures, *(f"val/{name}" for name in measures)]
+    health = ["feature_rank", "code_entropy", "dead_codes", *(f"unexplained_{b}" for b in BANDS)]
+    named += [f"val/{name}" for name in health]
     assert set(table) == {"step", "lr", "grad_norm", *SPEED, *named}
+    assert table.loc[table["val/feature_rank"].notna(), "step"].tolist() == [4, 8]
     assert next(iter(table)) == "step"
     assert table["step"].tolist() == [3, 4, 6, 8, 9, 10]
     assert table.loc[table["val/loss"].notna(), "step"].tolist() == [4, 8]

@@ -429,7 +429,7 @@ def stored(path: Path, recordings: dict[str, tuple[str, float]]) -> Path:
                 provenance={},
                 blocks=hold(signal),
             )
-            write_recording(path, made, "0" * 64)
+            write_recording(path, made, "0" * 64, encoding="float32")
     return path
 
 

@@ -39,6 +39,21 @@ def log_bandpower_lda(
     )
 
 
+def check_bands(
+    X: Float[np.ndarray, "trial channel time"], bands: Bands, sfreq: float | None
+) -> None:
+    """Refuse bands that hold no frequency of windows as long as these."""
+    if sfreq is None:
+        raise UsageError("The sampling rate is not known: set sfreq, in Hz.")
+    frequency = np.fft.rfftfreq(_segment(X, sfreq), 1 / sfreq)
+    for low, high in bands:
+        if high > sfreq / 2 or not ((frequency >= low) & (frequency < high)).any():
+            raise UsageError(
+                f"The band {low}–{high} Hz holds no frequency of windows of {X.shape[-1]} samples "
+                f"at {sfreq} Hz, or passes half that rate: give other bands."
+            )
+
+
 class LogBandPower(TransformerMixin, BaseEstimator):
     """Mean power density of every channel in every band, as a logarithm (Welch, 2 s segments).
 
@@ -61,15 +76,7 @@ class LogBandPower(TransformerMixin, BaseEstimator):
         self, X: Float[np.ndarray, "trial channel time"], y: np.ndarray | None = None
     ) -> LogBandPower:
         """Check the bands against the sampling rate and the windows; nothing is learned."""
-        if self.sfreq is None:
-            raise UsageError("The sampling rate is not known: set sfreq, in Hz.")
-        frequency = np.fft.rfftfreq(_segment(X, self.sfreq), 1 / self.sfreq)
-        for low, high in self.bands:
-            if high > self.sfreq / 2 or not ((frequency >= low) & (frequency < high)).any():
-                raise UsageError(
-                    f"The band {low}–{high} Hz holds no frequency of windows of {X.shape[-1]} "
-                    f"samples at {self.sfreq} Hz, or passes half that rate: give other bands."
-                )
+        check_bands(X, self.bands, self.sfreq)
         return self
 
     def transform(

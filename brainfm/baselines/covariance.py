@@ -100,8 +100,12 @@ def scm(X: Windows) -> Matrices:
 
 def oas(X: Windows) -> Matrices:
     """Return the oracle approximating shrinkage of centred windows (Chen et al. 2010)."""
-    covariance = scm(X)
-    n_channels, n_times = X.shape[-2:]
+    return oas_of(scm(X), X.shape[-1])
+
+
+def oas_of(covariance: Matrices, n_times: int) -> Matrices:
+    """Shrink sample covariances of ``n_times`` samples each, as `oas` does."""
+    n_channels = covariance.shape[-1]
     mean_square = (covariance**2).mean(axis=(-2, -1))
     target = np.trace(covariance, axis1=-2, axis2=-1) ** 2 / n_channels**2
     numerator = mean_square + target

@@ -1,12 +1,16 @@
-"""A scikit-learn pipeline for many small matrices."""
+"""Scikit-learn pipelines for many small matrices."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
+
+from brainfm.baselines.covariance import Scale
+from brainfm.baselines.tangent import TangentSpace
 
 
 class SmallMatrixPipeline(Pipeline):
@@ -31,3 +35,12 @@ class SmallMatrixPipeline(Pipeline):
         """Predict probabilities as `Pipeline` does."""
         with threadpool_limits(1, user_api="blas"):
             return super().predict_proba(X, **params)
+
+
+def on_tangent_space(
+    matrices: BaseEstimator, classifier: tuple[str, BaseEstimator]
+) -> SmallMatrixPipeline:
+    """Return a pipeline from windows over their matrices and tangent space to a classifier."""
+    return SmallMatrixPipeline(
+        [("scale", Scale()), ("covariance", matrices), ("tangent", TangentSpace()), classifier]
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 # What a prediction reads, in scikit-learn's and pyriemann's estimators.
@@ -17,7 +18,7 @@ def trained_parameters(fitted: Any) -> int:
     An estimator that knows says so by ``n_trained_parameters_``. Of a pipeline the steps are added
     up. A linear model has its coefficients and intercepts; what it made them of (means,
     covariances) does not count. Of all others every public array of fitted floating-point numbers
-    counts, a symmetric matrix by its upper half.
+    counts, a symmetric matrix by its upper half, and so do the estimators that they fitted inside.
 
     Parameters
     ----------
@@ -32,7 +33,17 @@ def trained_parameters(fitted: Any) -> int:
         return sum(trained_parameters(step) for _, step in fitted.steps)
     if hasattr(fitted, "coef_"):
         return sum(np.size(getattr(fitted, name, ())) for name in LINEAR)
-    return sum(_size(value) for name, value in vars(fitted).items() if _is_fitted(name))
+    return sum(_size(value) for name, value in vars(fitted).items() if _is_fitted(name)) + sum(
+        trained_parameters(inner) for inner in _inside(fitted)
+    )
+
+
+def _inside(fitted: Any) -> list[BaseEstimator]:
+    """Return the estimators that ``fit`` has made, which the constructor was not given."""
+    given = set(fitted.get_params(deep=False)) if isinstance(fitted, BaseEstimator) else set()
+    made = [value for name, value in vars(fitted).items() if name not in given]
+    flat = [v for value in made for v in (value if isinstance(value, list) else [value])]
+    return [v for v in flat if isinstance(v, BaseEstimator)]
 
 
 def _is_fitted(name: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+from brainfm.contracts import Misfit
 
 FAINTEST = 2.0**-20  # of a row's peak; a power of two, so that scaling by one stays exact
 
@@ -36,3 +38,22 @@ def magnitude_spectrogram(
         signal, n_fft, hop_length=hop, window=window, center=False, return_complex=True
     )
     return spectrum.abs()[:, :-1]
+
+
+def misfit(
+    drawn: Float[Tensor, "*rows time"],
+    signal: Float[Tensor, "*rows time"],
+    where: Bool[Tensor, "*rows time"],
+    sfreq: float,
+) -> Misfit:
+    """Compare two signals by frequency, counting only the samples ``where`` they are to agree.
+
+    Both are silent elsewhere, so a border between the two spreads over neighbouring frequencies, in error and
+    power alike.
+    """
+    frequency = torch.fft.rfftfreq(signal.shape[-1], 1 / sfreq, device=signal.device)
+    error, power = (
+        torch.fft.rfft((x * where).float()).abs().square().flatten(0, -2).sum(0)
+        for x in (drawn - signal, signal)
+    )
+    return Misfit(frequency, error, power)

@@ -81,7 +81,7 @@ class MetricsFile(Callback):
     def _end_row(self, trainer: lightning.Trainer) -> None:
         row = {name: total / self.n for name, total in self.sums.items()}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-        self._add(trainer, row | self._speed())
+        self.add(trainer, row | self._speed())
         self.sums, self.n = defaultdict(float), 0
         self._restart()
 
@@ -97,10 +97,11 @@ class MetricsFile(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Write the means into the row of this step."""
-        self._add(trainer, {f"val/{name}": value for name, value in loop.validation.items()})
+        self.add(trainer, {f"val/{name}": value for name, value in loop.validation.items()})
         self.since += time.perf_counter() - self.paused
 
-    def _add(self, trainer: lightning.Trainer, row: dict[str, float]) -> None:
+    def add(self, trainer: lightning.Trainer, row: dict[str, float]) -> None:
+        """Write measures into the row of the step that the trainer is at."""
         step = trainer.global_step
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1] |= row

@@ -33,6 +33,7 @@ from brainfm.learning.checkpoint import (
     full_disk,
 )
 from brainfm.learning.guard import LossGuard
+from brainfm.learning.health import Health
 from brainfm.learning.loggers import make_loggers
 from brainfm.learning.processes import Process, average, gather, is_first, synchronise
 from brainfm.learning.progress import ProgressBar
@@ -241,7 +242,8 @@ def fit(
     feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
     if out is not None:
         rows = MetricsFile(out / "metrics.csv", train.log_every, feed)
-        callbacks = (rows, *callbacks, LastCheckpoint(out, every))
+        health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
+        callbacks = (rows, health, *callbacks, LastCheckpoint(out, every))
     if sys.stderr.isatty() and is_first():
         callbacks = (*callbacks, ProgressBar(train.batch_size))
     with quiet(), interruptible(), full_disk(out), torch.random.fork_rng():

@@ -6,6 +6,7 @@ Puah et al., EEGDM, 2025, after Ho et al., 2020, with the v-prediction of Salima
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,9 +14,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from brainfm.backbones.state_space_denoiser import Activity, StateSpaceDenoiser
-from brainfm.contracts import Backbone, Batch, Objective, Tokenizer
+from brainfm.contracts import Backbone, Batch, Objective, Observation, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.layers.average import WeightAverage
+from brainfm.layers.spectrum import misfit
 from brainfm.objectives.sampling import Sampler, draw
 from brainfm.tokenizers import MuLawPatches
 
@@ -70,6 +72,15 @@ class Denoiser(nn.Module):
     ) -> Float[Tensor, "row time"]:
         """Predict v of noised channels."""
         return self.readout(self.backbone.activities(noised, step, channel, real))
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """Predicted and true (row, time) velocities, and which samples are real."""
+
+    velocity: Float[Tensor, "row time"]
+    target: Float[Tensor, "row time"]
+    real: Bool[Tensor, "row time"]
 
 
 class Diffusion(Objective):
@@ -131,6 +142,13 @@ class Diffusion(Objective):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss, and its ratio to that of predicting zero."""
+        made = self._attempt(batch, generator)
+        error, target = (x[made.real] for x in (made.velocity - made.target, made.target))
+        loss = error.square().mean()
+        return {"loss": loss, "unexplained": loss.detach() / target.square().mean()}
+
+    def _attempt(self, batch: Batch, generator: torch.Generator) -> _Attempt:
+        """Noise some channels and predict their velocities."""
         rows = self.backbone.rows(self.tokenizer(batch))
         chosen = torch.randperm(len(rows.real), generator=generator)[: self.samples]
         clean, channel = rows.value[chosen].flatten(1), rows.channel[chosen]
@@ -138,11 +156,18 @@ class Diffusion(Objective):
         step = torch.randint(self.backbone.steps, (len(clean),), generator=generator).to(channel)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         noised = self.backbone.noise.noised(clean, noise, step)
-        target = self.backbone.noise.velocity(clean, noise, step)
         model = self.denoiser if self.training else self.average.model
-        error = model(noised, step, channel, None if rows.even else real) - target
-        loss = error[real].square().mean()
-        return {"loss": loss, "unexplained": loss.detach() / target[real].square().mean()}
+        velocity = model(noised, step, channel, None if rows.even else real)
+        return _Attempt(velocity, self.backbone.noise.velocity(clean, noise, step), real)
+
+    @torch.no_grad()
+    def observe(self, batch: Batch, generator: torch.Generator) -> Observation:
+        """Return the averaged weights' features, and how wrong the velocity is at each frequency."""
+        made, model = self._attempt(batch, generator), self.average.model
+        assert isinstance(model, Denoiser)
+        features = model.backbone(self.tokenizer(batch))
+        wrong = misfit(made.velocity, made.target, made.real, batch.sfreq)
+        return Observation(features.pooled(), misfit=wrong)
 
     def advance(self) -> None:
         """Take the weights into their average."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 from brainfm.contracts import Backbone, Batch, Mask, Tokenizer
 from brainfm.objectives.masks import RandomMask
-from brainfm.objectives.reconstruction import Reconstruction, error
-
-Where = Bool[Tensor, "batch channel time"]
+from brainfm.objectives.reconstruction import Attempt, Reconstruction, Where
 
 
 class MaskedSignal(Reconstruction):
@@ -48,10 +46,14 @@ class MaskedSignal(Reconstruction):
         cells = self.mask(real, batch.signal.shape[-1] // width, generator)
         return repeat(cells, "b h k -> b (h p) (k q)", p=height, q=width)
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
-        """Return the loss and, to look at only, the error on what was visible."""
+    def attempt(self, batch: Batch, generator: torch.Generator) -> Attempt:
+        """Draw windows of which the model sees a part."""
         signal = self.tokenizer.normalise(batch)
         hidden = self.hidden(batch, generator)
-        wrong = error(self.drawn(signal.masked_fill(hidden, 0.0), batch), signal)
-        visible = batch.mask.unsqueeze(-1) & ~hidden
-        return {"loss": wrong[hidden].mean(), "visible": wrong.detach()[visible].mean()}
+        return Attempt(self.drawn(signal.masked_fill(hidden, 0.0), batch), signal, hidden)
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
+        """Return the loss and, to look at only, the error on what was visible."""
+        made = self.attempt(batch, generator)
+        wrong, visible = made.error, batch.mask.unsqueeze(-1) & ~made.asked
+        return {"loss": wrong[made.asked].mean(), "visible": wrong.detach()[visible].mean()}

@@ -6,13 +6,14 @@ and its complement.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from brainfm.contracts import Backbone, Batch, Objective
+from brainfm.contracts import Backbone, Batch, Misfit, Objective, Observation
 from brainfm.errors import UsageError
 from brainfm.objectives.masks import frequency_time_mask
 from brainfm.tokenizers import MotifTokenizer
@@ -87,13 +88,7 @@ class MotifReconstruction(Objective):
         """Return the loss, its terms and the codebook's perplexity within the batch."""
         rows = self.tokenizer.channels(batch)[batch.mask.flatten()]
         spectrogram = self.tokenizer.spectrogram(rows)
-        keep = frequency_time_mask(
-            *spectrogram.shape[1:],
-            generator=generator,
-            band=self.band,
-            frequency_ratio=self.frequency_ratio,
-            time_ratio=self.time_ratio,
-        ).to(rows.device)
+        keep = self._keep(spectrogram, generator)
         first, second = (self._view(spectrogram, rows, visible) for visible in (keep, ~keep))
         reconstruction, commitment = first[0] + second[0], first[1] + second[1]
         weight = self.beta if self.vq_loss == "paper" else 0.0
@@ -103,6 +98,33 @@ class MotifReconstruction(Objective):
             "commitment": commitment.detach(),
             "perplexity": perplexity(first[2], self.tokenizer.n_codes),
         }
+
+    @torch.no_grad()
+    def observe(self, batch: Batch, generator: torch.Generator) -> Observation:
+        """Add how wrong the magnitudes are that are drawn from a masked view."""
+        rows = self.tokenizer.channels(batch)[batch.mask.flatten()]
+        spectrogram = self.tokenizer.spectrogram(rows)
+        visible = spectrogram * self._keep(spectrogram, generator)
+        drawn = self.tokenizer.decode(
+            self.tokenizer.quantize(self.tokenizer.encode(visible, rows)).value
+        )
+        bins = torch.arange(spectrogram.shape[1], device=rows.device)
+        wrong = Misfit(
+            frequency=bins * (self.tokenizer.sfreq / self.tokenizer.n_fft),
+            error=(drawn - spectrogram).square().sum((0, 2)),
+            power=spectrogram.square().sum((0, 2)),
+        )
+        return replace(super().observe(batch, generator), misfit=wrong)
+
+    def _keep(self, spectrogram: Tensor, generator: torch.Generator) -> Tensor:
+        """Return which cells stay visible."""
+        return frequency_time_mask(
+            *spectrogram.shape[1:],
+            generator=generator,
+            band=self.band,
+            frequency_ratio=self.frequency_ratio,
+            time_ratio=self.time_ratio,
+        ).to(spectrogram.device)
 
     def _view(
         self,

@@ -6,14 +6,49 @@ objective that draws a signal shares: normalised signal → tokens → features 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from einops import rearrange
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
-from brainfm.contracts import Backbone, Batch, Objective, Signal, SignalTokenizer, Tokenizer
+from brainfm.contracts import (
+    Backbone,
+    Batch,
+    Objective,
+    Observation,
+    Signal,
+    SignalTokenizer,
+    Tokenizer,
+)
 from brainfm.errors import UsageError
+from brainfm.layers.spectrum import misfit
+
+Where = Bool[Tensor, "batch channel time"]
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A drawn signal beside the real one.
+
+    Attributes
+    ----------
+    drawn, signal
+        (batch, channel, time), both normalised.
+    asked
+        (batch, channel, time) True where the loss asks for it.
+    """
+
+    drawn: Signal
+    signal: Signal
+    asked: Where
+
+    @property
+    def error(self) -> Signal:
+        """The smooth L1 of each sample: squares up to 1, and no more than linear for artefacts."""
+        return smooth_l1_loss(self.drawn, self.signal, reduction="none")
 
 
 class TokenDecoder(nn.Module):
@@ -75,15 +110,23 @@ class Reconstruction(Objective):
         features = self.backbone(self.tokenizer.tokens(signal, batch))
         return self.decoder(features.value, signal.shape[1])
 
+    def attempt(self, batch: Batch, generator: torch.Generator) -> Attempt:
+        """Draw windows that the model sees in full."""
+        signal = self.tokenizer.normalise(batch)
+        everywhere = batch.mask.unsqueeze(-1).expand_as(signal)
+        return Attempt(self.drawn(signal, batch), signal, everywhere)
+
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss over all real channels."""
-        signal = self.tokenizer.normalise(batch)
-        return {"loss": error(self.drawn(signal, batch), signal)[batch.mask].mean()}
+        made = self.attempt(batch, generator)
+        return {"loss": made.error[made.asked].mean()}
 
-
-def error(drawn: Signal, signal: Signal) -> Signal:
-    """Return the smooth L1 of each sample: squares up to 1, and no more than linear for artefacts."""
-    return smooth_l1_loss(drawn, signal, reduction="none")
+    @torch.no_grad()
+    def observe(self, batch: Batch, generator: torch.Generator) -> Observation:
+        """Add how wrong the drawn signal is, where the loss asks for it."""
+        made = self.attempt(batch, generator)
+        wrong = misfit(made.drawn, made.signal, made.asked, batch.sfreq)
+        return replace(super().observe(batch, generator), misfit=wrong)
 
 
 def _name(part: object) -> str:

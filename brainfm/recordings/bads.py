@@ -35,7 +35,7 @@ AMPLITUDE = 5.0
 NOISE_RATIO = 6.0
 """And at least this factor between a channel's ratio of noise to band and the median's."""
 
-CORRELATION = 0.2
+CORRELATION = 0.3
 """A channel's greatest correlation with any other, in the median segment, is not below this."""
 
 

@@ -14,9 +14,8 @@ from fractions import Fraction
 import mne
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.fft import next_fast_len
+from scipy.fft import next_fast_len, rfft
 from scipy.signal import resample as scipy_resample
-from scipy.signal import welch
 
 PADDING = 200
 """Samples by which a signal is continued before it is resampled, at least."""
@@ -121,11 +120,16 @@ def _reflect(
 
 def detect_line_freq(signal: Float[np.ndarray, "channel time"], sfreq: float) -> float | None:
     """Return 50 or 60 Hz where the mean spectrum has a line there, the stronger one; else None."""
-    if signal.shape[1] < 2 * sfreq:
+    size = round(2 * sfreq)
+    n_windows = signal.shape[1] // size
+    if not n_windows:
         return None
-    freqs, power = welch(signal, sfreq, nperseg=int(2 * sfreq))
-    mean = power.mean(axis=0)
-    peaks = {line: _line_peak(freqs, mean, line) for line in (50.0, 60.0) if line + 3 < sfreq / 2}
+    windows = signal[:, : n_windows * size].reshape(-1, size)
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    windows *= np.hanning(size).astype(windows.dtype)
+    power = np.square(np.abs(rfft(windows))).mean(axis=0, dtype=float)
+    freqs = np.arange(len(power)) * sfreq / size
+    peaks = {line: _line_peak(freqs, power, line) for line in (50.0, 60.0) if line + 3 < sfreq / 2}
     best = max(peaks, key=lambda line: peaks[line], default=None)
     return best if best is not None and peaks[best] >= LINE_PEAK else None
 

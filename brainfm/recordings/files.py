@@ -23,9 +23,10 @@ from brainfm.recordings.places import MEG
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Recording, Sensors, Stream
+from brainfm.recordings.recording import Recording, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors import read_sensors
+from brainfm.recordings.side_files import read_labels
 from brainfm.recordings.sources import Source, source_of
 
 COMPARED = 10.0
@@ -40,6 +41,7 @@ class Identity:
     session: str | None
     run: str | None
     task: str | None
+    label: str | None = None
 
 
 def read_recording(source: Source | str, recipe: Recipe) -> Recording:
@@ -65,18 +67,21 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     typed = form is not None and form.typed
     sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
     _check_length(raw, recipe)
+    seconds = raw.n_times / float(raw.info["sfreq"])
+    labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
+    renamed = dict(zip(originals, sensors.names, strict=True))
+    marks = read_annotations(raw, recipe, scrubber, renamed)
     sensors = _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
-        annotations=read_annotations(
-            raw, recipe, scrubber, dict(zip(originals, sensors.names, strict=True))
-        ),
+        annotations=join_annotations(marks, labels),
         source=source.path,
         provenance=_origin(recipe, sensors, [scrubber.label(name) for name in originals])
         | _referred(raw, sensors)
-        | _made(raw, recipe),
+        | _made(raw, recipe)
+        | told,
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
@@ -99,8 +104,7 @@ def identify(source: str, recipe: Recipe) -> Identity:
                 Reason.pattern_mismatch,
                 f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
             )
-        found = match.groupdict()
-        return Identity(found["subject"], found.get("session"), found.get("run"), found.get("task"))
+        return Identity(**dict.fromkeys(("session", "run", "task")) | match.groupdict())
     found = dict(re.findall(r"(?:^|[/_])(sub|ses|run|task)-([A-Za-z0-9+]+)", path))
     subject = found.get("sub", Path(source).stem)
     return Identity(subject, found.get("ses"), found.get("run"), found.get("task"))

@@ -145,6 +145,9 @@ FORMATS = (
 )
 """One row a format. The first that fits and claims a file reads it."""
 
+MOABB = Format("MOABB", "moabb:", openers.moabb, typed=True)
+"""A run of a data set that MOABB reads; no file is named so, see `brainfm.recordings.moabb`."""
+
 UNREADABLE = {
     ".xdf": "MNE reads no XDF, which holds streams of several rates and no one recording; "
     "export its EEG stream as BrainVision, FIF or EDF.",
@@ -163,6 +166,8 @@ PLAIN = (".raw", ".data", ".dap")
 
 def find_format(path: Path) -> Format | None:
     """Return the format of a file or folder, None where none claims it."""
+    if path.as_posix().startswith(MOABB.pattern):
+        return MOABB
     is_dir = path.is_dir()
     for form in FORMATS:
         if form.folder == is_dir and form.fits(path) and form.claims(path):

@@ -56,7 +56,7 @@ def plan_frames(filter: Filter, n_times: int, *, n_channels: int, n_bytes: int) 
     old, new = filter.ratio.denominator, filter.ratio.numerator
     reach = -(-filter.reach // old)
     affordable = max(n_bytes // (4 * n_channels), 4 * filter.reach)
-    wanted = min(max(12 * filter.reach, 1 << 15), affordable, n_times + 2 * reach * old)
+    wanted = min(max(8 * filter.reach, 1 << 15), affordable, n_times + 2 * reach * old)
     units = next_fast_len(max(-(-wanted // old), 2 * reach + 1), real=True)
     return Frames(units * old, reach * old, units * new, reach * new)
 
@@ -116,7 +116,8 @@ def _transform(
     first, last = frames.new_reach, frames.new_size - frames.new_reach
     out = np.empty((len(frame), last - first), np.float32)
     for row in range(0, len(frame), ROWS):
-        spectrum = rfft(frame[row : row + ROWS])[:, : len(response)] * response
+        spectrum = rfft(frame[row : row + ROWS])[:, : len(response)]
+        spectrum *= response
         out[row : row + ROWS] = irfft(spectrum, frames.new_size, overwrite_x=True)[:, first:last]
     return out
 

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     needs_package = "needs_package"
     active_shielding = "active_shielding"
     pattern_mismatch = "pattern_mismatch"
+    no_labels = "no_labels"
+    bad_labels = "bad_labels"
     no_signal_channels = "no_signal_channels"
     duplicate_channels = "duplicate_channels"
     missing_reference = "missing_reference"

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from brainfm.errors import UsageError
+from brainfm.recordings.component import Component, component_of
 from brainfm.recordings.recording import KINDS
 
 
@@ -29,10 +30,22 @@ class Recipe:
         of the data set.
     citation, licence, url
         whom to cite and under which terms, where it is to be had.
+    access
+        ``open``, or what has to be done before one may download it.
+    subjects
+        people in the data set.
+    files
+        glob of the recordings, from the folder into which the data set was downloaded.
     pattern
         regular expression searched in the path, with the named groups ``subject`` and, where there
-        are any, ``session``, ``run``, ``task``. Without it BIDS entities of the path
-        (``sub-01_ses-2_task-rest_run-1``) are used, else the file's stem is the subject.
+        are any, ``session``, ``run``, ``task``, and ``label``, which becomes an annotation of the whole
+        recording. Without it BIDS entities of the path (``sub-01_ses-2_task-rest_run-1``) are used,
+        else the file's stem is the subject.
+    labels
+        reader of the labels that stand in a file beside each recording, such as ``TuhCsv``: one of
+        `brainfm.recordings.side_tuh` and `brainfm.recordings.side_clinical`, or any subclass of
+        `brainfm.recordings.side_files.SideFile` by its full path. A recording without its file is
+        set aside.
     l_freq, h_freq
         edges of the band-pass in Hz; null leaves that side open.
     line_freq
@@ -70,7 +83,11 @@ class Recipe:
     citation: str = ""
     licence: str = ""
     url: str = ""
+    access: str = "open"
+    subjects: int = 0
+    files: str = ""
     pattern: str | None = None
+    labels: Component | None = None
     l_freq: float | None = 0.1
     h_freq: float | None = 75.0
     line_freq: float | str | None = "detect"
@@ -114,8 +131,8 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """Return the hash of all that changes a recording: not of name, citation, licence."""
-        words = {"name", "citation", "licence", "url"}
+        """Return the hash of all that changes a recording: not of what is said of the data set."""
+        words = {"name", "citation", "licence", "url", "access", "subjects", "files"}
         return digest({k: v for k, v in asdict(self).items() if k not in words})
 
 
@@ -178,12 +195,14 @@ _TEXTS = ("a list of texts", _is_texts)
 _TEXT_MAP = ("a map from text to text", _is_text_map)
 _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pattern": _OPTIONAL_TEXT,
+    "labels": ("the name of a class or a map", lambda v: isinstance(v, str | dict)),
     "l_freq": _OPTIONAL_NUMBER,
     "h_freq": _OPTIONAL_NUMBER,
     "line_freq": (
         "a number, 'detect' or null",
         lambda v: v is None or v == "detect" or _is_number(v),
     ),
+    "subjects": ("a whole number", lambda v: type(v) is int),
     "reference": (
         "'average', a list of channel names or null",
         lambda v: v is None or v == "average" or (_is_texts(v) and bool(v)),
@@ -204,9 +223,11 @@ def _checked(key: str, value: Any) -> Any:
     wanted, fits = _WANTED.get(key, _TEXT)
     if not fits(value):
         raise UsageError(f"{key} is {value!r} ({type(value).__name__}); {wanted} is wanted.")
+    if key == "labels":
+        return component_of(value)
     if isinstance(value, list):
         return tuple(value)
-    return float(value) if _is_number(value) else value
+    return float(value) if _is_number(value) and key != "subjects" else value
 
 
 def _check_band(recipe: Recipe) -> None:
@@ -231,9 +252,9 @@ def _check_pattern(pattern: str | None) -> None:
         groups = set(re.compile(pattern).groupindex)
     except re.error as error:
         raise UsageError(f"The pattern {pattern!r} is no regular expression: {error}.") from error
-    known = {"subject", "session", "run", "task"}
+    known = {"subject", "session", "run", "task", "label"}
     if "subject" not in groups or not groups <= known:
         raise UsageError(
             f"The pattern {pattern!r} names the groups {sorted(groups)}; 'subject' is required, "
-            "'session', 'run' and 'task' may be there."
+            "'session', 'run', 'task' and 'label' may be there."
         )

@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
-from brainfm.recordings.formats import FORMATS, find_format, looks_like_recording
+from brainfm.recordings.formats import FORMATS, MOABB, find_format, looks_like_recording
 from brainfm.recordings.parts import first_part, is_continuation
 
 APART = ("derivatives", "sourcedata", "code", "stimuli")
@@ -41,7 +41,8 @@ def find_sources(given: Sequence[str]) -> list[Source]:
     """Return the recordings that files, folders and globs name, each once, in a stable order.
 
     A file that no reader is known for is a source of its own, to be refused with the reason; of a
-    folder, only what looks like a recording is taken.
+    folder, only what looks like a recording is taken. ``moabb:NAME`` is a data set of MOABB, see
+    `brainfm.recordings.moabb`.
 
     Raises
     ------
@@ -50,11 +51,19 @@ def find_sources(given: Sequence[str]) -> list[Source]:
     """
     found: dict[Path, Source] = {}
     for name in given:
-        for path in _expand(name):
-            source = source_of(path)
+        for source in _sources(name):
             found.setdefault(_place(source.path), source)
     owned = {_place(file) for source in found.values() for file in source.files[1:]}
     return [source for place, source in found.items() if place not in owned]
+
+
+def _sources(given: str) -> Iterator[Source]:
+    if given.startswith(MOABB.pattern):
+        from brainfm.recordings.moabb import find_runs
+
+        yield from find_runs(given)
+    else:
+        yield from map(source_of, _expand(given))
 
 
 def _place(path: str | Path) -> Path:

@@ -68,7 +68,7 @@ def hash_of(source: Source) -> str:
     """
     if len(source.files) == 1:
         return _hash_file(source.files[0])
-    folder = os.path.dirname(source.path)
+    folder = os.path.dirname(source.path if os.path.exists(source.path) else source.files[0])
     return _digest(
         f"{os.path.relpath(file, folder)} {_hash_file(file)}" for file in sorted(source.files)
     )

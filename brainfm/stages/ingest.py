@@ -6,9 +6,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import track
@@ -18,6 +18,7 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.sensors import template_positions
+from brainfm.recordings.side_files import attach_side_files
 from brainfm.recordings.sources import Source, find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
 from brainfm.stages.executors import (
@@ -89,6 +90,7 @@ def ingest(
     workers: int = 1,
     cluster: str | None = None,
     slurm: Slurm | None = None,
+    encoding: Literal["int16", "float32"] = "int16",
     retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
@@ -113,6 +115,10 @@ def ingest(
         the sources and the store under the same paths.
     slurm
         what to ask of SLURM for each worker; on a login node, instead of ``cluster``.
+    encoding
+        how new recordings are stored: as 16-bit integers with a step for each channel and shard, which
+        differ from the samples by half a step at most (and as floats where that step is more than 1/64
+        of a channel's robust amplitude), or all as 32-bit floats.
     retry_quarantined
         read files again that are in quarantine and have not changed since.
     strict
@@ -127,11 +133,12 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = find_sources(source)
+    sources = attach_side_files(find_sources(source), how)
     with _executor(workers, cluster, slurm) as executor:
         create_store(store, how.preprocessing, how.preprocessing_hash)
         with writing(store):
             jobs = _jobs(sources, open_store(store), how, retry=retry_quarantined)
+            jobs = [replace(job, encoding=encoding) for job in jobs]
             outcomes = list(_progress(_outcomes(executor, jobs), len(jobs)))
     summary = _summary(open_store(store), outcomes)
     _report(summary, strict=strict)
@@ -162,7 +169,7 @@ def _jobs(sources: list[Source], store: Store, recipe: Recipe, *, retry: bool) -
         for row in store.quarantined.to_dict("records")
         if row["version"] == __version__ and not retry
     }
-    folder, path = Path.cwd(), store.path.absolute()
+    folder, path = Path.cwd(), Path(store.path).absolute()
     jobs = [
         Job(source, path, recipe, tuple(made.get(key, ())), refused.get(key), folder)
         for source, key in ((source, source_key(source.path)) for source in sources)
@@ -210,7 +217,7 @@ def _summary(store: Store, outcomes: list[Outcome]) -> IngestSummary:
     table = store.table
     twice = table[table.duplicate_of.notna()]
     return IngestSummary(
-        store=store.path,
+        store=Path(store.path),
         added=tuple(o.source for o in outcomes if o.state == "added"),
         unchanged=tuple(o.source for o in outcomes if o.state == "unchanged"),
         quarantined={o.source: o.reason for o in outcomes if o.state == "quarantined"},

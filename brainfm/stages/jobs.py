@@ -15,6 +15,7 @@ from contextlib import chdir
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
@@ -78,6 +79,8 @@ class Job:
         why this source is in quarantine, where that still counts.
     folder
         where relative paths start.
+    encoding
+        how it is stored, see `brainfm.store.encoding`.
     version
         of the brainfm that gives the job.
     """
@@ -88,6 +91,7 @@ class Job:
     made: tuple[Past, ...]
     refused: Past | None
     folder: Path
+    encoding: Literal["int16", "float32"] = "int16"
     version: str = __version__
 
 
@@ -157,7 +161,9 @@ def _bring_in(job: Job) -> Outcome:
 
 def _write(job: Job, recording: Recording, state: State) -> Outcome:
     try:
-        entry = write_recording(job.store, recording, state.sha256, source_stat=state.stat)
+        entry = write_recording(
+            job.store, recording, state.sha256, source_stat=state.stat, encoding=job.encoding
+        )
     except Refused as error:
         return set_aside(job, error, state)
     except OSError as error:

@@ -122,7 +122,7 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
     if objective.tokenizer.ch_names is not None:
         reader = WindowReader(data.store, data.kinds)
         for recording in data.table(store)["id"]:
-            names = reader.sensors(recording)[1].names
+            names = reader.sensors(recording).sensors.names
             objective.tokenizer.check_channels(names, f"The recording {recording}")
     if isinstance(objective.tokenizer, Frozen):
         if objective.tokenizer.card is None:

@@ -60,7 +60,7 @@ def _overview(store: Store) -> Table:
         "hours": f"{table.seconds.sum() / 3600:,.2f}",
         "sensors": f"{_span(n_channels)} a recording; {', '.join(_kinds(store)) or 'none'}",
         "sampling rate": f"{_span(sorted(set(table.sfreq)))} Hz",
-        "size": f"{_size(store.path) / 1e6:,.1f} MB",
+        "size": f"{store.n_bytes / 1e6:,.1f} MB",
         "duplicates": f"{table.duplicate_of.notna().sum():,}",
         "quarantined": f"{len(store.quarantined):,} files",
     }
@@ -85,7 +85,3 @@ def _span(values: list[Any]) -> str:
         return "none"
     ends = dict.fromkeys(f"{value:g}" for value in (values[0], values[-1]))
     return " to ".join(ends)
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import zarr
 from jaxtyping import Float32
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recording import Annotations, Sensors
+from brainfm.store.files import Files, as_url, files_at
 from brainfm.store.schema import (
     COLUMNS,
     QUARANTINE,
@@ -24,59 +25,70 @@ from brainfm.store.schema import (
     Entry,
     annotations_of,
     entry_of,
-    read_json,
     sensors_of,
 )
+from brainfm.store.signals import Signal, Signals, Wanted
 
 
 def open_store(path: Path | str) -> Store:
     """Open a store for reading.
 
+    Parameters
+    ----------
+    path
+        of the store, or a URL that fsspec knows (``s3://bucket/s.zarr``, ``https://…``).
+
     Raises
     ------
     UsageError
-        If there is no store, or a newer brainfm wrote it.
+        If there is no store, or another version of brainfm wrote it.
     """
-    path = Path(path)
-    return Store(path, read_root(path))
+    url = as_url(path)
+    place = Path(path) if url is None else url
+    files = files_at(place)
+    return Store(place, read_root(files, place), files)
 
 
-def read_root(path: Path) -> dict[str, Any]:
+def read_root(files: Files, place: Path | str) -> dict[str, Any]:
     """Return the attributes of the root; a `UsageError` where it is no store that can be read."""
-    file = path / "zarr.json"
-    if not file.is_file():
-        met = ", but something else" if path.exists() else ""
-        raise UsageError(f"There is no store at {path}{met}; make one with brainfm ingest.")
     try:
-        attributes = read_json(file)["attributes"]
+        text = files.read("zarr.json")
+    except OSError as error:
+        met = ", but something else" if isinstance(place, Path) and place.exists() else ""
+        raise UsageError(
+            f"There is no store at {place}{met}; make one with brainfm ingest."
+        ) from error
+    try:
+        attributes = json.loads(text)["attributes"]
         version = attributes["version"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is no brainfm store: its zarr.json does not name a version; "
+            f"{place} is no brainfm store: its zarr.json does not name a version; "
             "make one with brainfm ingest."
         ) from error
-    if not isinstance(version, int) or version > VERSION:
-        raise UsageError(
-            f"The store {path} has version {version}, this brainfm reads up to {VERSION}; "
-            "install a newer brainfm."
-        )
     if "preprocessing_hash" not in attributes:
-        raise UsageError(f"{path} is no store of recordings; make one with brainfm ingest.")
+        raise UsageError(f"{place} is no store of recordings; make one with brainfm ingest.")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        remedy = "install a newer brainfm" if newer else "ingest the recordings into a new one"
+        raise UsageError(
+            f"The store {place} has version {version}, this brainfm reads {VERSION}; {remedy}."
+        )
     return attributes
 
 
-def list_entries(path: Path) -> list[dict[str, Any]]:
+def list_entries(files: Files) -> list[dict[str, Any]]:
     """Return the attributes of every recording, sorted by id, from the recordings themselves."""
-    folders = sorted(f for f in (path / RECORDINGS).iterdir() if f.is_dir())
-    return [_read_attributes(folder) for folder in folders]
+    names = (name for name in files.names(RECORDINGS) if name != "zarr.json")
+    return [_read_attributes(files, name) for name in names]
 
 
-def _read_attributes(folder: Path) -> dict[str, Any]:
+def _read_attributes(files: Files, id: str) -> dict[str, Any]:
     try:
-        return read_json(folder / "zarr.json")["attributes"]
+        return json.loads(files.read(f"{RECORDINGS}/{id}/zarr.json"))["attributes"]
     except (OSError, ValueError, KeyError) as error:
         raise WorkError(
-            f"The recording {folder.name} of the store has no readable zarr.json; "
+            f"The recording {id} of the store has no readable zarr.json; "
             "remove its folder and ingest it again."
         ) from error
 
@@ -88,19 +100,22 @@ class Store:
     Attributes
     ----------
     path
-        of the store.
+        of the store, or its URL.
     attributes
         of its root: ``version``, ``preprocessing``, ``preprocessing_hash``.
+    files
+        of the store.
     """
 
-    path: Path
+    path: Path | str
     attributes: dict[str, Any]
-    _arrays: dict[str, Any] = field(default_factory=dict, repr=False)
+    files: Files
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open arrays stay behind: a process that gets the store opens its own.
-        return {"path": self.path, "attributes": self.attributes, "_arrays": {}, "_entries": {}}
+        # What was opened stays behind: a process that gets the store opens its own.
+        kept = {"path": self.path, "attributes": self.attributes, "files": self.files}
+        return {**kept, "_entries": {}}
 
     def __len__(self) -> int:
         return len(self.table)
@@ -110,13 +125,13 @@ class Store:
         """One row a recording, sorted by id.
 
         Columns: id, dataset (name of the recipe), subject, session, run, task, source, sfreq (Hz),
-        n_times, seconds, n_channels, kinds, fingerprint, duplicate_of (id of the first recording
-        with the same fingerprint, or None), and source_key, source_sha256, source_stat,
-        recipe_hash.
+        n_times, seconds, n_channels, kinds, dtype (``int16`` or ``float32``), fingerprint,
+        duplicate_of (id of the first recording with the same fingerprint, or None), and source_key,
+        source_sha256, source_stat, recipe_hash.
         """
         columns = self.attributes.get("table")
         if columns is None:
-            rows = list_entries(self.path)
+            rows = list_entries(self.files)
             columns = {c: [row[c] for row in rows] for c in COLUMNS}
         table = pd.DataFrame(
             {c: _column(c, columns[c]) for c in COLUMNS}, columns=list(COLUMNS)
@@ -142,15 +157,27 @@ class Store:
         """
         columns = ["source", "reason", "detail", "source_key", "source_sha256", "source_stat"]
         columns += ["recipe_hash", "version"]
-        files = sorted((self.path / QUARANTINE).glob("*.json"))
-        rows = [read_json(f) for f in files if f.name != "zarr.json"]
+        names = [n for n in self.files.names(QUARANTINE) if n.endswith(".json") and n[0] != "."]
+        keys = [f"{QUARANTINE}/{name}" for name in names if name != "zarr.json"]
+        rows = [json.loads(self.files.read(key)) for key in keys]
         table = pd.DataFrame(rows, columns=columns, dtype=object)
         return table.sort_values("source", ignore_index=True)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the store takes."""
+        return self.files.size()
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Reads the compressed signals."""
+        return Signals(self.files)
 
     def entry(self, id: str) -> Entry:
         """Return all that is known of a recording."""
         if id not in self._entries:
-            self._entries[id] = entry_of(_read_attributes(self._folder(id)))
+            self._check(id)
+            self._entries[id] = entry_of(_read_attributes(self.files, id))
         return self._entries[id]
 
     def sensors(self, id: str) -> Sensors:
@@ -168,21 +195,34 @@ class Store:
         ------
         UsageError
             If the recording does not have all of them: nothing is padded.
+        WorkError
+            If something of it is missing or damaged.
         """
-        if id not in self._arrays:
-            self._arrays[id] = zarr.open_array(self._folder(id) / "signal", mode="r")
-        array = self._arrays[id]
-        if not 0 <= start <= stop <= array.shape[1]:
-            raise UsageError(
-                f"Samples {start} to {stop} of {id} are wanted; it has {array.shape[1]}."
-            )
-        return np.asarray(array[:, start:stop], dtype=np.float32)
+        out = np.empty((self._signal(id).n_channels, max(0, stop - start)), np.float32)
+        self.read_into([Wanted(id, start, stop, slice(None), out)])
+        return out
 
-    def _folder(self, id: str) -> Path:
-        folder = self.path / RECORDINGS / id
-        if not id or Path(id).name != id or not folder.is_dir():
+    def read_into(self, windows: Sequence[Wanted]) -> None:
+        """Fill the arrays of many windows; errors as of `read`."""
+        for wanted in windows:
+            n_times = self._signal(wanted.id).n_times
+            if not 0 <= wanted.start <= wanted.stop <= n_times:
+                raise UsageError(
+                    f"Samples {wanted.start} to {wanted.stop} of {wanted.id} are wanted; it has "
+                    f"{n_times}."
+                )
+        self.signals.read(windows)
+
+    def _signal(self, id: str) -> Signal:
+        try:
+            return self.signals.signal(id)
+        except WorkError:
+            self._check(id)
+            raise
+
+    def _check(self, id: str) -> None:
+        if not id or Path(id).name != id or not self.files.names(f"{RECORDINGS}/{id}"):
             raise UsageError(f"The store {self.path} has no recording {id!r}.")
-        return folder
 
 
 _NUMBERS = {"sfreq": float, "n_times": "int64", "n_channels": "int64"}

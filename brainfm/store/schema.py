@@ -6,8 +6,10 @@
       zarr.json                     root group; attributes: version, preprocessing, its hash and,
                                     after a complete ingest, `table`: a list a column
       recordings/<id>/zarr.json     group of one recording; attributes: `Entry`
-      recordings/<id>/signal/       float32 (channel, time), SI units; a chunk is all channels ×
-                                    10 s, a shard holds as many chunks as fit 64 MB
+      recordings/<id>/signal/       (channel, time), int16 or float32; a chunk is all channels × 4 s,
+                                    a shard as many chunks as are 32 MB of float32
+      recordings/<id>/scale/        float32 (shard, channel): SI units of one count of an int16
+                                    signal; a float32 signal has none, it is in SI units
       quarantine/<source key>.json  a file that did not come in, with its reason
       .partial/                     what is being written; never listed, swept by the next ingest
 
@@ -31,11 +33,12 @@ import numpy as np
 from brainfm.disk import write_whole
 from brainfm.recordings.recording import Annotations, Sensors
 
-VERSION = 1
+VERSION = 2
 """Raised when an older brainfm could not read the store."""
 
-CHUNK_SECONDS = 10.0
-SHARD_BYTES = 64_000_000
+CHUNK_SECONDS = 4.0
+SHARD_BYTES = 32_000_000
+"""Of float32: what writing a recording holds in memory a few times over."""
 
 RECORDINGS = "recordings"
 QUARANTINE = "quarantine"
@@ -68,8 +71,11 @@ class Entry:
         of the signal.
     kinds
         the kinds of sensors, sorted, joined by commas.
+    dtype
+        how the signal is stored: ``int16`` or ``float32``, see `brainfm.store.encoding`.
     checksum
-        sha256 of the decoded signal's bytes, little-endian float32 in C order.
+        sha256 over the shards: of each its scale and then what it holds decompressed, little-endian
+        in C order.
     fingerprint
         see `brainfm.store.fingerprint`.
     sensors, annotations, provenance
@@ -91,6 +97,7 @@ class Entry:
     n_times: int
     n_channels: int
     kinds: str
+    dtype: str
     checksum: str
     fingerprint: str
     sensors: dict[str, Any]
@@ -139,14 +146,9 @@ def _safe(value: str) -> str:
 
 
 def source_key(source: str) -> str:
-    """Return the hash of a file's absolute path."""
-    path = os.path.abspath(source)
+    """Return the hash of a file's absolute path; what is no path (``moabb:…``) stands for itself."""
+    path = source if source.startswith("moabb:") else os.path.abspath(source)
     return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def signal_checksum(signal: np.ndarray) -> str:
-    """Return the sha256 of a signal's bytes as the store decodes them."""
-    return hashlib.sha256(np.ascontiguousarray(signal, dtype="<f4").data).hexdigest()
 
 
 def sensors_to_json(sensors: Sensors) -> dict[str, Any]:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-import zarr
-from jaxtyping import Float32
-from zarr.codecs import BloscCodec
-
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.recording import Findings, Recording, consume, join_annotations
-from brainfm.store.fingerprint import fingerprint
+from brainfm.recordings.recording import (
+    Findings,
+    Recording,
+    Sensors,
+    consume,
+    join_annotations,
+)
+from brainfm.store.encoding import ENCODINGS, Encoding, TooCoarse
+from brainfm.store.files import LocalFiles
 from brainfm.store.schema import (
-    CHUNK_SECONDS,
     COLUMNS,
     PARTIAL,
     QUARANTINE,
     RECORDINGS,
-    SHARD_BYTES,
     VERSION,
     Entry,
     annotations_to_json,
@@ -33,10 +34,10 @@ from brainfm.store.schema import (
     read_json,
     recording_id,
     sensors_to_json,
-    signal_checksum,
     source_key,
     write_json,
 )
+from brainfm.store.stream import SignalWriter, Written
 
 
 def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
@@ -51,7 +52,7 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
     from brainfm.store.read import read_root
 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        attributes = read_root(path)
+        attributes = read_root(LocalFiles(path), path)
         if attributes["preprocessing_hash"] != preprocessing_hash:
             raise UsageError(
                 f"The store {path} was made with {_words(attributes['preprocessing'])}, "
@@ -116,7 +117,7 @@ def write_table(path: Path) -> None:
     """List all recordings in the root's attributes, so that opening reads one file."""
     from brainfm.store.read import list_entries
 
-    rows = list_entries(path)
+    rows = list_entries(LocalFiles(path))
     _set_table(path, {c: [row[c] for row in rows] for c in COLUMNS})
 
 
@@ -129,32 +130,69 @@ def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
 
 
 def write_recording(
-    path: Path, recording: Recording, source_sha256: str, *, source_stat: str = ""
+    path: Path,
+    recording: Recording,
+    source_sha256: str,
+    *,
+    source_stat: str = "",
+    encoding: str = "int16",
 ) -> Entry:
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
-    What the store had of the same source is replaced.
+    What the store had of the same source is replaced. The recording is read block by block, and a
+    second time where integers turn out too coarse for it and it is written as floats.
+
+    Parameters
+    ----------
+    path
+        of the store.
+    recording
+        the recording.
+    source_sha256
+        of its files' bytes.
+    source_stat
+        of its files' sizes and times, see `Entry`.
+    encoding
+        ``int16`` or ``float32``, see `brainfm.store.encoding`.
 
     Raises
     ------
     Refused
         If the recording turns out bad on the way; the store is as it was.
     """
-    parts: list[Float32[np.ndarray, "channel time"]] = []
-    findings = consume(recording.blocks(), parts.append)
-    signal = np.concatenate(parts, axis=1)
-    entry = _entry(recording, signal, findings, source_sha256, source_stat)
-    temporary = path / PARTIAL / f"{entry.id}.{uuid4().hex[:8]}"
-    temporary.parent.mkdir(exist_ok=True)
-    group = zarr.open_group(temporary, mode="w", zarr_format=3, attributes=entry_attributes(entry))
-    _write_signal(group, signal, recording.sfreq)
-    _flush(temporary)
-    final = path / RECORDINGS / entry.id
-    if final.exists():
-        remove_recording(path, entry.id)
-    temporary.rename(final)
+    temporary = path / PARTIAL / uuid4().hex
+    try:
+        try:
+            written, findings = _write_signal(temporary, recording, ENCODINGS[encoding])
+        except TooCoarse:
+            shutil.rmtree(temporary)
+            written, findings = _write_signal(temporary, recording, ENCODINGS["float32"])
+        entry = _entry(recording, findings, written, source_sha256, source_stat)
+        write_json(temporary / "zarr.json", _group(entry_attributes(entry)))
+        _flush(temporary)
+        final = path / RECORDINGS / entry.id
+        if final.exists():
+            remove_recording(path, entry.id)
+        temporary.rename(final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     _flush_folder(final.parent)
     return entry
+
+
+def _write_signal(
+    folder: Path, recording: Recording, encoding: Encoding
+) -> tuple[Written, Findings]:
+    writer = SignalWriter(
+        folder,
+        n_channels=len(recording.sensors),
+        n_times=recording.n_times,
+        sfreq=recording.sfreq,
+        encoding=encoding,
+    )
+    findings = consume(recording.blocks(), writer.take)
+    return writer.finish(), findings
 
 
 def remove_recording(path: Path, id: str) -> None:
@@ -205,12 +243,11 @@ def clear_quarantine(path: Path, source: str) -> None:
 
 def _entry(
     recording: Recording,
-    signal: Float32[np.ndarray, "channel time"],
     findings: Findings,
+    written: Written,
     source_sha256: str,
     source_stat: str,
 ) -> Entry:
-    bads = {"bads": list(findings.bads)} if findings.bads else {}
     who = {
         "subject": recording.subject,
         "session": recording.session,
@@ -219,6 +256,7 @@ def _entry(
         "source": recording.source,
         "source_sha256": source_sha256,
     }
+    annotations = join_annotations(recording.annotations, findings.annotations)
     return Entry(
         id=recording_id(**who),
         **who,
@@ -227,37 +265,22 @@ def _entry(
         source_key=source_key(recording.source),
         source_stat=source_stat,
         sfreq=recording.sfreq,
-        n_times=signal.shape[1],
-        n_channels=signal.shape[0],
+        n_times=recording.n_times,
+        n_channels=len(recording.sensors),
         kinds=",".join(sorted(set(recording.sensors.kind))),
-        checksum=signal_checksum(signal),
-        fingerprint=fingerprint(signal),
-        sensors=sensors_to_json(recording.sensors),
-        annotations=annotations_to_json(
-            join_annotations(recording.annotations, findings.annotations)
-        ),
-        provenance=recording.provenance | findings.provenance | bads,
+        dtype=written.dtype,
+        checksum=written.checksum,
+        fingerprint=written.fingerprint,
+        sensors=sensors_to_json(_marked(recording.sensors, findings.bads)),
+        annotations=annotations_to_json(annotations),
+        provenance=recording.provenance | findings.provenance,
     )
 
 
-def _write_signal(
-    group: zarr.Group, signal: Float32[np.ndarray, "channel time"], sfreq: float
-) -> None:
-    n_channels, n_times = signal.shape
-    chunk = max(1, min(round(CHUNK_SECONDS * sfreq), n_times))
-    chunks = max(1, min(SHARD_BYTES // (4 * n_channels * chunk), -(-n_times // chunk)))
-    array = group.create_array(
-        "signal",
-        shape=signal.shape,
-        dtype="float32",
-        chunks=(n_channels, chunk),
-        shards=(n_channels, chunk * chunks),
-        compressors=BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
-        # A shard that is lost must not be read as silence.
-        fill_value=float("nan"),
-        dimension_names=("channel", "time"),
-    )
-    array[:] = signal
+def _marked(sensors: Sensors, bads: Sequence[str]) -> Sensors:
+    """Return the sensors with ``bads`` marked beside those that were."""
+    pairs = zip(sensors.names, sensors.bad, strict=True)
+    return replace(sensors, bad=tuple(bad or name in bads for name, bad in pairs))
 
 
 def _flush(folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 
 from brainfm.contracts import Batch, Kind
 from brainfm.recordings.recording import Sensors
@@ -52,16 +52,85 @@ def collate(windows: Sequence[Window]) -> Batch:
     rates = {w.sfreq for w in windows}
     if len(lengths) != 1 or len(rates) != 1:
         raise ValueError(f"one length and rate a batch, not {lengths} samples at {rates} Hz")
-    n, width, length = len(windows), max(len(w.sensors) for w in windows), lengths.pop()
-    signal = np.zeros((n, width, length), np.float32)
+    signal = empty_signal([len(w.sensors) for w in windows], lengths.pop())
+    for row, window in enumerate(windows):
+        signal[row, : len(window.sensors)] = window.signal
+    return join(
+        signal,
+        [Description.of(w.sensors) for w in windows],
+        sfreq=rates.pop(),
+        recording=[w.recording for w in windows],
+        onset=[w.onset for w in windows],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """The sensors of a window as a `Batch` has them.
+
+    Attributes
+    ----------
+    position, orientation
+        (channel, 3) as in `Sensors`.
+    kind
+        (channel,) values of `Kind`.
+    """
+
+    position: Float32[np.ndarray, "channel 3"]
+    orientation: Float32[np.ndarray, "channel 3"]
+    kind: Int64[np.ndarray, " channel"]
+
+    @classmethod
+    def of(cls, sensors: Sensors) -> Description:
+        """Describe sensors."""
+        return cls(
+            sensors.position.astype(np.float32),
+            sensors.orientation.astype(np.float32),
+            np.array([Kind[name] for name in sensors.kind], np.int64),
+        )
+
+
+def empty_signal(
+    n_channels: Sequence[int], n_times: int
+) -> Float32[np.ndarray, "window channel time"]:
+    """Return an array for windows of so many channels; padding is zero, the rest anything."""
+    width = max(n_channels)
+    signal = np.empty((len(n_channels), width, n_times), np.float32)
+    for row, n in enumerate(n_channels):
+        if n < width:
+            signal[row, n:] = 0
+    return signal
+
+
+def join(
+    signal: Float32[np.ndarray, "window channel time"],
+    sensors: Sequence[Description],
+    *,
+    sfreq: float,
+    recording: Sequence[str],
+    onset: Sequence[float],
+) -> Batch:
+    """Make a batch of windows that stand in one array, which becomes part of it.
+
+    Parameters
+    ----------
+    signal
+        the windows, each in its first rows; the others are zero.
+    sensors
+        of each window.
+    sfreq
+        in Hz.
+    recording, onset
+        id of the recording of each window, and where it starts there, in seconds.
+    """
+    n, width, _ = signal.shape
     position, orientation = (np.full((n, width, 3), np.nan, np.float32) for _ in range(2))
     kind, mask = np.zeros((n, width), np.int64), np.zeros((n, width), bool)
-    for row, window in enumerate(windows):
-        real = slice(len(window.sensors))
-        signal[row, real] = window.signal
-        position[row, real] = window.sensors.position
-        orientation[row, real] = window.sensors.orientation
-        kind[row, real] = [Kind[name] for name in window.sensors.kind]
+    for row, described in enumerate(sensors):
+        real = slice(len(described.kind))
+        position[row, real] = described.position
+        orientation[row, real] = described.orientation
+        kind[row, real] = described.kind
         mask[row, real] = True
     return Batch(
         signal=torch.from_numpy(signal),
@@ -69,9 +138,9 @@ def collate(windows: Sequence[Window]) -> Batch:
         orientation=torch.from_numpy(orientation),
         kind=torch.from_numpy(kind),
         mask=torch.from_numpy(mask),
-        sfreq=rates.pop(),
-        recording=tuple(w.recording for w in windows),
-        onset=torch.tensor([w.onset for w in windows], dtype=torch.float32),
+        sfreq=sfreq,
+        recording=tuple(recording),
+        onset=torch.tensor(onset, dtype=torch.float32),
     )
 
 

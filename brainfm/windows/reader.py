@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,8 @@ from brainfm.contracts import Batch
 from brainfm.errors import UsageError
 from brainfm.recordings.recording import Sensors
 from brainfm.store.read import Store, open_store
-from brainfm.windows.collate import Window, collate
+from brainfm.store.signals import Wanted
+from brainfm.windows.collate import Description, empty_signal, join
 from brainfm.windows.sampler import Place
 
 
@@ -67,52 +69,85 @@ class Selection:
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """What is read of a recording.
+
+    Attributes
+    ----------
+    rows
+        the channels; a slice where they stand side by side, which is faster.
+    sensors
+        of those channels.
+    description
+        the same as a `Batch` has it.
+    """
+
+    rows: slice | list[int]
+    sensors: Sensors
+    description: Description
+
+
+@dataclass(frozen=True, eq=False)
 class WindowReader:
     """Reads batches from a store; may be sent to another process, where it opens the store anew.
 
     Attributes
     ----------
     path
-        the store.
+        the store, or its URL.
     kinds
         sensor kinds to read.
     """
 
-    path: Path
+    path: Path | str
     kinds: tuple[str, ...]
-    _open: dict[str, Store] = field(default_factory=dict, repr=False)
-    _sensors: dict[str, tuple[list[int], Sensors]] = field(default_factory=dict, repr=False)
+    _chosen: dict[str, Chosen] = field(default_factory=dict, repr=False)
+    _known: dict[bytes, Chosen] = field(default_factory=dict, repr=False)
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave open files behind: they do not survive a change of process."""
-        return {"path": self.path, "kinds": self.kinds, "_open": {}, "_sensors": {}}
+    def __reduce__(self) -> tuple[type[WindowReader], tuple[Path | str, tuple[str, ...]]]:
+        # Open files stay behind: they do not survive a change of process.
+        return type(self), (self.path, self.kinds)
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        """Take up the state of `__getstate__`."""
-        for name, value in state.items():
-            object.__setattr__(self, name, value)
-
-    @property
+    @cached_property
     def store(self) -> Store:
         """The store, opened on first use in each process."""
-        if "store" not in self._open:
-            self._open["store"] = open_store(self.path)
-        return self._open["store"]
+        return open_store(self.path)
 
-    def sensors(self, recording: str) -> tuple[list[int], Sensors]:
-        """Return the rows of the chosen kinds in a recording, and their sensors."""
-        if recording not in self._sensors:
+    def sensors(self, recording: str) -> Chosen:
+        """Return what is read of a recording."""
+        if recording not in self._chosen:
             every = self.store.sensors(recording)
-            rows = [i for i, kind in enumerate(every.kind) if kind in self.kinds]
-            self._sensors[recording] = rows, every.pick(rows)
-        return self._sensors[recording]
+            # Most recordings of a data set have the same sensors, which are then kept once.
+            key = repr((every.names, every.kind, every.reference, every.bad)).encode()
+            key += every.position.tobytes() + every.orientation.tobytes()
+            self._chosen[recording] = self._known.setdefault(key, self._choose(every))
+        return self._chosen[recording]
+
+    def _choose(self, every: Sensors) -> Chosen:
+        rows = [i for i, kind in enumerate(every.kind) if kind in self.kinds]
+        side_by_side = rows and rows == list(range(rows[0], rows[-1] + 1))
+        sensors = every.pick(rows)
+        return Chosen(
+            slice(rows[0], rows[-1] + 1) if side_by_side else rows,
+            sensors,
+            Description.of(sensors),
+        )
 
     def read(self, places: Sequence[Place], sfreq: float) -> Batch:
-        """Read windows into one batch."""
-        windows = []
-        for place in places:
-            rows, sensors = self.sensors(place.recording)
-            signal = self.store.read(place.recording, place.start, place.stop)[rows]
-            onset = place.start / sfreq
-            windows.append(Window(signal, sensors, sfreq, place.recording, onset))
-        return collate(windows)
+        """Read windows of one length into one batch."""
+        chosen = [self.sensors(place.recording) for place in places]
+        n_channels = [len(c.sensors) for c in chosen]
+        signal = empty_signal(n_channels, places[0].stop - places[0].start)
+        self.store.read_into(
+            [
+                Wanted(p.recording, p.start, p.stop, c.rows, out[:n])
+                for p, c, out, n in zip(places, chosen, signal, n_channels, strict=True)
+            ]
+        )
+        return join(
+            signal,
+            [c.description for c in chosen],
+            sfreq=sfreq,
+            recording=[p.recording for p in places],
+            onset=[p.start / sfreq for p in places],
+        )

@@ -14,7 +14,7 @@ from brainfm.evaluation.report.numbers import count, figure
 
 MOST_POINTS = 400
 """A longer curve is drawn as means over stretches of steps."""
-MOST_MEASURES = 8
+MOST_MEASURES = 16
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,112 @@
+"""The label files of Temple University Hospital's corpora.
+
+Formats: Ochal et al., "The Temple University Hospital EEG Corpus: Annotation Guidelines", 2020.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainfm.recordings.side_files import Event, SameStem, meaningless, number, span
+
+REC_CHANNELS = (
+    *("FP1-F7", "F7-T3", "T3-T5", "T5-O1", "FP2-F8", "F8-T4", "T4-T6", "T6-O2"),
+    *("A1-T3", "T3-C3", "C3-CZ", "CZ-C4", "C4-T4", "T4-A2"),
+    *("FP1-F3", "F3-C3", "C3-P3", "P3-O1", "FP2-F4", "F4-C4", "C4-P4", "P4-O2"),
+)
+"""What a channel's number in a .rec file stands for, from 0."""
+
+REC_LABELS = {1: "spsw", 2: "gped", 3: "pled", 4: "eyem", 5: "artf", 6: "bckg"}
+"""What a label's number in a .rec file stands for."""
+
+ALL_CHANNELS = "TERM"
+"""The channel of labels that are about the whole recording."""
+
+
+@dataclass(frozen=True)
+class TuhCsv(SameStem):
+    """Version 2 of the corpora (TUAR, TUSZ): ``channel,start_time,stop_time,label,confidence``.
+
+    Attributes
+    ----------
+    suffixes
+        ``.csv`` has labels a channel, ``.csv_bi`` seizure or not for all channels together.
+    """
+
+    suffixes: tuple[str, ...] = (".csv",)
+
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
+        """Return one label a row."""
+        (file,) = files
+        lines = [x for x in _lines(file) if not x.startswith("#")]
+        table = csv.DictReader(lines)
+        columns = {"channel", "start_time", "stop_time", "label"}
+        if not columns <= set(table.fieldnames or ()):
+            raise meaningless(file, f"the columns {table.fieldnames} and not {sorted(columns)}")
+        return [
+            span(
+                number(row["start_time"], file),
+                number(row["stop_time"], file),
+                row["label"].strip(),
+                "" if row["channel"].strip() == ALL_CHANNELS else row["channel"],
+                file,
+            )
+            for row in table
+        ]
+
+
+@dataclass(frozen=True)
+class TuhTse(SameStem):
+    """Version 1 of the corpora (TUSL, older TUSZ): ``start stop label probability`` of all channels.
+
+    Attributes
+    ----------
+    suffixes
+        the endings, the first that is there being read.
+    """
+
+    suffixes: tuple[str, ...] = (".tse_agg", ".tse")
+
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
+        """Return one label a line."""
+        (file,) = files
+        rows = [x.split() for x in _lines(file) if not x.startswith(("#", "version"))]
+        if bad := [row for row in rows if len(row) < 3]:
+            raise meaningless(file, f"the line {' '.join(bad[0])!r} and not start, stop and label")
+        return [span(number(a, file), number(b, file), what, "", file) for a, b, what, *_ in rows]
+
+
+@dataclass(frozen=True)
+class TuevRec(SameStem):
+    """TUEV's events: ``channel,start,stop,label``, channel and label as numbers.
+
+    Attributes
+    ----------
+    suffixes
+        the endings, the first that is there being read.
+    """
+
+    suffixes: tuple[str, ...] = (".rec",)
+
+    def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
+        """Return one label a line, about one derivation of the TCP montage."""
+        (file,) = files
+        return [self._label(line, file) for line in _lines(file)]
+
+    def _label(self, line: str, file: Path) -> Event:
+        parts = [number(part, file) for part in line.split(",")]
+        if len(parts) != 4 or int(parts[3]) not in REC_LABELS:
+            raise meaningless(
+                file, f"the line {line!r} and not channel, start, stop and label 1 to 6"
+            )
+        channel, start, stop, what = parts
+        if channel >= len(REC_CHANNELS):
+            raise meaningless(file, f"the channel {channel:g} of {len(REC_CHANNELS)}")
+        return span(start, stop, REC_LABELS[int(what)], REC_CHANNELS[int(channel)], file)
+
+
+def _lines(file: Path) -> list[str]:
+    text = file.read_text(encoding="utf-8-sig", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]

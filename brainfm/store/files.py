@@ -1,0 +1,177 @@
+"""The files of a store, wherever it is: on this machine, or on an object store that fsspec knows."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from brainfm.errors import UsageError, WorkError
+
+OPEN_FILES = 256
+"""Files that are held open for reading; systems allow a process 1024 or more."""
+
+
+class Span(NamedTuple):
+    """Some bytes of a file.
+
+    Attributes
+    ----------
+    key
+        the file, relative to the store, with slashes.
+    start, stop
+        the first byte and the one after the last. A negative start, with 0 to stop at, counts from
+        the end of the file.
+    """
+
+    key: str
+    start: int
+    stop: int
+
+
+class Files(ABC):
+    """What reading a store needs of the place where it is."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Return a whole file; an `OSError` where there is none."""
+
+    @abstractmethod
+    def fetch(self, spans: Sequence[Span]) -> Sequence[bytes | memoryview]:
+        """Return the bytes of every span; an `OSError` where a file is not there."""
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted; none where there is no folder."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the bytes of all files."""
+
+
+class LocalFiles(Files):
+    """Files of this machine, mapped into memory.
+
+    Parameters
+    ----------
+    root
+        folder of the store.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._map: Callable[[str], memoryview] = lru_cache(OPEN_FILES)(self._open)
+
+    def __reduce__(self) -> tuple[type[LocalFiles], tuple[Path]]:
+        # Maps stay behind: a process that gets the store opens its own.
+        return type(self), (self.root,)
+
+    def _open(self, key: str) -> memoryview:
+        with open(self.root / key, "rb") as file:
+            if not file.seek(0, 2):
+                return memoryview(b"")  # there is nothing that could be mapped
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def read(self, key: str) -> bytes:
+        """Return a whole file."""
+        return (self.root / key).read_bytes()
+
+    def fetch(self, spans: Sequence[Span]) -> list[memoryview]:
+        """Return views of the mapped files: nothing is copied."""
+        return [self._map(s.key)[s.start : s.stop or None] for s in spans]
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        place = self.root / folder
+        return sorted(f.name for f in place.iterdir()) if place.is_dir() else []
+
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(f.stat().st_size for f in self.root.rglob("*") if f.is_file())
+
+
+class RemoteFiles(Files):
+    """Files behind a URL; the spans of one call are fetched at the same time where fsspec can.
+
+    Parameters
+    ----------
+    url
+        of the store, such as ``s3://bucket/s.zarr``.
+
+    Raises
+    ------
+    UsageError
+        If fsspec, or its part for this kind of URL, is not installed.
+    """
+
+    def __init__(self, url: str):
+        self.url = url
+        try:
+            import fsspec
+
+            self._system, self._root = fsspec.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise UsageError(
+                f"The store {url} cannot be reached ({error}); pip install 'brainfm[remote]' and what "
+                "fsspec needs for such a URL (s3fs for s3, gcsfs for gs)."
+            ) from error
+
+    def __reduce__(self) -> tuple[type[RemoteFiles], tuple[str]]:
+        # Connections belong to the process that made them.
+        return type(self), (self.url,)
+
+    def read(self, key: str) -> bytes:
+        """Return a whole file."""
+        return self._system.cat_file(self._path(key))
+
+    def fetch(self, spans: Sequence[Span]) -> list[bytes]:
+        """Return the bytes of every span.
+
+        Raises
+        ------
+        WorkError
+            If the server answers a request for a span with something else, as one does that knows
+            no range requests.
+        """
+        paths = [self._path(s.key) for s in spans]
+        starts, stops = [s.start for s in spans], [s.stop or None for s in spans]
+        found: list[bytes] = self._system.cat_ranges(paths, starts, stops, on_error="raise")
+        for span, data in zip(spans, found, strict=True):
+            if len(data) > span.stop - span.start:
+                raise WorkError(
+                    f"The server of {self.url} sent {len(data)} bytes where {span.stop - span.start} "
+                    "were wanted; use one that answers range requests, or copy the store here."
+                )
+        return found
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        try:
+            found: list[Any] = self._system.ls(self._path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return int(self._system.du(self._root))
+
+    def _path(self, key: str) -> str:
+        return f"{self._root.rstrip('/')}/{key}"
+
+
+def files_at(place: Path | str) -> Files:
+    """Return the files of a store at a path of this machine or behind a URL."""
+    url = as_url(place)
+    return LocalFiles(Path(place)) if url is None else RemoteFiles(url)
+
+
+def as_url(place: Path | str) -> str | None:
+    """Return the URL that ``place`` is, or None where it is a path of this machine."""
+    # A URL that went through a Path has lost a slash: no path begins with two letters and a colon.
+    match = re.match(r"^([a-z][a-z0-9+]+):/+(.*)$", str(place))
+    return f"{match[1]}://{match[2]}" if match else None

@@ -1,0 +1,243 @@
+"""Windows out of compressed shards: the hot path of every training.
+
+A shard's index is read once and stays in memory; a window is the few chunks that it touches, each
+decompressed and scaled straight into the caller's array.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from brainfm.errors import WorkError
+from brainfm.store.files import Files, Span
+from brainfm.store.schema import RECORDINGS
+from brainfm.store.shards import Damaged, Index, array_metadata, index_bytes, index_of, without_crc
+
+KEPT = 4096
+"""Recordings, and shards, of which the metadata stay in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A window that is wanted, and where it is to go.
+
+    Attributes
+    ----------
+    id
+        of the recording.
+    start, stop
+        the first sample and the one after the last.
+    rows
+        channels, in the order that is wanted.
+    out
+        (channel, time) takes the samples.
+    """
+
+    id: str
+    start: int
+    stop: int
+    rows: slice | Sequence[int]
+    out: Float32[np.ndarray, "channel time"]
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """How the signal of one recording is laid out.
+
+    Attributes
+    ----------
+    n_channels, n_times
+        its shape.
+    dtype
+        ``int16`` or ``float32``.
+    chunk, n_chunks
+        samples of a chunk, and chunks of a shard.
+    scale
+        (shard, channel, 1) SI units of one count, or None where values are in SI units.
+    """
+
+    n_channels: int
+    n_times: int
+    dtype: str
+    chunk: int
+    n_chunks: int
+    scale: Float32[np.ndarray, "shard channel 1"] | None
+
+    @property
+    def shards(self) -> range:
+        """Numbers of the shards."""
+        return range(-(-self.n_times // (self.chunk * self.n_chunks)))
+
+
+class _Part(NamedTuple):
+    """What one chunk gives to one window; there are many, and a dataclass takes long to make."""
+
+    wanted: Wanted
+    signal: Signal
+    index: Index
+    shard: int
+    chunk: int
+    first: int  # sample at which the chunk begins
+
+
+class Signals:
+    """The signals of a store.
+
+    Parameters
+    ----------
+    files
+        of the store.
+    """
+
+    def __init__(self, files: Files):
+        self.files = files
+        self.signal = lru_cache(KEPT)(self._signal)
+        self._index = lru_cache(KEPT)(self._read_index)
+
+    def __reduce__(self) -> tuple[type[Signals], tuple[Files]]:
+        return type(self), (self.files,)
+
+    def read(self, windows: Sequence[Wanted]) -> None:
+        """Fill the windows' arrays with samples in SI units; all lie within their recordings.
+
+        Raises
+        ------
+        WorkError
+            Naming the recording, where something of it is missing or is not what was written.
+        """
+        parts = [part for wanted in windows for part in self._parts(wanted)]
+        data = self._fetch(parts)
+        scratch: dict[tuple[int, int, str], np.ndarray] = {}
+        for part, chunk in zip(parts, data, strict=True):
+            s = part.signal
+            shape = (s.n_channels, s.chunk, s.dtype)
+            if shape not in scratch:
+                scratch[shape] = np.empty(shape[:2], s.dtype)
+            self._fill(part, chunk, scratch[shape])
+        for wanted in windows:
+            self._scale(wanted)
+
+    def stored(self, id: str, shard: int) -> Shaped[np.ndarray, "channel time"]:
+        """Return what stands on the disk in one shard, decompressed.
+
+        Raises
+        ------
+        WorkError
+            As `read`.
+        """
+        signal = self.signal(id)
+        start = shard * signal.chunk * signal.n_chunks
+        stop = min(start + signal.chunk * signal.n_chunks, signal.n_times)
+        values = np.empty((signal.n_channels, stop - start), signal.dtype)
+        block = np.empty((signal.n_channels, signal.chunk), signal.dtype)
+        try:
+            index = self._index(id, shard)
+            for number, first in enumerate(range(0, stop - start, signal.chunk)):
+                a, b = index.span(number)
+                (data,) = self.files.fetch([Span(_shard_key(id, shard), a, b)])
+                index.decode(number, data, block)
+                part = values[:, first : first + signal.chunk]
+                part[:] = block[:, : part.shape[1]]
+        except (Damaged, OSError) as error:
+            raise _damaged(id, error) from error
+        return values
+
+    def _parts(self, wanted: Wanted) -> list[_Part]:
+        if wanted.stop <= wanted.start:
+            return []
+        signal = self.signal(wanted.id)
+        parts = []
+        for number in range(wanted.start // signal.chunk, (wanted.stop - 1) // signal.chunk + 1):
+            shard, chunk = divmod(number, signal.n_chunks)
+            try:
+                index = self._index(wanted.id, shard)
+            except (Damaged, OSError) as error:
+                raise _damaged(wanted.id, error) from error
+            parts.append(_Part(wanted, signal, index, shard, chunk, number * signal.chunk))
+        return parts
+
+    def _fetch(self, parts: list[_Part]) -> Sequence[bytes | memoryview]:
+        spans = []
+        for part in parts:
+            try:
+                spans.append(
+                    Span(_shard_key(part.wanted.id, part.shard), *part.index.span(part.chunk))
+                )
+            except Damaged as error:
+                raise _damaged(part.wanted.id, error) from error
+        try:
+            return self.files.fetch(spans)
+        except OSError as error:
+            raise _damaged(", ".join(sorted({p.wanted.id for p in parts})), error) from error
+
+    def _fill(self, part: _Part, data: bytes | memoryview, scratch: np.ndarray) -> None:
+        wanted, first = part.wanted, part.first
+        try:
+            part.index.decode(part.chunk, data, scratch)
+        except Damaged as error:
+            raise _damaged(wanted.id, error) from error
+        start, stop = max(wanted.start, first), min(wanted.stop, first + part.signal.chunk)
+        wanted.out[:, start - wanted.start : stop - wanted.start] = scratch[
+            wanted.rows, start - first : stop - first
+        ]
+
+    def _scale(self, wanted: Wanted) -> None:
+        signal = self.signal(wanted.id)
+        if signal.scale is None:
+            return
+        length = signal.chunk * signal.n_chunks
+        for shard in range(wanted.start // length, -(-wanted.stop // length)):
+            start, stop = max(wanted.start, shard * length), min(wanted.stop, (shard + 1) * length)
+            part = wanted.out[:, start - wanted.start : stop - wanted.start]
+            np.multiply(part, signal.scale[shard, wanted.rows], out=part)
+
+    def _signal(self, id: str) -> Signal:
+        try:
+            return self._read_signal(id)
+        except (Damaged, OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(id, error) from error
+
+    def _read_signal(self, id: str) -> Signal:
+        said = json.loads(self.files.read(f"{RECORDINGS}/{id}/signal/zarr.json"))
+        n_channels, n_times = said["shape"]
+        shard = said["chunk_grid"]["configuration"]["chunk_shape"][1]
+        chunk = said["codecs"][0]["configuration"]["chunk_shape"][1]
+        dtype = said["data_type"]
+        expected = array_metadata(
+            shape=(n_channels, n_times),
+            chunk=chunk,
+            shard=shard,
+            dtype=dtype,
+        )
+        if said != expected:
+            raise Damaged("its signal is laid out as no brainfm writes it")
+        scale = None if dtype == "float32" else self._read_scale(id, n_channels)
+        return Signal(n_channels, n_times, dtype, chunk, shard // chunk, scale)
+
+    def _read_scale(self, id: str, n_channels: int) -> Float32[np.ndarray, "shard channel 1"]:
+        data = without_crc(self.files.read(f"{RECORDINGS}/{id}/scale/c/0/0"), "its scale")
+        return np.frombuffer(data, "<f4").reshape(-1, n_channels, 1)
+
+    def _read_index(self, id: str, shard: int) -> Index:
+        n_chunks = self.signal(id).n_chunks
+        (data,) = self.files.fetch([Span(_shard_key(id, shard), -index_bytes(n_chunks), 0)])
+        return index_of(bytes(data), n_chunks)
+
+
+def _shard_key(id: str, shard: int) -> str:
+    return f"{RECORDINGS}/{id}/signal/c/0/{shard}"
+
+
+def _damaged(id: str, error: Exception) -> WorkError:
+    said = error if isinstance(error, Damaged) else f"{type(error).__name__}: {error}"
+    return WorkError(
+        f"The recording {id} of the store is damaged ({said}); find all that are with brainfm verify, "
+        "remove their folders and ingest them again."
+    )
