@@ -133,7 +133,7 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = attach_side_files(find_sources(source), how)
+    sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
         create_store(store, how.preprocessing, how.preprocessing_hash)
         with writing(store):
