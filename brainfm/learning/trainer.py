@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from brainfm.learning.checkpoint import WholeFiles
@@ -41,6 +41,9 @@ def make_trainer(
     if in_slurm_step():
         # The job's script sends it back to the queue: it also knows of other stages.
         plugins.append(SLURMEnvironment(auto_requeue=False))
+    elif find_launch() is None:
+        # Within a job of SLURM, but not by srun, Lightning would wait for processes nobody starts.
+        plugins.append(LightningEnvironment())
     return lightning.Trainer(
         max_steps=train.steps,
         max_epochs=-1,
@@ -95,6 +98,8 @@ def quiet() -> Generator[None]:
             "isinstance\\(treespec, LeafSpec\\)",
             # A frozen tokenizer is in evaluation mode on purpose.
             "module\\(s\\) in eval mode at the start of training",
+            "`srun` command is available on your system but is not used",
+            "`broadcast_buffers` is deprecated",
             "You're resuming from a checkpoint that ended before the epoch ended",
         ):
             warnings.filterwarnings("ignore", message=f".*{text}.*")
