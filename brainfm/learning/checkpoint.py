@@ -99,6 +99,7 @@ class WholeFiles(TorchCheckpointIO):
         """Write, flush, then rename both generations."""
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
                 torch.save(checkpoint, file)
