@@ -100,7 +100,7 @@ def tfm_tokenizer(state: State) -> dict[str, Tensor]:
         (r"^quantizer\.ema_w$", f"{BOOK}.embed_avg", lambda x: one(x, 0)),
         (r"^quantizer\.cluster_size$", f"{BOOK}.cluster_size", lambda x: one(x, 0)),
     )
-    return _renamed(state, rules) | {f"{BOOK}.initted": torch.ones(1, dtype=torch.bool)}
+    return _renamed(state, rules) | {f"{BOOK}.initted": torch.tensor(True)}
 
 
 BOOK = "quantizer.vq._codebook"

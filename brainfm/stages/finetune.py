@@ -16,6 +16,7 @@ from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
+from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import coverage, use_of
 from brainfm.stages.run import MANIFEST, kernels, now, write_manifest
@@ -118,6 +119,8 @@ def finetune(
         out=out,
     )
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
+    if not is_first():
+        return
     estimator.save(
         out / "model",
         subjects=[*fold.train, *fold.validation],
