@@ -38,26 +38,6 @@ NAMES = (
     *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),
     *("T5", "T6", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz"),
 )
-    "Fp1",
-    "Fp2",
-    "F3",
-    "F4",
-    "F7",
-    "F8",
-    "T3",
-    "T4",
-    "C3",
-    "C4",
-    "T5",
-    "T6",
-    "P3",
-    "P4",
-    "O1",
-    "O2",
-    "Fz",
-    "Cz",
-    "Pz",
-]
 SECONDS, SFREQ = 2.0, 200.0
 CODES = 16
 STEPS = 80  # at most; most take a few
