@@ -15,8 +15,10 @@ from brainfm.errors import UsageError
 from brainfm.learning.loop import fit
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
+from brainfm.objectives import Diffusion
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
+from brainfm.stages.sampling import leave_samples
 from brainfm.store.read import Store, open_store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
@@ -69,7 +71,8 @@ def pretrain(
     data
         the recordings.
     out
-        folder for the model, metrics.csv, last.ckpt and manifest.json.
+        folder for the model, metrics.csv, last.ckpt and manifest.json; of a diffusion also
+        generated.csv, spectra of what it makes up beside real ones.
     tokenizer
         folder of a trained tokenizer, for models that take theirs as given.
     train
@@ -117,6 +120,8 @@ def pretrain(
         "coverage": covered,
         "kernels": kernels(objective),
     }
+    if isinstance(objective, Diffusion) and held_out is not None:
+        facts["generated"] = leave_samples(objective, held_out, out, seed=seed)
     write_manifest(out, started, **facts)
     print(f"{out}: {count_parameters(objective):,} parameters trained for {train.steps} steps")
 
