@@ -14,6 +14,7 @@ from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
+from brainfm.recordings.bids import ROOT, find_root, find_sidecars, is_recording
 from brainfm.recordings.formats import FORMATS, MOABB, Format, find_format, looks_like_recording
 from brainfm.recordings.parts import first_part, is_continuation
 from brainfm.recordings.reader import recipe_formats
@@ -97,7 +98,8 @@ def _source(path: Path, formats: _Formats) -> Source:
     owner = _owner(path, formats)
     form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
-    return Source(str(owner), tuple(map(str, files)) or (str(owner),))
+    files = (*(files or (owner,)), *find_sidecars(owner).values())
+    return Source(str(owner), tuple(map(str, files)))
 
 
 def _owner(path: Path, formats: _Formats) -> Path:
@@ -112,7 +114,7 @@ def _owner(path: Path, formats: _Formats) -> Path:
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for other in beside:
         form = find_format(other, formats) if other != path else None
-        if form is not None and not form.folder and path in form.parts(other):
+        if form is not None and path in (*form.parts(other), *find_sidecars(other).values()):
             return other
     return path
 
@@ -155,16 +157,22 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
         return
     seen.add((status.st_dev, status.st_ino))
     apart = _apart(folder)
+    root = folder if apart is not None else find_root(folder)
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = folder / entry.name
         if not entry.is_dir():
             # macOS leaves a ._name beside files that it copies to foreign disks.
-            if not entry.name.startswith("._") and looks_like_recording(path, formats):
+            named = not entry.name.startswith("._") and (root is None or is_recording(path))
+            if named and looks_like_recording(path, formats):
                 yield path
         elif find_format(path, formats) is not None:
             yield path
         # Hidden folders are git's and DataLad's; a store is no source.
-        elif not entry.name.startswith(".") and entry.name not in apart and not _is_zarr(path):
+        elif (
+            not entry.name.startswith(".")
+            and entry.name not in (apart or ())
+            and not _is_zarr(path)
+        ):
             yield from _walk(path, seen, formats)
 
 
@@ -172,10 +180,10 @@ def _is_zarr(folder: Path) -> bool:
     return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
 
 
-def _apart(folder: Path) -> list[str]:
-    """Return the folders of a BIDS root that are passed over, and say so."""
-    if not (folder / "dataset_description.json").is_file():
-        return []
+def _apart(folder: Path) -> list[str] | None:
+    """Return the folders of a BIDS root that are passed over, and say so; None where it is no root."""
+    if not (folder / ROOT).is_file():
+        return None
     names = [name for name in APART if (folder / name).is_dir()]
     if names:
         print(
