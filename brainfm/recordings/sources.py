@@ -160,7 +160,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
     root = folder if apart is not None else find_root(folder)
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = folder / entry.name
-        if not entry.is_dir():
+        if not path.is_dir():  # False, too, where a link names itself
             # macOS leaves a ._name beside files that it copies to foreign disks.
             named = not entry.name.startswith("._") and (root is None or is_recording(path))
             if named and looks_like_recording(path, formats):
