@@ -102,7 +102,8 @@ def plant_eeglab(folder):
         "setname": NOTE, "subject": LAST, "comments": NOTE, "nbchan": len(NAMES), "trials": 1,
         "pnts": signal().shape[1], "srate": 200.0, "xmin": 0.0, "xmax": 4.0, "times": [],
         "data": signal() * 1e6, "chanlocs": records, "event": events, "epoch": [], "ref": "common",
-        "chaninfo": {"nosedir": "+X"}, "history": NOTE, "icawinv": [], "icasphere": [], "icaweights": [], "icaact": [],
+        "chaninfo": {"nosedir": "+X"}, "history": NOTE, "icawinv": [],
+        "icasphere": [], "icaweights": [], "icaact": [],
     }  # fmt: skip
     savemat(folder / "sub-1.set", {"EEG": data}, appendmat=False)
 
