@@ -173,7 +173,7 @@ def test_a_sidecar_is_inherited_from_above(root):
 
 
 def test_a_broken_sidecar_sets_its_recording_aside(root):
-    sidecar(root, "channels.tsv").write_bytes(b"nam\xff\xfe\ttype\n")
+    sidecar(root, "channels.tsv").write_bytes(b"name\xff\xfe\ttype\n")
     with pytest.raises(Refused, match=r"channels\.tsv") as refused:
         read(root)
     assert refused.value.reason is Reason.damaged

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 _VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "µV": 1e-6, "μV": 1e-6, "nV": 1e-9}
 
 _Row = dict[str, str]
+Listing = Callable[[Path], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,27 @@ def is_recording(path: Path) -> bool:
     return any(_NAME.match(_stem(name)) is not None for name in (path.name, path.parent.name))
 
 
-def find_sidecars(path: Path) -> dict[str, Path]:
-    """Return the sidecars of a recording by suffix, nothing where it is in no BIDS root."""
+def list_sidecars(folder: Path) -> tuple[str, ...]:
+    """Return the names in a folder that may be sidecars."""
+    return tuple(n for n in os.listdir(folder) if n.endswith((".tsv", ".json")))
+
+
+def find_sidecars(path: Path, listed: Listing = list_sidecars) -> dict[str, Path]:
+    """Return the sidecars of a recording by suffix, nothing where it is in no BIDS root.
+
+    Parameters
+    ----------
+    path
+        of the recording.
+    listed
+        `list_sidecars`, or one that remembers, where many recordings share their folders.
+    """
     root = find_root(path)
     suffix = _NAME.match(_stem(path.name))
     if root is None or suffix is None:
         return {}
     wanted = ("channels.tsv", "events.tsv", "events.json", "electrodes.tsv", "coordsystem.json")
-    found = {name: _inherited(path, root, name) for name in (*wanted, f"{suffix[1]}.json")}
+    found = {name: _inherited(path, root, name, listed) for name in (*wanted, f"{suffix[1]}.json")}
     if (root / "participants.tsv").is_file():
         found["participants.tsv"] = root / "participants.tsv"
     return {name: file for name, file in found.items() if file is not None}
@@ -139,21 +155,26 @@ def _entities(name: str) -> dict[str, str]:
     return dict(re.findall(r"(?:^|_)([a-z]+)-([^_.]+)", name))
 
 
-def _inherited(path: Path, root: Path, suffix: str) -> Path | None:
+def _inherited(path: Path, root: Path, suffix: str, listed: Listing) -> Path | None:
     mine = _entities(path.name)
-    for folder in (path.parent, *path.parent.parents):
+    for folder in path.parents:
         fits = [
-            file
-            for file in folder.glob(f"*{suffix}")
-            if file.name == suffix or file.name.endswith(f"_{suffix}")
-            if all(mine.get(k, v) == v for k, v in _entities(file.name).items() if k == "space")
-            if all(mine.get(k) == v for k, v in _entities(file.name).items() if k != "space")
+            name
+            for name in listed(folder)
+            if (name == suffix or name.endswith(f"_{suffix}")) and _shared(_entities(name), mine)
         ]
         if fits:
-            return max(fits, key=lambda file: (len(_entities(file.name)), file.name))
+            return folder / max(fits, key=lambda name: (len(_entities(name)), name))
         if folder == root:
             return None
     return None
+
+
+def _shared(theirs: dict[str, str], mine: dict[str, str]) -> bool:
+    # Positions name their coordinate system, which no recording does.
+    return all(
+        mine.get(key, value if key == "space" else None) == value for key, value in theirs.items()
+    )
 
 
 def _table(path: Path | None, *columns: str) -> list[_Row]:

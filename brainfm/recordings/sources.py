@@ -10,11 +10,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
-from brainfm.recordings.bids import ROOT, find_root, find_sidecars, is_recording
+from brainfm.recordings.bids import (
+    ROOT,
+    Listing,
+    find_root,
+    find_sidecars,
+    is_recording,
+    list_sidecars,
+)
 from brainfm.recordings.formats import FORMATS, MOABB, Format, find_format, looks_like_recording
 from brainfm.recordings.parts import first_part, is_continuation
 from brainfm.recordings.reader import recipe_formats
@@ -64,19 +72,19 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
     formats = _formats(recipe)
     found: dict[Path, Source] = {}
     for name in given:
-        for source in _sources(name, formats):
+        for source in _sources(name, formats, cache(list_sidecars)):
             found.setdefault(_place(source.path), source)
     owned = {_place(file) for source in found.values() for file in source.files[1:]}
     return [source for place, source in found.items() if place not in owned]
 
 
-def _sources(given: str, formats: _Formats) -> Iterator[Source]:
+def _sources(given: str, formats: _Formats, listed: Listing) -> Iterator[Source]:
     if given.startswith(MOABB.pattern):
         from brainfm.recordings.moabb import find_runs
 
         yield from find_runs(given)
     else:
-        yield from (_source(path, formats) for path in _expand(given, formats))
+        yield from (_source(path, formats, listed) for path in _expand(given, formats))
 
 
 def _place(path: str | Path) -> Path:
@@ -87,22 +95,22 @@ def _place(path: str | Path) -> Path:
 
 def source_of(path: str | Path, recipe: Recipe | None = None) -> Source:
     """Return the recording that a file or folder is, or is part of."""
-    return _source(Path(path), _formats(recipe))
+    return _source(Path(path), _formats(recipe), list_sidecars)
 
 
 def _formats(recipe: Recipe | None) -> _Formats:
     return FORMATS if recipe is None else (*recipe_formats(recipe), *FORMATS)
 
 
-def _source(path: Path, formats: _Formats) -> Source:
-    owner = _owner(path, formats)
+def _source(path: Path, formats: _Formats, listed: Listing) -> Source:
+    owner = _owner(path, formats, listed)
     form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
-    files = (*(files or (owner,)), *find_sidecars(owner).values())
+    files = (*(files or (owner,)), *find_sidecars(owner, listed).values())
     return Source(str(owner), tuple(map(str, files)))
 
 
-def _owner(path: Path, formats: _Formats) -> Path:
+def _owner(path: Path, formats: _Formats, listed: Listing) -> Path:
     """Return the recording that a file belongs to; the file itself where it is no part."""
     for folder in path.parents:
         if any(form.folder and form.fits(folder) for form in formats):
@@ -114,7 +122,10 @@ def _owner(path: Path, formats: _Formats) -> Path:
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for other in beside:
         form = find_format(other, formats) if other != path else None
-        if form is not None and path in (*form.parts(other), *find_sidecars(other).values()):
+        if form is not None and path in (
+            *form.parts(other),
+            *find_sidecars(other, listed).values(),
+        ):
             return other
     return path
 
