@@ -21,13 +21,14 @@ first='["00", "01", "02", "03", "001", "002", "003", "004", "005", "088"]'
 second='["04", "05", "06", "07", "006", "007", "008", "009", "010"]'
 for half in a b; do
   [ $half = a ] && unseen=$second || unseen=$first
-  for family in tokenizer tfm patches eegdm femba; do
-    [ $family = tfm ] && with="--tokenizer $run/$half/tokenizer" || with=""
-    # shellcheck disable=SC2086
-    brainfm pretrain --config families-$family $with --data.exclude_subjects "$unseen" --out $run/$half/$family
+  pretrain() { brainfm pretrain --config "families-$1" --data.exclude_subjects "$unseen" --out "$run/$half/$2" "${@:3}"; }
+  pretrain motif-tokenizer tokenizer
+  pretrain tfm-pretrain tfm --tokenizer $run/$half/tokenizer
+  for family in patches eegdm femba; do
+    pretrain $family-pretrain $family
   done
 done
 for task in eegmat eegmat-montage imagery imagery-montage; do
-  brainfm evaluate --config families-$task
+  brainfm evaluate --config families-$task-evaluate
 done
 echo "The reports: $run/{eegmat,imagery}{,-montage}/report.html"
