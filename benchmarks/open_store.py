@@ -83,7 +83,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         path = make_store(Path(name), given.recordings)
-        print(f"{given.recordings:,} recordings, zarr.json {(path / 'zarr.json').stat().st_size / 1e6:.0f} MB")
+        print(
+            f"{given.recordings:,} recordings, zarr.json {(path / 'zarr.json').stat().st_size / 1e6:.0f} MB"
+        )
         found = json.loads(run([sys.executable, __file__, "--alone", str(path)])[1])
         print(f"open_store and its table: {found['s']:.2f} s, peak {found['peak']:.2f} GB")
         print(f"  (the same process held {found['before']:.2f} GB before)")

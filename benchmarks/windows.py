@@ -53,7 +53,7 @@ def make_signals(folder: Path, n: int, seconds: float) -> Iterator[tuple[Sensors
 def write_all(folder: Path, n: int, seconds: float) -> dict[str, Path]:
     """Write the recordings in every form; return the forms' folders."""
     places = {name: folder / name for name in ("int16.zarr", "float32.zarr", "npy", "edf", "fif")}
-    for name, path in places.items():
+    for path in places.values():
         if path.suffix == ".zarr":
             create_store(path, {}, "")
         else:
@@ -118,7 +118,11 @@ def ours(places: dict[str, Path], windows: RandomWindows, n: int) -> Iterator[Pr
             batches,
         )
         yield Program(f"brainfm {encoding}: Batch", lambda b, r=reader: r.read(b, SFREQ), batches)
-        yield Program(f"brainfm {encoding}: Batch, of few stretches", lambda b, r=reader: r.read(b, SFREQ), near)
+        yield Program(
+            f"brainfm {encoding}: Batch, of few stretches",
+            lambda b, r=reader: r.read(b, SFREQ),
+            near,
+        )
 
 
 def memmaps(places: dict[str, Path], batches: list[list[Place]]) -> Iterator[Program]:
@@ -170,7 +174,9 @@ def others(path: Path, batches: list[list[Place]]) -> Iterator[Program]:
     yield Program("tensorstore, a batch at a time", together, batches)
 
 
-def braindecode(python: str, places: dict[str, Path], given: argparse.Namespace) -> dict[str, float]:
+def braindecode(
+    python: str, places: dict[str, Path], given: argparse.Namespace
+) -> dict[str, float]:
     """Return braindecode's windows a second, measured by its own interpreter."""
     script = Path(__file__).with_name("windows_braindecode.py")
     command = [python, str(script), str(places["fif"]), str(places["edf"]), str(given.seconds)]
@@ -204,7 +210,7 @@ def main() -> None:
             *memmaps(places, batches),
             *others(places["int16.zarr"], batches),
         ]
-        best = {i: 0.0 for i in range(len(programs))}
+        best = dict.fromkeys(range(len(programs)), 0.0)
         peer: dict[str, float] = {}
         for turn in range(given.rounds):
             for i, program in enumerate(programs):
