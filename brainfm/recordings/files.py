@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
+import scipy
 
 from brainfm.errors import UsageError
 from brainfm.recordings import clean
@@ -201,7 +201,7 @@ def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "original_names": renamed,
-        "versions": {name: version(name) for name in ("mne", "numpy", "scipy")},
+        "versions": {module.__name__: module.__version__ for module in (mne, np, scipy)},
     }
 
 

@@ -157,7 +157,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
     apart = _apart(folder)
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = folder / entry.name
-        if not entry.is_dir():
+        if not path.is_dir():  # False, too, where a link names itself
             # macOS leaves a ._name beside files that it copies to foreign disks.
             if not entry.name.startswith("._") and looks_like_recording(path, formats):
                 yield path

@@ -42,8 +42,12 @@ def check_brainvision(path: Path) -> None:
 
 def check_nicolet(path: Path) -> None:
     """Check the data against the header's channels and samples."""
-    fields = dict(_VHDR.findall(_text(path.with_suffix(".head"))))
+    text = _text(path.with_suffix(".head"))
+    fields = dict(_VHDR.findall(text))
     samples, channels = _whole(fields, "num_samples"), _whole(fields, "num_channels")
+    names = re.search(r"^elec_names=\[(.*)\]", text, re.MULTILINE)
+    if names is None or names.group(1).count(",") + 1 != channels:
+        raise Refused(Reason.damaged, f"Its .head does not name its {channels} channels.")
     _expect(path, 2 * samples * channels)
 
 

@@ -16,7 +16,7 @@ from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
 from brainfm.learning.train import Train
-from brainfm.stages.pretrain import check_card
+from brainfm.stages.pretrain import check_card, coverage
 from brainfm.stages.run import MANIFEST, now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
@@ -97,8 +97,10 @@ def finetune(
         print(f"{out} is finished: nothing to do. Remove it to train again.")
         return
     started = now()
-    check_card(load_card(checkpoint), open_store(task.store), Selection(task.store, task.kinds))
+    selection = Selection(task.store, task.kinds, view=task.view)
+    check_card(load_card(checkpoint), open_store(task.store), selection)
     trials = task.load()
+    covered = coverage(selection.reader(), trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
@@ -129,6 +131,7 @@ def finetune(
         seed=seed,
         parameters=estimator.n_trained_parameters_,
         labels=[str(c) for c in estimator.classes_],
+        coverage=covered,
         split={"train": fold.train, "validation": fold.validation},
         validation=scores,
     )

@@ -19,9 +19,11 @@ from brainfm.store.read import Store, open_store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import ListedBatches, RandomBatches
+from brainfm.windows.description import describe_coverage, describe_view, view_in
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
+from brainfm.windows.views import Native
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def pretrain(
     table = data.table(store)
     objective = model.build(seed, tokenizer=tokenizer)
     check_fit(objective, store, data)
-    reader = WindowReader(data.store, data.kinds)
+    reader = data.reader()
+    covered = coverage(reader, table)
     training, validation = _split(table, data.validation, seed)
     batches = RandomBatches(reader, _windows(reader, training, data, train.batch_size, seed))
     held_out = _validation(reader, validation, data.seconds, train.batch_size)
@@ -106,6 +109,8 @@ def pretrain(
         "seed": seed,
         "parameters": count_parameters(objective),
         "data": card["data"],
+        "view": card["view"],
+        "coverage": covered,
         "kernels": kernels(objective),
     }
     write_manifest(out, started, **facts)
@@ -121,7 +126,7 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
             f"ingest them with `sfreq: {sfreq:g}` in the recipe."
         )
     if objective.tokenizer.ch_names is not None:
-        reader = WindowReader(data.store, data.kinds)
+        reader = data.reader()
         for recording in data.table(store)["id"]:
             names = reader.sensors(recording).sensors.names
             objective.tokenizer.check_channels(names, f"The recording {recording}")
@@ -134,6 +139,14 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
         check_card(objective.tokenizer.card, store, data)
 
 
+def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
+    """Return what of the view the recordings give, and say it where there is a view."""
+    told = describe_coverage(reader.view, reader.plans(table["id"]))
+    if reader.view != Native():
+        print(told)
+    return told
+
+
 def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
     """Refuse a checkpoint that was trained on recordings of another making."""
     foreign = sorted(set(data.kinds) - set(card["kinds"]))
@@ -141,6 +154,12 @@ def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
         raise UsageError(
             f"The checkpoint was trained on sensors of the kinds {card['kinds']} and not on {foreign}; "
             "choose kinds that it knows."
+        )
+    trained, here = view_in(card), data.view or Native()
+    if trained != here:
+        raise UsageError(
+            f"The checkpoint was trained on the view {trained} and the recordings are read through "
+            f"{here}; give them the checkpoint's view."
         )
     rates = sorted(set(data.table(store)["sfreq"]))
     if rates != [card["sfreq"]]:
@@ -211,6 +230,7 @@ def _card(
         "sfreq": float(table["sfreq"].iloc[0]),
         "unit": "SI: V, T, T/m",
         "kinds": list(data.kinds),
+        "view": describe_view(data.view or Native()),
         "seconds": data.seconds,
         "preprocessing": store.attributes["preprocessing"],
         "preprocessing_hash": store.attributes["preprocessing_hash"],
