@@ -15,6 +15,7 @@ from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
+from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import check_card, coverage
 from brainfm.stages.run import MANIFEST, now, write_manifest
@@ -115,6 +116,8 @@ def finetune(
         out=out,
     )
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
+    if not is_first():
+        return
     estimator.save(
         out / "model",
         subjects=[*fold.train, *fold.validation],

@@ -12,6 +12,7 @@ import torch
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.learning.loop import fit
+from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
@@ -103,6 +104,8 @@ def pretrain(
         validation=held_out,
         out=out,
     )
+    if not is_first():
+        return
     card = _card(objective, store, table, data, seed)
     save(objective, out / "model", card)
     facts = {

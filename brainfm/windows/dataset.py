@@ -27,7 +27,12 @@ class RandomBatches(Dataset):
     windows: Windows
 
     def __getitem__(self, index: int) -> Batch:
-        return self.reader.read(self.windows.at(index), self.windows.sfreq)
+        return self.part(index, 0, 1)
+
+    def part(self, step: int, part: int, parts: int) -> Batch:
+        """Return one of the equal parts of a step's batch: every ``parts``-th window of it."""
+        chosen = self.windows.at(step)[part::parts]
+        return self.reader.read(chosen, self.windows.sfreq)
 
 
 @dataclass(frozen=True, eq=False)
