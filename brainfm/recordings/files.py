@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
-import scipy
 
 from brainfm.errors import UsageError
 from brainfm.recordings import clean
@@ -195,13 +195,19 @@ def _made(raw: mne.io.BaseRaw, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+@cache
+def _version(package: str) -> str:
+    # Looking it up takes longer than opening a file.
+    return metadata.version(package)
+
+
 def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[str, Any]:
     renamed = {n: o for n, o in zip(sensors.names, originals, strict=True) if n != o}
     return {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "original_names": renamed,
-        "versions": {module.__name__: module.__version__ for module in (mne, np, scipy)},
+        "versions": {name: _version(name) for name in ("mne", "numpy", "scipy")},
     }
 
 
