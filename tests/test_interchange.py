@@ -64,7 +64,7 @@ SIZES = {
     "StateSpaceDenoiser": {
         "width": 16, "depth": 2, "state": 8, "condition": 16, "code": 8, "n_channels": 19,
     },
-    "Diffusion": {"samples": 32, "start": 0, "every": 1},
+    "Diffusion": {"start": 0, "every": 1, "decay": 0.5, "power": None},
 }  # fmt: skip
 
 
@@ -166,7 +166,8 @@ def test_what_fits_trains_on_the_sample(triple: Triple, given: LabelledBatch) ->
     before, step = loss(objective, given), 0
     while loss(objective, given) > 0.97 * before:
         assert step < STEPS
-        terms = objective.train()(given, torch.Generator().manual_seed(step))
+        objective.train().advance()
+        terms = objective(given, torch.Generator().manual_seed(step))
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
