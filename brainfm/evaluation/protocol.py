@@ -228,6 +228,7 @@ def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
     about: dict[str, Any] = {
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(job.fold.test), "n_test": len(sealed.rows),
+        "n_train": int(trials.meta["subject"].isin(job.fold.train).sum()),
     }  # fmt: skip
     started = time.perf_counter()
     try:
