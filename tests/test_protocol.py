@@ -247,6 +247,9 @@ def test_the_tables_hold_what_they_promise(trials, tmp_path):
     row = compared.set_index("metric").loc["auroc"]
     assert row["difference_low"] > 0
     assert row["p"] < 0.05
+    assert row["p"] == row["p_holm"]  # one comparison
+    assert max(row["p_wilcoxon"], row["p_nadeau_bengio"]) < 0.05
+    assert row["effect"] > 1
     assert outcome.statistics["complete"].all()
 
 
