@@ -37,6 +37,8 @@ class Verb:
     claims
         True where the command keeps its resolved configuration in ``--out``, and goes on only with
         the same one.
+    submits
+        True where the command may be a job of SLURM.
     """
 
     stage: str
@@ -44,6 +46,7 @@ class Verb:
     positional: dict[str, str | None] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
     claims: bool = False
+    submits: bool = False
 
 
 VERBS = {
@@ -55,16 +58,25 @@ VERBS = {
     ),
     "status": Verb("status:status", "what a store holds and what was refused", {"store": None}),
     "verify": Verb("verify:verify", "check every recording of a store", {"store": None}),
-    "pretrain": Verb("pretrain:pretrain", "train a tokenizer or a foundation model", claims=True),
+    "pretrain": Verb(
+        "pretrain:pretrain", "train a tokenizer or a foundation model", claims=True, submits=True
+    ),
     "tokenize": Verb(
         "tokenize:tokenize", "every window of a store → discrete tokens", {"store": None}
     ),
-    "finetune": Verb("finetune:finetune", "fine-tune a checkpoint on one split", claims=True),
-    "evaluate": Verb("evaluate:evaluate", "every estimator on the same folds, and a report"),
+    "finetune": Verb(
+        "finetune:finetune", "fine-tune a checkpoint on one split", claims=True, submits=True
+    ),
+    "evaluate": Verb(
+        "evaluate:evaluate", "every estimator on the same folds, and a report", submits=True
+    ),
     "list": Verb("listing:list_known", "what there is, a line each", {"what": "?"}),
     "show": Verb("listing:show", "one named configuration and what it costs", {"name": None}),
 }
 
+
+SUBMISSION = ("slurm", "dry_run")
+"""Options that say where a command is computed, and are no part of the run's configuration."""
 
 FILES = {"--config": "runs", "--model": "models", "--task": "tasks"}
 """Options that take a file, and the folder of configs/ in which a bare name is looked up."""
@@ -127,6 +139,14 @@ def _run(name: str, arguments: list[str]) -> int:
     for argument, folder in verb.named.items():
         config[argument] = _lookup(config.get(argument), folder)
     values = _instantiate(parser, config)
+    if verb.submits:
+        slurm, dry_run = (values.pop(key) for key in SUBMISSION)
+        for key in SUBMISSION:
+            config.pop(key)
+        if dry_run and slurm is None:
+            raise UsageError("--dry-run prints a job's script; say with --slurm what job.")
+        if slurm is not None:
+            return _submit(name, slurm, Path(values["out"]), _dump(parser, config), dry_run)
     if "out" not in values:
         stage(**values)
         return 0
@@ -152,6 +172,18 @@ def _run_into(
     return 0
 
 
+def _submit(name: str, slurm: Any, out: Path, config: str, dry_run: bool) -> int:
+    """Make a job of a command: the job gives it again, with the same resolved configuration."""
+    from brainfm.stages import run, submission
+
+    script = submission.write_script(slurm, [name, "--config", str(out / run.CONFIG)], out)
+    print(script, end="")
+    if not dry_run:
+        (run.claim if VERBS[name].claims else run.note)(out, config)
+        print(submission.submit(script, out))
+    return 0
+
+
 def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
     """Make the parser of a stage from its signature and docstring."""
     from jsonargparse import ActionConfigFile, ArgumentParser
@@ -172,6 +204,13 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
     parser.add_function_arguments(
         stage, skip={*verb.positional, *switches}, as_positional=False, sub_configs=True
     )
+    if verb.submits:
+        from brainfm.stages.submission import Allocation
+
+        told = "make it a job of SLURM, which asks for this; the job is queued and the call ends"
+        parser.add_argument("--slurm", type=Allocation | None, default=None, help=told)
+        told = "print the job's script and do nothing"
+        parser.add_argument("--dry-run", "--dry_run", action="store_true", help=told)
     return parser
 
 

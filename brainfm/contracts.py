@@ -243,5 +243,8 @@ class Objective(Component):
     def begin(self, batch: Batch) -> None:
         """Set what depends on the data, from the first training batch, before the first step."""
 
+    def advance(self) -> None:
+        """Follow the weights, once before each step, into however many parts its batch is cut."""
+
     def end(self) -> None:
         """Set what depends on the whole training, after its last step."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainfm.recordings import clean, faults
+from brainfm.recordings import bads, clean, cleaning, faults, filters
 from brainfm.recordings.bads import find_bads
 from brainfm.recordings.cleaning import clean_blocks
 from brainfm.recordings.edf_samples import EdfSamples, read_edf
@@ -510,3 +510,29 @@ def test_pieces_are_the_whole_and_in_order():
     pieces = list(read_pieces(samples, multiple=100))
     assert all(piece.shape[1] % 100 == 0 for piece in pieces[:-1])
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), samples.read(0, 1_000_003))
+
+
+# The page
+
+
+def test_the_page_says_what_is_done():
+    page = " ".join((Path(__file__).parents[1] / "docs" / "cleaning.md").read_text().split())
+    for kind, size in RANGES.items():
+        row = [f"{value:g} {size.unit}" for value in (size.least, size.usual, size.greatest)]
+        assert f"| `{kind}` | {' | '.join(row)} |" in page
+    low, high = bads.BAND
+    noise = f"{bads.NOISE[0]:g} to {bads.NOISE[1]:g} Hz beside {low:g} to {high:g} Hz"
+    for words in (
+        f"{faults.FLAT_SECONDS} whole seconds or more that span less than 1/{1 / faults.FLAT_PART:g}",
+        f"for {faults.SATURATED_SECONDS:g} s and {faults.SATURATED_SAMPLES} samples",
+        f"{low:g} to {high:g} Hz: {bads.Z:g} robust deviations and a factor of {bads.AMPLITUDE:g}",
+        f"{noise}: {bads.Z:g} robust deviations and a factor of {bads.NOISE_RATIO:g}",
+        f"correlation with any other is below {bads.CORRELATION:g}",
+        f"{cleaning.SEGMENTS} segments of {cleaning.SEGMENT_SECONDS:g} s",
+        f"from {bads.N_CHANNELS} channels on",
+        f"up to {100 * filters.LIMIT_BEGIN:g} % of half the lower rate, {filters.LIMIT_DB:g} dB down",
+    ):
+        assert words in page
+    recipe = Recipe()
+    assert f"{recipe.l_freq:g} to {recipe.h_freq:g} Hz |" in page
+    assert f"| {recipe.sfreq:g} Hz |" in page

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from brainfm.cli import main
+from brainfm.learning.callbacks import SPEED
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.synthetic import synthesise
 from brainfm.store.write import create_store, write_recording, writing
@@ -235,8 +236,7 @@ def same_run(first: Path, other: Path) -> None:
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
     tables = [
-        pd.read_csv(folder / "metrics.csv").drop(columns="windows_per_second")
-        for folder in (first, other)
+        pd.read_csv(folder / "metrics.csv").drop(columns=list(SPEED)) for folder in (first, other)
     ]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 

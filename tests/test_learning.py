@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
 from brainfm.learning import Train
-from brainfm.learning.callbacks import BestState
+from brainfm.learning.callbacks import SPEED, BestState
 from brainfm.learning.health import BANDS
 from brainfm.learning.loop import TRAINING, VALIDATION, draw_seed, fit
 from brainfm.objectives import MaskedCodes, MotifReconstruction
@@ -85,7 +85,7 @@ class KillAt(Callback):
 
 def metrics(folder: Path) -> pd.DataFrame:
     table = pd.read_csv(folder / "metrics.csv")
-    return table.drop(columns="windows_per_second")
+    return table.drop(columns=list(SPEED))
 
 
 def assert_same_weights(first: nn.Module, other: nn.Module) -> None:
@@ -180,7 +180,7 @@ def test_metrics_have_a_row_every_so_many_steps(whole: tuple[MotifReconstruction
     named = [*measures, *(f"val/{name}" for name in measures)]
     health = ["feature_rank", "code_entropy", "dead_codes", *(f"unexplained_{b}" for b in BANDS)]
     named += [f"val/{name}" for name in health]
-    assert set(table) == {"step", "lr", "windows_per_second", *named}
+    assert set(table) == {"step", "lr", "grad_norm", *SPEED, *named}
     assert table.loc[table["val/feature_rank"].notna(), "step"].tolist() == [4, 8]
     assert next(iter(table)) == "step"
     assert table["step"].tolist() == [3, 4, 6, 8, 9, 10]

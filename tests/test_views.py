@@ -1,21 +1,30 @@
 """Views: other channels of the same recording, never made up in silence."""
 
+import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brainfm.cli import main
 from brainfm.errors import UsageError
+from brainfm.evaluation import RecordingLabels, Task
 from brainfm.recordings.recording import Sensors
 from brainfm.recordings.sensors import template_positions
 from brainfm.recordings.spline import fit_origin, spline_matrix
 from brainfm.recordings.synthetic import CH_NAMES
+from brainfm.store import open_store
 from brainfm.tokenizers.montage_patches import TCP as FEMBA
+from brainfm.windows.description import describe_coverage, describe_view, view_in, view_of
 from brainfm.windows.interpolation import Interpolate
+from brainfm.windows.reader import WindowReader
+from brainfm.windows.sampler import Place
 from brainfm.windows.views import (
     TCP,
     Bipolar,
@@ -25,10 +34,10 @@ from brainfm.windows.views import (
     Select,
     Tcp,
     View,
-    describe_coverage,
 )
 
 PLACES = template_positions("standard_1005")
+CONFIGS = Path(__file__).parents[1] / "configs"
 EARS = (*CH_NAMES, "A1", "A2")
 
 
@@ -261,11 +270,26 @@ def test_a_chain_is_its_views_one_after_another():
 
 
 @pytest.mark.parametrize(
-    "view", [Native(), Tcp(16), Select(("Cz",)), Chain((Rename({"Cz": "x"}), Select(("x",))))]
+    "view",
+    [
+        Native(),
+        Tcp(16),
+        Select(("Cz",)),
+        Interpolate(),
+        Chain((Rename({"Cz": "x"}), Select(("x",)))),
+    ],
 )
 def test_views_are_values_that_travel(view):
     assert pickle.loads(pickle.dumps(view)) == view
+    assert view_of(json.loads(json.dumps(describe_view(view)))) == view
     assert isinstance(view, View)
+
+
+def test_a_card_names_a_view_or_none():
+    assert view_in({}) == Native()
+    for path, said in (("nowhere.View", "install the package"), ("pathlib.Path", "is no view")):
+        with pytest.raises(UsageError, match=said):
+            view_in({"view": {"class_path": path, "init_args": {}}})
 
 
 # ------------------------------------------------------------------ interpolation
@@ -320,3 +344,110 @@ def test_too_much_is_not_interpolated():
     with pytest.raises(UsageError, match=r"gives .*% of the view Interpolate"):
         Interpolate(montage="biosemi64").plan(electrodes())
     assert Interpolate(montage="biosemi64", min_coverage=0.2).plan(electrodes()).present.all()
+
+
+# ------------------------------------------------------------------ reading through a view
+
+SAMPLE = Path(__file__).parents[1] / "sample" / "eegmat"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """The sample's first two people."""
+    path = tmp_path_factory.mktemp("views") / "s.zarr"
+    files = [str(p) for p in sorted(SAMPLE.glob("Subject0[01]_*.edf"))]
+    assert main(["ingest", *files, "--store", str(path), "--recipe", "eegmat"]) == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("view", "n_channels"),
+    [
+        (Native(), 19),
+        (Tcp(20), 20),
+        (Tcp(22, min_coverage=0.9), 22),
+        (Select(("O2", "Fp1", "T3")), 3),
+        (Interpolate(("Cz", "CPz", "Oz"), min_coverage=0.1), 3),
+    ],
+    ids=lambda v: type(v).__name__ if isinstance(v, View) else "",
+)
+def test_windows_are_the_view_of_what_the_store_has(store, view, n_channels):
+    opened = open_store(store)
+    reader = pickle.loads(pickle.dumps(WindowReader(store, ("eeg",), view)))
+    places = [Place(id, start, start + 400) for id in opened.table.id for start in (0, 777)]
+    batch = reader.read(places, 200.0)
+    assert batch.signal.shape == (len(places), n_channels, 400)
+    for row, place in enumerate(places):
+        plan = view.plan(opened.sensors(place.recording))
+        wanted = plan.matrix @ opened.read(place.recording, place.start, place.stop)
+        np.testing.assert_allclose(batch.signal[row].numpy(), wanted, atol=1e-11)
+        assert batch.mask[row].tolist() == plan.present.tolist()
+        np.testing.assert_allclose(
+            batch.position[row].numpy(), plan.sensors.position.astype(np.float32)
+        )
+
+
+def test_a_recording_that_lacks_channels_is_named(store):
+    with pytest.raises(UsageError, match=r"The recording sub-0\d_\S+ gives 90.9% of the view"):
+        WindowReader(store, ("eeg",), Tcp()).plans(open_store(store).table.id)
+
+
+def test_femba_is_trained_on_referential_recordings_through_the_temple_montage(
+    store, tmp_path, capsys
+):
+    out, call = tmp_path / "out", ["pretrain", "--config", "femba-sample-pretrain"]
+    call += ["--data.store", str(store), "--out", str(out), "--train.steps", "2"]
+    call += [
+        "--train.batch_size",
+        "2",
+        "--train.validate_every",
+        "2",
+        "--train.checkpoint_every",
+        "2",
+    ]
+    assert main([*call, "--data.validation", "0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "view Tcp of 4 recordings: every channel was measured in all of them" in said
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["view"]["init_args"]["n_channels"] == 20
+    assert manifest["coverage"] in said
+    # What comes after reads through the same view, or is refused.
+    told = yaml.safe_load((CONFIGS / "tasks" / "eegmat-arithmetic.yaml").read_text())
+    told |= {"store": str(store), "seconds": 5.12}
+    for view, code in (({"class_path": "Tcp", "init_args": {"n_channels": 20}}, 0), ("Native", 2)):
+        (tmp_path / "task.yaml").write_text(yaml.safe_dump(told | {"view": view}))
+        probe = ["finetune", "--task", str(tmp_path / "task.yaml"), "--checkpoint", str(out)]
+        probe += ["--adaptation", "probe", "--split.validation", "0.5"]
+        assert main([*probe, "--out", str(tmp_path / f"probe {code}")]) == code
+    assert "give them the checkpoint's view" in capsys.readouterr().err
+
+
+def test_trials_of_a_view_have_all_its_channels(store):
+    labels = RecordingLabels("run", {"1": "rest", "2": "arithmetic"})
+    trials = Task("t", store, labels, seconds=5.0, view=Tcp(20)).load()
+    assert trials.sensors.names == TCP[20]
+    opened = open_store(store)
+    row = trials.meta.iloc[0]
+    start = round(row["onset"] * 200)
+    signal = opened.read(row["recording"], start, start + 1000)
+    wanted = Tcp(20).plan(opened.sensors(row["recording"])).apply(signal)
+    np.testing.assert_allclose(trials.X[0], wanted, atol=1e-11)
+    with pytest.raises(UsageError, match="trials have all channels"):
+        Task("t", store, labels, seconds=5.0, view=Tcp(22, min_coverage=0.9)).load()
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [("Tpc", "Tcp"), ({"class_path": "Tcp", "init_args": {"n_channels": 21}}, "n_channels")],
+)
+def test_a_mistaken_view_is_one_sentence(store, tmp_path, capsys, view, said):
+    run = yaml.safe_load((CONFIGS / "runs" / "femba-sample-pretrain.yaml").read_text())
+    run["model"] = yaml.safe_load((CONFIGS / "models" / "femba-tiny.yaml").read_text())
+    run["data"] |= {"view": view, "store": str(store)}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    assert (
+        main(["pretrain", "--config", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "o")])
+        == 2
+    )
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,15 @@ from brainfm.store.write import create_store, write_recording, writing
 from brainfm.windows.collate import Window, batch_of, collate
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import Place, RandomWindows, n_samples, sequential
+from brainfm.windows.sampler import (
+    LocalWindows,
+    Place,
+    RandomWindows,
+    Windows,
+    by_channels,
+    n_samples,
+    sequential,
+)
 
 
 def table(n_times: list[int], sfreq: float | list[float] = 100.0) -> pd.DataFrame:
@@ -110,15 +119,66 @@ def test_other_steps_and_seeds_draw_other_windows() -> None:
     assert len(drawn) == 25
 
 
-def test_every_possible_window_is_drawn_as_often() -> None:
-    rows = table([13, 9, 10, 40])  # 4 + 0 + 1 + 31 windows of ten samples
-    made = RandomWindows(rows, 0.1, 100, seed=0)
+def local(rows: pd.DataFrame, *, batch_size: int = 100, seed: int = 0) -> LocalWindows:
+    # Stretches of 0.07 s are seven starts: recordings end within one.
+    return LocalWindows(RandomWindows(rows, 0.1, batch_size, seed), 3, 0.07)
+
+
+def bucketed(rows: pd.DataFrame, *, batch_size: int = 100, seed: int = 0) -> Windows:
+    def sampler(part: pd.DataFrame) -> Windows:
+        return RandomWindows(part, 0.1, batch_size, seed)
+
+    return by_channels(rows, [2, 2, 3, 3], sampler, seconds=0.1, seed=seed)
+
+
+@pytest.mark.parametrize("make", [lambda t: RandomWindows(t, 0.1, 100, 0), local, bucketed])
+def test_every_possible_window_is_drawn_as_often(make: Callable[[pd.DataFrame], Windows]) -> None:
+    made = make(table([13, 9, 10, 40]))  # 4 + 0 + 1 + 31 windows of ten samples
+    assert made.n_possible == 36
     counts: dict[Place, int] = {}
-    for step in range(200):
-        for place in made.at(step):
-            counts[place] = counts.get(place, 0) + 1
+    n_steps = 3000
+    for step in range(n_steps):
+        # The windows of a step may resemble each other: each step votes once, with one of them.
+        place = made.at(step)[step % 100]
+        counts[place] = counts.get(place, 0) + 1
     assert len(counts) == 36
     assert chisquare(list(counts.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("make", [local, bucketed])
+def test_other_samplers_depend_on_seed_and_step_alone_too(make: Callable[..., Windows]) -> None:
+    rows = table([300, 200, 500, 40])
+    made = make(rows)
+    made.at(8)
+    assert made.at(7) == make(rows.copy()).at(7)
+    assert made.at(7) != made.at(8)
+    assert made.at(7) != make(rows, seed=1).at(7)
+
+
+def test_a_step_of_local_windows_reads_few_stretches() -> None:
+    rows = table([4000, 6000, 4500])
+    for step in range(50):
+        places = local(rows).at(step)
+        assert len(places) == 100
+        assert len({(p.recording, p.start // 7) for p in places}) <= 3
+    for wrong in ((0, 1.0), (1, 0.0)):
+        with pytest.raises(UsageError, match="at least one"):
+            LocalWindows(RandomWindows(rows, 0.1, 4, 0), *wrong)
+
+
+def test_a_step_of_buckets_has_one_number_of_channels() -> None:
+    made = bucketed(table([13, 9, 10, 40]), batch_size=8)
+    of = [{p.recording for p in made.at(step)} for step in range(100)]
+    assert all(ids <= {"r0"} or ids <= {"r2", "r3"} for ids in of)
+    assert {"r0"} in of
+    alike = by_channels(
+        table([20, 30]),
+        [2, 2],
+        lambda part: RandomWindows(part, 0.1, 8, 0),
+        seconds=0.1,
+        seed=0,
+    )
+    assert alike.at(3) == RandomWindows(table([20, 30]), 0.1, 8, 0).at(3)
 
 
 def test_mixed_rates_and_broken_lengths_are_refused() -> None:

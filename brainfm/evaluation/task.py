@@ -15,7 +15,9 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import METRICS, check_metrics
 from brainfm.recordings.recording import Annotations, Sensors
 from brainfm.store.read import Store, open_store
+from brainfm.windows.plan import Plan
 from brainfm.windows.trials import Trials
+from brainfm.windows.views import Chain, Native, OfKinds, View
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +149,8 @@ class Task:
         the channels to use, in this order; None for all of ``kinds``.
     metrics
         what is measured.
+    view
+        the channels to make of those of ``kinds``, such as ``Tcp``; as recorded where None.
     """
 
     name: str
@@ -157,6 +161,7 @@ class Task:
     kinds: tuple[str, ...] = ("eeg",)
     channels: tuple[str, ...] | None = None
     metrics: tuple[str, ...] = tuple(METRICS)
+    view: View | None = None
 
     def __post_init__(self) -> None:
         check_metrics(self.metrics)
@@ -184,9 +189,10 @@ class Task:
         """
         store = open_store(self.store)
         rows = self._recordings(store)
-        sensors = {row["id"]: store.sensors(row["id"]) for row in rows}
+        plans = {row["id"]: self._plan(store.sensors(row["id"]), row["id"]) for row in rows}
+        sensors = {id: plan.sensors for id, plan in plans.items()}
         picks = self._channels(rows, sensors)
-        parts = [self._cut(store, row, picks[row["id"]]) for row in rows]
+        parts = [self._cut(store, row, plans[row["id"]], picks[row["id"]]) for row in rows]
         X = np.concatenate([x for x, _ in parts])
         meta = pd.concat([m for _, m in parts], ignore_index=True)
         y = meta.pop("label").to_numpy(dtype=str)
@@ -197,6 +203,19 @@ class Task:
             )
         first = rows[0]["id"]
         return Trials(X, y, meta, sensors[first].pick(picks[first]), float(rows[0]["sfreq"]))
+
+    def _plan(self, sensors: Sensors, id: str) -> Plan:
+        """Return how the view is made of a recording; trials cannot say that a channel is absent."""
+        if self.view is None:
+            return Native().plan(sensors)
+        view = Chain((OfKinds(self.kinds), self.view))
+        plan = view.plan(sensors, where=f"The recording {id}")
+        if not plan.present.all():
+            raise UsageError(
+                f"The recording {id} lacks {', '.join(plan.lost)} of the task's view, and trials have "
+                "all channels; choose a view that every recording gives."
+            )
+        return plan
 
     def _recordings(self, store: Store) -> list[pd.Series]:
         """Return the table's rows of the task's recordings."""
@@ -238,7 +257,9 @@ class Task:
                 )
         return {i: [s.names.index(n) for n in names] for i, s in sensors.items()}
 
-    def _cut(self, store: Store, row: pd.Series, picks: list[int]) -> tuple[Any, pd.DataFrame]:
+    def _cut(
+        self, store: Store, row: pd.Series, plan: Plan, picks: list[int]
+    ) -> tuple[Any, pd.DataFrame]:
         """Return the windows of one recording with a row of meta each."""
         sfreq, length = row["sfreq"], round(self.seconds * row["sfreq"])
         step = round((self.step or self.seconds) * sfreq)
@@ -260,7 +281,7 @@ class Task:
         X = np.empty((len(windows), len(picks), length), np.float32)
         if windows:
             start, stop = min(s for s, _ in windows), max(s for s, _ in windows) + length
-            signal = store.read(row["id"], start, stop)[picks]
+            signal = plan.apply(store.read(row["id"], start, stop))[picks]
             for x, (s, _) in zip(X, windows, strict=True):
                 x[:] = signal[:, s - start : s - start + length]
         return X, meta

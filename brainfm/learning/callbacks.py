@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import resource
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -14,10 +15,19 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from brainfm.disk import write_whole
+from brainfm.learning.shares import Feed
+
+SPEED = ("windows_per_second", "hours_per_second", "data_wait", "memory_gb")
+"""Columns of metrics.csv that depend on the machine, and differ from run to run."""
 
 
 class MetricsFile(Callback):
     """Writes metrics.csv: a row for every ``every`` steps, validation in columns named ``val/…``.
+
+    Columns besides the objective's: ``grad_norm`` before clipping, ``lr`` of the next step,
+    ``windows_per_second`` and ``hours_per_second`` of recording over all processes, ``data_wait``
+    the share of the time in which the first process waited for data, ``memory_gb`` its largest use
+    of memory so far, the device's where there is one.
 
     Parameters
     ----------
@@ -25,13 +35,16 @@ class MetricsFile(Callback):
         the file.
     every
         steps a row averages over.
+    feed
+        tells how long data were waited for.
     """
 
-    def __init__(self, path: Path, every: int):
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int, feed: Feed):
+        self.path, self.every, self.feed = path, every, feed
         self.rows: list[dict[str, float]] = []
         self.sums: dict[str, float] = defaultdict(float)
-        self.n, self.since = 0, time.perf_counter()
+        self.n = 0
+        self._restart()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far and what the next one has gathered, for last.ckpt."""
@@ -42,6 +55,15 @@ class MetricsFile(Callback):
         self.rows, self.n = state["rows"], state["n"]
         self.sums = defaultdict(float, state["sums"])
 
+    def _restart(self) -> None:
+        """Begin to measure speed."""
+        self.since, self.waited = time.perf_counter(), self.feed.waited
+        self.windows, self.seconds = 0, 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, loop: Any) -> None:
+        """Leave what came before out of the first row's speed."""
+        self._restart()
+
     def on_train_batch_end(
         self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -49,90 +71,54 @@ class MetricsFile(Callback):
         self.n += 1
         for name, value in outputs.items():
             self.sums[name] += float(value.detach())
-        self.sums["windows"] += len(batch.signal)
+        for part in batch:
+            n = len(part.signal) * trainer.world_size
+            self.windows += n
+            self.seconds += n * part.signal.shape[-1] / part.sfreq
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
             self._end_row(trainer)
 
     def _end_row(self, trainer: lightning.Trainer) -> None:
-        seconds = time.perf_counter() - self.since
-        row = {name: total / self.n for name, total in self.sums.items() if name != "windows"}
+        row = {name: total / self.n for name, total in self.sums.items()}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-        row["windows_per_second"] = self.sums["windows"] / seconds
-        self.add(trainer.global_step, row)
-        self.sums, self.n, self.since = defaultdict(float), 0, time.perf_counter()
+        self.add(trainer, row | self._speed())
+        self.sums, self.n = defaultdict(float), 0
+        self._restart()
+
+    def _speed(self) -> dict[str, float]:
+        taken = time.perf_counter() - self.since
+        share = (self.feed.waited - self.waited) / taken
+        speeds = self.windows / taken, self.seconds / 3600 / taken, share, memory() / 1e9
+        return dict(zip(SPEED, speeds, strict=True))
 
     def on_validation_start(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Begin a weighted mean over the validation windows."""
-        self.validation: dict[str, float] = defaultdict(float)
-        self.n_validation, self.paused = 0, time.perf_counter()
-
-    def on_validation_batch_end(
-        self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, *rest: Any
-    ) -> None:
-        """Add a batch, weighted by its windows."""
-        n, terms = outputs
-        self.n_validation += n
-        for name, value in terms.items():
-            self.validation[f"val/{name}"] += n * float(value.detach())
+        """Stop the clock."""
+        self.paused = time.perf_counter()
 
     def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Write the means into the row of this step."""
-        means = {k: v / self.n_validation for k, v in self.validation.items()}
-        self.add(trainer.global_step, means)
+        self.add(trainer, {f"val/{name}": value for name, value in loop.validation.items()})
         self.since += time.perf_counter() - self.paused
 
-    def add(self, step: int, row: dict[str, float]) -> None:
-        """Write measures into the row of a step."""
+    def add(self, trainer: lightning.Trainer, row: dict[str, float]) -> None:
+        """Write measures into the row of the step that the trainer is at."""
+        step = trainer.global_step
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1] |= row
         else:
             self.rows.append({"step": step} | row)
-        write_whole(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step)
+        if trainer.is_global_zero:
+            write_whole(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
 
 
-class LastCheckpoint(Callback):
-    """Writes last.ckpt, from which a run goes on as if nothing had happened.
-
-    It comes last among the callbacks and, at a step that is validated, after the validation, so that
-    it holds what the others have gathered by then: Lightning does not validate a step again.
-
-    Parameters
-    ----------
-    folder
-        where to.
-    validate_every
-        steps between two validations, 0 for none.
-    """
-
-    name = "last.ckpt"
-
-    def __init__(self, folder: Path, validate_every: int):
-        self.path, self.validate_every = folder / self.name, validate_every
-
-    @classmethod
-    def of(cls, folder: Path | None) -> Path | None:
-        """Return the checkpoint in a folder, if there is one."""
-        path = folder / cls.name if folder else None
-        return path if path and path.exists() else None
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save now and then, and at the end."""
-        if not self.validate_every or trainer.global_step % self.validate_every:
-            self._save(trainer, loop.options.checkpoint_every)
-
-    def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Save likewise after a validation."""
-        self._save(trainer, loop.options.checkpoint_every)
-
-    def _save(self, trainer: lightning.Trainer, every: int) -> None:
-        if trainer.global_step % every == 0 or trainer.global_step == trainer.max_steps:
-            partial = self.path.with_name(self.name + ".partial")
-            trainer.save_checkpoint(partial)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(self.path)
+def memory() -> int:
+    """Return the most bytes that the process has used, on its device where it has one."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 class BestState(Callback):
@@ -150,20 +136,9 @@ class BestState(Callback):
         self.loss, self.step = state_dict["loss"], state_dict["step"]
         self.state = state_dict["state"]
 
-    def on_validation_start(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Begin a weighted mean."""
-        self.total, self.n = 0.0, 0
-
-    def on_validation_batch_end(
-        self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, *rest: Any
-    ) -> None:
-        """Add a batch, weighted by its windows."""
-        n, terms = outputs
-        self.total, self.n = self.total + n * float(terms["loss"]), self.n + n
-
     def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Keep the weights where they are the best so far."""
-        if (loss := self.total / self.n) < self.loss:
+        if (loss := loop.validation["loss"]) < self.loss:
             self.loss, self.step = loss, trainer.global_step
             self.state = {k: v.detach().clone() for k, v in loop.objective.state_dict().items()}
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from brainfm.contracts import Misfit, Observation
 from brainfm.learning.callbacks import MetricsFile
+from brainfm.learning.processes import gather
 
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 75)}
 MOST_WINDOWS = 512  # a rank grows with the number of windows, and a validation should stay short
@@ -88,13 +89,15 @@ class Health(Callback):
     ) -> None:
         """Observe a batch, while there are not enough."""
         if sum(len(o.features) for o in self.seen) < MOST_WINDOWS:
-            generator = torch.Generator().manual_seed(self.seed(batch_idx))
-            self.seen.append(loop.objective.observe(batch, generator))
+            place = batch_idx * trainer.world_size + trainer.global_rank
+            generator = torch.Generator().manual_seed(self.seed(place))
+            self.seen += [loop.objective.observe(part, generator) for part in batch]
 
     def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Write the columns."""
-        found = measures(self.seen, loop.objective.tokenizer.vocabulary)
-        self.rows.add(trainer.global_step, {f"val/{k}": v for k, v in found.items()})
+        everywhere = [one for seen in gather(self.seen) for one in seen]
+        found = measures(everywhere, loop.objective.tokenizer.vocabulary)
+        self.rows.add(trainer, {f"val/{k}": v for k, v in found.items()})
         self.seen = []
 
 

@@ -1,40 +1,59 @@
 """The only training loop: it trains tokenizers, foundation models and fine-tuned heads alike.
 
-All randomness of step n comes from the seed and n. A run that is stopped at any step and resumed from
-its last checkpoint therefore reads the same windows, draws the same masks and drops the same units
-as one that never stopped.
+All randomness of part p of step n comes from the seed, n and p. A run that is stopped at any step and
+resumed from its last checkpoint therefore reads the same windows, draws the same masks and drops the
+same units as one that never stopped, and so do more processes, which compute the same parts.
 """
 
 from __future__ import annotations
 
-import logging
-import signal
 import sys
-import warnings
-from collections.abc import Generator, Iterator
+from collections import defaultdict
+from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch, Objective
-from brainfm.errors import WorkError
-from brainfm.learning.callbacks import LastCheckpoint, MetricsFile
+from brainfm.disk import sweep
+from brainfm.learning.callbacks import MetricsFile
+from brainfm.learning.checkpoint import (
+    LastCheckpoint,
+    discard_previous,
+    find_checkpoint,
+    full_disk,
+)
+from brainfm.learning.guard import LossGuard
 from brainfm.learning.health import Health
+from brainfm.learning.loggers import make_loggers
+from brainfm.learning.processes import Process, average, gather, is_first, synchronise
+from brainfm.learning.progress import ProgressBar
+from brainfm.learning.shares import (
+    Feed,
+    StepsAhead,
+    TrainingShare,
+    ValidationShare,
+    choose_parts,
+)
 from brainfm.learning.train import Train
+from brainfm.learning.trainer import interruptible, make_trainer, quiet
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
 
-def draw_seed(seed: int, stream: int, step: int) -> int:
-    """Return a seed for one step that no other step or stream shares."""
-    return int(np.random.SeedSequence([seed, stream, step]).generate_state(1, np.uint64)[0] >> 1)
+def draw_seed(seed: int, stream: int, step: int, part: int = 0) -> int:
+    """Return a seed for one part of one step that no other part, step or stream shares."""
+    sequence = np.random.SeedSequence([seed, stream, step, part])
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 class Loop(lightning.LightningModule):
@@ -48,11 +67,28 @@ class Loop(lightning.LightningModule):
         says how.
     seed
         of every random draw.
+
+    Attributes
+    ----------
+    validation
+        means of the last validation over all windows of all processes.
+    stopping
+        True where the processes have agreed that this step is the last for now.
     """
 
     def __init__(self, objective: Objective, train: Train, seed: int):
         super().__init__()
+        # A step is made of parts, and its gradient is looked at before it is followed.
+        self.automatic_optimization = False
         self.objective, self.options, self.seed = objective, train, seed
+        self.guard = LossGuard(train.explosion)
+        self.validation: dict[str, float] = {}
+        self.asked, self.stopping = False, False
+        self.norm = torch.zeros(())
+
+    def ask_to_stop(self) -> None:
+        """Make the step under way the last for now."""
+        self.asked = True
 
     def configure_optimizers(self) -> dict[str, object]:
         """Set up AdamW under warm-up and cosine."""
@@ -64,45 +100,102 @@ class Loop(lightning.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
-        """Move a batch."""
-        return batch.to(device)
+    def on_fit_start(self) -> None:
+        """Let codebooks learn from all processes."""
+        synchronise(self.objective)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout, which draws from torch's own generator."""
-        torch.manual_seed(draw_seed(self.seed, TRAINING, self.global_step))
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the usual size of the loss."""
+        checkpoint["guard"] = self.guard.state_dict()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Compute the losses of one step."""
-        generator = torch.Generator()
-        generator.manual_seed(draw_seed(self.seed, TRAINING, self.global_step))
-        terms = self.objective(batch, generator)
-        if not torch.isfinite(terms["loss"]):
-            raise WorkError(
-                f"The loss became {float(terms['loss'].detach())} at step {self.global_step}, on windows of "
-                f"{sorted(set(batch.recording))}; look at these recordings or lower train.lr."
-            )
-        return terms
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up."""
+        self.guard.load_state_dict(checkpoint["guard"])
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> tuple[int, dict[str, Tensor]]:
-        """Compute the losses of one validation batch, with the same masks at every validation."""
-        generator = torch.Generator()
-        generator.manual_seed(draw_seed(self.seed, VALIDATION, batch_idx))
-        return len(batch.signal), self.objective(batch, generator)
+    def transfer_batch_to_device(
+        self, batch: list[Batch], device: torch.device, index: int
+    ) -> list[Batch]:
+        """Move the parts of a step."""
+        return [part.to(device) for part in batch]
 
+    def training_step(self, batch: list[Batch], batch_idx: int) -> dict[str, Tensor]:
+        """Compute the gradient of this process's parts of a step, and follow it."""
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        optimizer.zero_grad()
+        self.objective.advance()
+        terms: dict[str, list[Tensor]] = defaultdict(list)
+        for i, part in enumerate(batch):
+            with self._gradients_meet(i == len(batch) - 1):
+                losses = self.objective(part, self._draws(i))
+                self.manual_backward(losses["loss"] / len(batch))
+            for name, value in losses.items():
+                terms[name].append(value.detach())
+        own = {name: torch.stack(values).mean() for name, values in terms.items()}
+        means = self._over_processes(own)
+        self.guard.check(float(means["loss"]), self.global_step, float(own["loss"]), batch)
+        self.batches = batch
+        optimizer.step()
+        schedule.step()
+        return means | {"grad_norm": self.norm}
 
-class _StepsAhead(Sampler[int]):
-    """The steps that are still to be done."""
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient, and refuse one that is no number."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        largest = float("inf") if self.options.clip is None else self.options.clip
+        self.norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+        # With float16 such gradients are expected now and then; its scaler leaves out the step.
+        if self.options.precision != "16-mixed":
+            self.guard.check_gradient(float(self.norm), self.global_step, self.batches)
 
-    def __init__(self, loop: Loop):
-        self.loop = loop
+    def _draws(self, i: int) -> torch.Generator:
+        """Return the generator of this process's i-th part, and seed dropout, which has none."""
+        part = self.global_rank + i * self.trainer.world_size
+        drawn = draw_seed(self.seed, TRAINING, self.global_step, part)
+        torch.manual_seed(drawn)
+        return torch.Generator().manual_seed(drawn)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.loop.global_step, self.loop.options.steps))
+    @contextmanager
+    def _gradients_meet(self, now: bool) -> Generator[None]:
+        """Exchange gradients with the other processes only after the last part."""
+        model = self.trainer.model
+        if now or not isinstance(model, DistributedDataParallel):
+            yield
+        else:
+            with model.no_sync():
+                yield
 
-    def __len__(self) -> int:
-        # Lightning counts batches from the start of the run also when it resumes.
-        return self.loop.options.steps
+    def _over_processes(self, own: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the means over all processes, and agree on whether to stop."""
+        if self.trainer.world_size == 1:
+            self.stopping = self.asked
+            return own
+        asked = torch.tensor(float(self.asked), device=self.device)
+        *means, asked = average(torch.stack([*(v.float() for v in own.values()), asked])).unbind()
+        self.stopping = bool(asked > 0)
+        return dict(zip(own, means, strict=True))
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a mean over windows."""
+        self.sums: dict[str, float] = defaultdict(float)
+        self.n_windows = 0
+
+    def validation_step(self, batch: list[Batch], batch_idx: int) -> None:
+        """Add a validation batch, with the same masks at every validation."""
+        place = batch_idx * self.trainer.world_size + self.global_rank
+        generator = torch.Generator().manual_seed(draw_seed(self.seed, VALIDATION, place))
+        for part in batch:
+            self.n_windows += len(part.signal)
+            for name, value in self.objective(part, generator).items():
+                self.sums[name] += len(part.signal) * float(value)
+
+    def on_validation_epoch_end(self) -> None:
+        """Take the mean over the windows of all processes, each counted once."""
+        found = gather((dict(self.sums), self.n_windows))
+        n = sum(count for _, count in found)
+        names = found[0][0]
+        self.validation = {k: sum(s.get(k, 0.0) for s, _ in found) / n for k in names}
 
 
 def fit(
@@ -140,87 +233,34 @@ def fit(
         If the loss is no number any more.
     """
     loop = Loop(objective, train, seed)
-    checkpoint = LastCheckpoint.of(out)
+    every = min(train.validate_every, train.steps) if validation is not None else 0
+    if out is not None and is_first():
+        sweep(out)
+    checkpoint = find_checkpoint(out)
     if checkpoint is None:
         objective.begin(batches[0])
-    every = min(train.validate_every, train.steps) if validation is not None else 0
+    feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
     if out is not None:
-        rows = MetricsFile(out / "metrics.csv", train.log_every)
+        rows = MetricsFile(out / "metrics.csv", train.log_every, feed)
         health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
         callbacks = (rows, health, *callbacks, LastCheckpoint(out, every))
-    reader = partial(
-        DataLoader,
-        batch_size=None,
-        num_workers=train.workers,
-        # Forked readers of zarr stores deadlock.
-        multiprocessing_context="spawn" if train.workers else None,
-    )
-    with _quiet(), _interruptible(), torch.random.fork_rng():
-        _trainer(train, every, callbacks).fit(
+    if sys.stderr.isatty() and is_first():
+        callbacks = (*callbacks, ProgressBar(train.batch_size))
+    with quiet(), interruptible(), full_disk(out), torch.random.fork_rng():
+        trainer = make_trainer(train, every, callbacks, make_loggers(train.loggers, out))
+        process = Process(trainer.global_rank, trainer.world_size)
+        parts = choose_parts(train.parts, train.batch_size, process.size)
+        feed.items = TrainingShare(batches, parts, process)
+        held_out = ValidationShare(validation, process) if every else None
+        trainer.fit(
             loop,
-            reader(batches, sampler=_StepsAhead(loop)),
-            reader(validation) if every else None,
+            feed,
+            Feed(held_out, range(len(held_out)), workers=train.workers, ahead=train.ahead)
+            if held_out
+            else None,
             ckpt_path=checkpoint,
             weights_only=True,
         )
+    if out is not None and is_first():
+        discard_previous(out)
     objective.end()
-
-
-def _trainer(train: Train, every: int, callbacks: tuple[Callback, ...]) -> lightning.Trainer:
-    """Return a trainer that validates ``every`` so many steps, and leaves nothing behind itself."""
-    return lightning.Trainer(
-        max_steps=train.steps,
-        max_epochs=-1,
-        accelerator=train.accelerator,
-        devices=train.devices,
-        precision=train.precision,
-        gradient_clip_val=train.clip,
-        val_check_interval=every or None,
-        check_val_every_n_epoch=None if every else 1,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        callbacks=list(callbacks),
-    )
-
-
-@contextmanager
-def _interruptible() -> Generator[None]:
-    """Let Ctrl-C reach the caller: Lightning makes an exit of it, and switches it off."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        signal.signal(signal.SIGINT, before)
-        raise KeyboardInterrupt from error
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Keep Lightning's advertisements and advice off the user's screen."""
-    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for text in (
-            "does not have many workers",
-            "is smaller than the logging interval",
-            "You defined a `validation_step` but have no `val_dataloader`",
-            "not been set for this class",
-            "GPU available but not used",
-            "Found keys that are not in the model state dict",
-            "Checkpoint directory",
-            "isinstance\\(treespec, LeafSpec\\)",
-            # A frozen tokenizer is in evaluation mode on purpose.
-            "module\\(s\\) in eval mode at the start of training",
-            "You're resuming from a checkpoint that ended before the epoch ended",
-        ):
-            warnings.filterwarnings("ignore", message=f".*{text}.*")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

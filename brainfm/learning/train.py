@@ -45,9 +45,23 @@ class Train:
     accelerator
         ``"cpu"``, ``"gpu"`` or ``"auto"``.
     devices
-        number of devices.
+        processes on each node, each with a device of its own; torchrun and srun overrule it.
+    nodes
+        machines; torchrun and srun overrule it.
+    parts
+        equal parts that a step's batch is cut into, each with random numbers of its own; as many as
+        there are processes where None. A process computes its parts one after another and adds up
+        their gradients, so more parts take less memory, and with the same parts any number of
+        processes computes the same losses up to rounding.
     workers
-        processes that read data besides the training; 0 reads in the training's own.
+        processes that read data besides the training; 0 reads in a thread of the training's own.
+    ahead
+        batches that the thread reads in advance.
+    explosion
+        the run is stopped where a step's loss is so many times its usual size.
+    loggers
+        where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``. Where
+        None, to TensorBoard if it is installed.
     """
 
     steps: int = 1000
@@ -64,12 +78,31 @@ class Train:
     checkpoint_every: int = 100
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
+    parts: int | None = None
     workers: int = 0
+    ahead: int = 2
+    explosion: float = 1e3
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "log_every", "checkpoint_every", "devices"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"train.{name} is {getattr(self, name)} and must be at least 1.")
+        counts = (
+            "steps",
+            "batch_size",
+            "log_every",
+            "checkpoint_every",
+            "devices",
+            "nodes",
+            "parts",
+        )
+        for name in counts:
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UsageError(f"train.{name} is {value} and must be at least 1.")
+        if self.batch_size % (self.parts or 1):
+            raise UsageError(
+                f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
+                "one size; choose parts that divide the batch."
+            )
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, relative to the peak."""

@@ -142,8 +142,6 @@ class Diffusion(Objective):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss, and its ratio to that of predicting zero."""
-        if self.training:
-            self.average.update(self.denoiser)
         made = self._attempt(batch, generator)
         error, target = (x[made.real] for x in (made.velocity - made.target, made.target))
         loss = error.square().mean()
@@ -170,6 +168,10 @@ class Diffusion(Objective):
         features = model.backbone(self.tokenizer(batch))
         wrong = misfit(made.velocity, made.target, made.real, batch.sfreq)
         return Observation(features.pooled(), misfit=wrong)
+
+    def advance(self) -> None:
+        """Take the weights into their average."""
+        self.average.update(self.denoiser)
 
     @torch.no_grad()
     def end(self) -> None:

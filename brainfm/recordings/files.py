@@ -6,22 +6,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
+import scipy
 
+from brainfm.errors import UsageError
 from brainfm.recordings import clean
 from brainfm.recordings.cleaning import clean_blocks
 from brainfm.recordings.edf_samples import read_edf
 from brainfm.recordings.events import read_annotations
-from brainfm.recordings.formats import find_format
+from brainfm.recordings.formats import FORMATS, find_format
 from brainfm.recordings.opening import open_raw, unreadable
 from brainfm.recordings.places import MEG
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.reader import recipe_formats
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Recording, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
@@ -59,9 +61,19 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     Refused
         If the file cannot be trusted, with the reason.
     """
-    source = source_of(source) if isinstance(source, str) else source
+    source = source_of(source, recipe) if isinstance(source, str) else source
+    # Whatever a strange file makes a reader raise, it is that file's fault.
+    try:
+        return _read(source, recipe)
+    except (Refused, UsageError):
+        raise
+    except Exception as error:
+        raise unreadable(error) from error
+
+
+def _read(source: Source, recipe: Recipe) -> Recording:
     who = identify(source.path, recipe)
-    form = find_format(Path(source.path))
+    form = find_format(Path(source.path), (*recipe_formats(recipe), *FORMATS))
     raw = open_raw(source, form)
     scrubber = Scrubber(find_identity(raw.info), keep=recipe.keep_annotations)
     typed = form is not None and form.typed
@@ -189,7 +201,7 @@ def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "original_names": renamed,
-        "versions": {name: version(name) for name in ("mne", "numpy", "scipy")},
+        "versions": {module.__name__: module.__version__ for module in (mne, np, scipy)},
     }
 
 

@@ -7,13 +7,13 @@ known. `docs/formats.md` shows what became of a real file of each.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import mne
 
-from brainfm.recordings import openers, parts
+from brainfm.recordings import openers, parts, whole
 from brainfm.recordings.edf import check_edf
 from brainfm.recordings.fif import check_fif
 from brainfm.recordings.parts import Parts
@@ -83,11 +83,26 @@ _NIHON = (b"EEG-1100", b"EEG-1200", b"EEG-2100", b"QI-403A", b"DAE-2100D")
 FORMATS = (
     Format("EDF", r".+\.edf", openers.edf, typed=False, check=check_edf),
     Format("BDF", r".+\.bdf", openers.bdf, typed=False, check=check_edf),
-    Format("GDF", r".+\.gdf", openers.gdf, typed=False),
+    Format("GDF", r".+\.gdf", openers.gdf, typed=False, check=whole.check_gdf),
     Format("FIF", r".+\.fif", openers.fif, typed=True, parts=parts.split, check=check_fif),
-    Format("BrainVision", r".+\.[va]hdr", openers.brainvision, typed=False, parts=parts.named),
+    Format(
+        "BrainVision",
+        r".+\.[va]hdr",
+        openers.brainvision,
+        typed=False,
+        check=whole.check_brainvision,
+        parts=parts.named,
+    ),
     Format("EEGLAB", r".+\.set", openers.eeglab, typed=False, parts=parts.beside(".fdt")),
-    Format("CTF", r".+\.ds", openers.ctf, typed=True, parts=parts.inside, folder=True),
+    Format(
+        "CTF",
+        r".+\.ds",
+        openers.ctf,
+        typed=True,
+        check=whole.check_ctf,
+        parts=parts.inside,
+        folder=True,
+    ),
     Format(
         "KIT", r".+\.(con|sqd)", openers.kit, typed=True, parts=parts.beside(".mrk", ".elp", ".hsp")
     ),
@@ -101,12 +116,20 @@ FORMATS = (
     ),
     Format("EGI MFF", r".+\.mff", openers.egi, typed=True, parts=parts.inside, folder=True),
     Format("EGI simple binary", r".+\.raw", openers.egi, typed=True, claims=_begins(*_EGI_RAW)),
-    Format("Neuroscan CNT", r".+\.cnt", openers.cnt, typed=False, claims=_begins(b"Version 3.")),
+    Format(
+        "Neuroscan CNT",
+        r".+\.cnt",
+        openers.cnt,
+        typed=False,
+        check=whole.check_cnt,
+        claims=_begins(b"Version 3."),
+    ),
     Format(
         "ANT",
         r".+\.cnt",
         openers.ant,
         typed=False,
+        check=whole.check_ant,
         parts=parts.beside(".evt", ".trg", ".seg"),
         claims=_begins(b"RIFF", b"RF64"),
     ),
@@ -118,16 +141,24 @@ FORMATS = (
         parts=parts.beside(".pnt", ".log", ".21e", ".11d", ".cmt", ".cn2"),
         claims=_begins(*_NIHON),
     ),
-    Format("Persyst", r".+\.lay", openers.persyst, typed=False, parts=parts.named),
+    Format(
+        "Persyst",
+        r".+\.lay",
+        openers.persyst,
+        typed=False,
+        check=whole.check_persyst,
+        parts=parts.named,
+    ),
     Format(
         "Nicolet",
         r".+\.data",
         openers.nicolet,
         typed=False,
+        check=whole.check_nicolet,
         parts=parts.beside(".head"),
         claims=_has(parts.beside(".head")),
     ),
-    Format("eXimia", r".+\.nxe", openers.eximia, typed=True),
+    Format("eXimia", r".+\.nxe", openers.eximia, typed=True, check=whole.check_eximia),
     Format(
         "Curry 8",
         r".+\.cdt",
@@ -164,21 +195,21 @@ PLAIN = (".raw", ".data", ".dap")
 """Suffixes that many other programs use: in a folder, such files count where a format claims them."""
 
 
-def find_format(path: Path) -> Format | None:
+def find_format(path: Path, formats: Sequence[Format] = FORMATS) -> Format | None:
     """Return the format of a file or folder, None where none claims it."""
     if path.as_posix().startswith(MOABB.pattern):
         return MOABB
     is_dir = path.is_dir()
-    for form in FORMATS:
+    for form in formats:
         if form.folder == is_dir and form.fits(path) and form.claims(path):
             return form
     return None
 
 
-def looks_like_recording(path: Path) -> bool:
+def looks_like_recording(path: Path, formats: Sequence[Format] = FORMATS) -> bool:
     """Say whether a file that lies in a folder was meant to be a recording, whole or not."""
-    if find_format(path) is not None:
+    if find_format(path, formats) is not None:
         return True
     if path.suffix.lower() in PLAIN:
         return False
-    return any(form.fits(path) for form in FORMATS if not form.folder)
+    return any(form.fits(path) for form in formats if not form.folder)

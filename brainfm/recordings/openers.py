@@ -11,6 +11,7 @@ import mne
 import numpy as np
 
 from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.whole import ctf_trials
 
 
 def edf(path: Path) -> mne.io.BaseRaw:
@@ -51,8 +52,19 @@ def eeglab(path: Path) -> mne.io.BaseRaw:
 
 
 def ctf(path: Path) -> mne.io.BaseRaw:
-    """Open a CTF folder."""
-    return mne.io.read_raw_ctf(path, verbose="ERROR")
+    """Open a CTF folder; trials between which time passed are refused, which MNE joins."""
+    raw = mne.io.read_raw_ctf(path, verbose="ERROR")
+    clocks = [i for i, name in enumerate(raw.ch_names) if name.startswith("SCLK01")]
+    samples, _, trials = ctf_trials(path)
+    for border in range(samples, min(samples * trials, raw.n_times), samples) if clocks else ():
+        before, after = raw[clocks[0], border - 1 : border + 1][0][0]
+        if abs(after - before - 1 / raw.info["sfreq"]) > 0.5 / raw.info["sfreq"]:
+            raise Refused(
+                Reason.discontinuous,
+                f"Its trials of {samples / raw.info['sfreq']:g} s were recorded with pauses; "
+                "a continuous recording is wanted.",
+            )
+    return raw
 
 
 def kit(path: Path) -> mne.io.BaseRaw:

@@ -41,6 +41,7 @@ def open_raw(source: Source, form: Format | None) -> mne.io.BaseRaw:
         raise unreadable(error) from error
     _check_parts(raw, source)
     _check_gaps(raw)
+    _check_end(raw)
     return raw
 
 
@@ -118,3 +119,18 @@ def _check_gaps(raw: mne.io.BaseRaw) -> None:
                 Reason.discontinuous,
                 f"It was interrupted for {mark['duration']:g} s; cut it into its continuous parts.",
             )
+
+
+def _check_end(raw: mne.io.BaseRaw) -> None:
+    """Refuse a recording whose last sample is not there: most readers look no further than the header."""
+    if not raw.n_times:
+        raise Refused(Reason.empty, "It has no samples; get the file again.")
+    try:
+        with quiet():
+            last = raw[:, raw.n_times - 1][0]
+    except Exception as error:
+        raise Refused(
+            Reason.truncated, "It ends before its last sample; get the whole file."
+        ) from error
+    if last.shape[1] != 1:
+        raise Refused(Reason.truncated, "It ends before its last sample; get the whole file.")

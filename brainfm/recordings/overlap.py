@@ -10,6 +10,7 @@ Overlap-save: Oppenheim & Schafer 1989, Discrete-Time Signal Processing, §8.7.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -127,13 +128,17 @@ def _extend(
 ) -> Iterator[Float32[np.ndarray, "channel piece"]]:
     """Continue a signal to both sides by ``reach`` samples."""
     pieces = iter(pieces)
-    edge = _gather(pieces, reach + 1)
-    yield _reflection(edge[:, ::-1], reach)[:, ::-1]
-    yield edge
+    head = _gather(pieces, reach + 1)
+    yield _reflection(head[:, ::-1], reach)[:, ::-1]
+    yield head
+    last, length = deque([head]), head.shape[1]
     for piece in pieces:
         yield piece
-        edge = np.concatenate([edge, piece[:, -reach - 1 :]], axis=1)[:, -reach - 1 :]
-    yield _reflection(edge, reach)
+        last.append(piece)
+        length += piece.shape[1]
+        while length - last[0].shape[1] > reach:
+            length -= last.popleft().shape[1]
+    yield _reflection(np.concatenate(last, axis=1), reach)
 
 
 def _gather(

@@ -46,6 +46,9 @@ class Recipe:
         `brainfm.recordings.side_tuh` and `brainfm.recordings.side_clinical`, or any subclass of
         `brainfm.recordings.side_files.SideFile` by its full path. A recording without its file is
         set aside.
+    reader
+        class that opens the files, for formats that MNE does not read: ``Eeghdf``, ``BonnText``, or the
+        full path of anyone's `brainfm.recordings.reader.Reader`, with ``init_args`` where it takes any.
     l_freq, h_freq
         edges of the band-pass in Hz; null leaves that side open.
     line_freq
@@ -88,6 +91,7 @@ class Recipe:
     files: str = ""
     pattern: str | None = None
     labels: Component | None = None
+    reader: Component | None = None
     l_freq: float | None = 0.1
     h_freq: float | None = 75.0
     line_freq: float | str | None = "detect"
@@ -193,9 +197,11 @@ _NUMBER = ("a number", _is_number)
 _OPTIONAL_NUMBER = ("a number or null", lambda v: v is None or _is_number(v))
 _TEXTS = ("a list of texts", _is_texts)
 _TEXT_MAP = ("a map from text to text", _is_text_map)
+_CLASS = ("the name of a class or a map", lambda v: isinstance(v, str | dict))
 _WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pattern": _OPTIONAL_TEXT,
-    "labels": ("the name of a class or a map", lambda v: isinstance(v, str | dict)),
+    "labels": _CLASS,
+    "reader": _CLASS,
     "l_freq": _OPTIONAL_NUMBER,
     "h_freq": _OPTIONAL_NUMBER,
     "line_freq": (
@@ -223,7 +229,7 @@ def _checked(key: str, value: Any) -> Any:
     wanted, fits = _WANTED.get(key, _TEXT)
     if not fits(value):
         raise UsageError(f"{key} is {value!r} ({type(value).__name__}); {wanted} is wanted.")
-    if key == "labels":
+    if key in ("labels", "reader"):
         return component_of(value)
     if isinstance(value, list):
         return tuple(value)

@@ -14,8 +14,12 @@ from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
-from brainfm.recordings.formats import FORMATS, MOABB, find_format, looks_like_recording
+from brainfm.recordings.formats import FORMATS, MOABB, Format, find_format, looks_like_recording
 from brainfm.recordings.parts import first_part, is_continuation
+from brainfm.recordings.reader import recipe_formats
+from brainfm.recordings.recipe import Recipe
+
+_Formats = Sequence[Format]
 
 APART = ("derivatives", "sourcedata", "code", "stimuli")
 """Folders of a BIDS root that hold no raw recordings of it."""
@@ -37,33 +41,41 @@ class Source:
     files: tuple[str, ...]
 
 
-def find_sources(given: Sequence[str]) -> list[Source]:
+def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Source]:
     """Return the recordings that files, folders and globs name, each once, in a stable order.
 
     A file that no reader is known for is a source of its own, to be refused with the reason; of a
     folder, only what looks like a recording is taken. ``moabb:NAME`` is a data set of MOABB, see
     `brainfm.recordings.moabb`.
 
+    Parameters
+    ----------
+    given
+        paths and globs.
+    recipe
+        whose reader, if it names one, knows a format more.
+
     Raises
     ------
     UsageError
         If a source is not there, or a folder holds no recording.
     """
+    formats = _formats(recipe)
     found: dict[Path, Source] = {}
     for name in given:
-        for source in _sources(name):
+        for source in _sources(name, formats):
             found.setdefault(_place(source.path), source)
     owned = {_place(file) for source in found.values() for file in source.files[1:]}
     return [source for place, source in found.items() if place not in owned]
 
 
-def _sources(given: str) -> Iterator[Source]:
+def _sources(given: str, formats: _Formats) -> Iterator[Source]:
     if given.startswith(MOABB.pattern):
         from brainfm.recordings.moabb import find_runs
 
         yield from find_runs(given)
     else:
-        yield from map(source_of, _expand(given))
+        yield from (_source(path, formats) for path in _expand(given, formats))
 
 
 def _place(path: str | Path) -> Path:
@@ -72,35 +84,43 @@ def _place(path: str | Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def source_of(path: str | Path) -> Source:
+def source_of(path: str | Path, recipe: Recipe | None = None) -> Source:
     """Return the recording that a file or folder is, or is part of."""
-    owner = _owner(Path(path))
-    form = find_format(owner)
+    return _source(Path(path), _formats(recipe))
+
+
+def _formats(recipe: Recipe | None) -> _Formats:
+    return FORMATS if recipe is None else (*recipe_formats(recipe), *FORMATS)
+
+
+def _source(path: Path, formats: _Formats) -> Source:
+    owner = _owner(path, formats)
+    form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
     return Source(str(owner), tuple(map(str, files)) or (str(owner),))
 
 
-def _owner(path: Path) -> Path:
+def _owner(path: Path, formats: _Formats) -> Path:
     """Return the recording that a file belongs to; the file itself where it is no part."""
     for folder in path.parents:
-        if any(form.folder and form.fits(folder) for form in FORMATS):
+        if any(form.folder and form.fits(folder) for form in formats):
             return folder
-    form = find_format(path)
+    form = find_format(path, formats)
     if form is not None:
         first = first_part(path) if form.name == "FIF" and is_continuation(path) else path
         return first if path in form.parts(first) else path
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for other in beside:
-        form = find_format(other) if other != path else None
+        form = find_format(other, formats) if other != path else None
         if form is not None and not form.folder and path in form.parts(other):
             return other
     return path
 
 
-def _expand(given: str) -> Iterator[Path]:
+def _expand(given: str, formats: _Formats) -> Iterator[Path]:
     path = Path(given)
-    if path.is_dir() and find_format(path) is None:
-        yield from _in_folder(path)
+    if path.is_dir() and find_format(path, formats) is None:
+        yield from _in_folder(path, formats)
     elif os.path.lexists(path):
         yield path
     else:
@@ -108,28 +128,28 @@ def _expand(given: str) -> Iterator[Path]:
         if not matches:
             raise UsageError(f"There is no file, folder or match for {given!r}; check the path.")
         for match in matches:
-            yield from _matched(Path(match), given)
+            yield from _matched(Path(match), given, formats)
 
 
-def _matched(path: Path, given: str) -> Iterator[Path]:
-    if not path.is_dir() or find_format(path) is not None:
+def _matched(path: Path, given: str, formats: _Formats) -> Iterator[Path]:
+    if not path.is_dir() or find_format(path, formats) is not None:
         yield path
     # `**` matches folders and their files; only a glob that ends at a folder means its content.
     elif "**" not in given:
-        yield from _in_folder(path)
+        yield from _in_folder(path, formats)
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
-    found = list(_walk(folder, set()))
+def _in_folder(folder: Path, formats: _Formats) -> Iterator[Path]:
+    found = list(_walk(folder, set(), formats))
     if not found:
         raise UsageError(
             f"The folder {folder} holds no recording; files of "
-            f"{', '.join(form.name for form in FORMATS)} are wanted."
+            f"{', '.join(form.name for form in formats)} are wanted."
         )
     yield from found
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterator[Path]:
     status = folder.stat()
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -137,15 +157,15 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     apart = _apart(folder)
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = folder / entry.name
-        if not entry.is_dir():
+        if not path.is_dir():  # False, too, where a link names itself
             # macOS leaves a ._name beside files that it copies to foreign disks.
-            if not entry.name.startswith("._") and looks_like_recording(path):
+            if not entry.name.startswith("._") and looks_like_recording(path, formats):
                 yield path
-        elif find_format(path) is not None:
+        elif find_format(path, formats) is not None:
             yield path
         # Hidden folders are git's and DataLad's; a store is no source.
         elif not entry.name.startswith(".") and entry.name not in apart and not _is_zarr(path):
-            yield from _walk(path, seen)
+            yield from _walk(path, seen, formats)
 
 
 def _is_zarr(folder: Path) -> bool:

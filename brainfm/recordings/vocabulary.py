@@ -8,6 +8,7 @@ motor imagery and ERP events MOABB's.
 from __future__ import annotations
 
 _RECORDING = """
+biocal imp recall recalls doing sits lies lying supine alerting
 acq acquisition amp amplifier average avg bad baseline bdf beep begin bgin blank block boundary break
 buffer calibration cap cell chan channel channels check clip clipping clock comment computer contact
 contacts continue continued cue data dbs dc dead detached detection digital din disconnect disconnected

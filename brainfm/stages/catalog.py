@@ -81,6 +81,11 @@ def known_classes(key: str) -> list[str]:
         from brainfm.evaluation import task
 
         return [n for n in vars(task) if n.endswith("Labels")]
+    if key == "view":
+        from brainfm.windows import interpolation, views
+
+        found = {**vars(views), **vars(interpolation)}.items()
+        return [n for n, k in found if inspect.isclass(k) and issubclass(k, views.View)][1:]
     return ["a class by its full path, such as brainfm.baselines.mdm or brainfm.learning.Finetuned"]
 
 

@@ -15,8 +15,9 @@ from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
+from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
-from brainfm.stages.pretrain import check_card
+from brainfm.stages.pretrain import check_card, coverage
 from brainfm.stages.run import MANIFEST, now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
@@ -97,8 +98,10 @@ def finetune(
         print(f"{out} is finished: nothing to do. Remove it to train again.")
         return
     started = now()
-    check_card(load_card(checkpoint), open_store(task.store), Selection(task.store, task.kinds))
+    selection = Selection(task.store, task.kinds, view=task.view)
+    check_card(load_card(checkpoint), open_store(task.store), selection)
     trials = task.load()
+    covered = coverage(selection.reader(), trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
@@ -113,6 +116,8 @@ def finetune(
         out=out,
     )
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
+    if not is_first():
+        return
     estimator.save(
         out / "model",
         subjects=[*fold.train, *fold.validation],
@@ -129,6 +134,7 @@ def finetune(
         seed=seed,
         parameters=estimator.n_trained_parameters_,
         labels=[str(c) for c in estimator.classes_],
+        coverage=covered,
         split={"train": fold.train, "validation": fold.validation},
         validation=scores,
     )

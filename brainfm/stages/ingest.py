@@ -6,9 +6,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -30,7 +30,7 @@ from brainfm.stages.executors import (
     connect,
     queue,
 )
-from brainfm.stages.jobs import Job, Outcome, Past, bring_in, recall, set_aside
+from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
 from brainfm.store.write import create_store, writing
@@ -90,7 +90,7 @@ def ingest(
     workers: int = 1,
     cluster: str | None = None,
     slurm: Slurm | None = None,
-    encoding: Literal["int16", "float32"] = "int16",
+    encoding: Encoding = "int16",
     retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
@@ -133,16 +133,37 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    sources = attach_side_files(find_sources(source), how)
+    sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
-        create_store(store, how.preprocessing, how.preprocessing_hash)
-        with writing(store):
-            jobs = _jobs(sources, open_store(store), how, retry=retry_quarantined)
-            jobs = [replace(job, encoding=encoding) for job in jobs]
-            outcomes = list(_progress(_outcomes(executor, jobs), len(jobs)))
+        outcomes = _fill(store, sources, how, executor, encoding=encoding, retry=retry_quarantined)
     summary = _summary(open_store(store), outcomes)
     _report(summary, strict=strict)
     return summary
+
+
+def _fill(
+    path: Path,
+    sources: list[Source],
+    recipe: Recipe,
+    executor: Executor,
+    *,
+    encoding: Encoding,
+    retry: bool,
+) -> list[Outcome]:
+    try:
+        create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
+        with writing(path) as held:
+            known = _known(held.before, retry=retry)
+            here = Here(path.absolute(), held.run, Path.cwd(), recipe, encoding)
+            jobs = [_job(source, known, here) for source in sources]
+            # The largest first, so that none is left over when the others are done.
+            jobs.sort(key=lambda job: size_of(job.source), reverse=True)
+            return list(_progress(_outcomes(executor, jobs), len(jobs)))
+    except OSError as error:
+        raise WorkError(
+            f"The ingest into {path} stopped ({error.strerror or error}); make room or mend what the "
+            "system names and call again, what is in the store stays."
+        ) from error
 
 
 def _executor(
@@ -159,8 +180,15 @@ def _executor(
     return nullcontext(InProcess() if workers == 1 else Processes(workers))
 
 
-def _jobs(sources: list[Source], store: Store, recipe: Recipe, *, retry: bool) -> list[Job]:
-    """Return one job a source, the largest first so that none is left over when others are done."""
+@dataclass(frozen=True)
+class _Known:
+    """What the store has of each source, by its key."""
+
+    made: dict[str, list[Past]]
+    refused: dict[str, Past]
+
+
+def _known(store: Store, *, retry: bool) -> _Known:
     made: dict[str, list[Past]] = {}
     for row in store.table.to_dict("records"):
         made.setdefault(row["source_key"], []).append(_past(row["id"], row))
@@ -169,12 +197,12 @@ def _jobs(sources: list[Source], store: Store, recipe: Recipe, *, retry: bool) -
         for row in store.quarantined.to_dict("records")
         if row["version"] == __version__ and not retry
     }
-    folder, path = Path.cwd(), Path(store.path).absolute()
-    jobs = [
-        Job(source, path, recipe, tuple(made.get(key, ())), refused.get(key), folder)
-        for source, key in ((source, source_key(source.path)) for source in sources)
-    ]
-    return sorted(jobs, key=lambda job: size_of(job.source), reverse=True)
+    return _Known(made, refused)
+
+
+def _job(source: Source, known: _Known, here: Here) -> Job:
+    key = source_key(source.path)
+    return Job(source, here, tuple(known.made.get(key, ())), known.refused.get(key))
 
 
 def _past(result: str, row: dict[str, Any]) -> Past:

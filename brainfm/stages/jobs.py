@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from brainfm.recordings.sources import Source
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.store.write import (
     clear_quarantine,
+    is_held,
     note_stat,
     remove_recording,
     write_quarantine,
@@ -60,6 +61,37 @@ class Past:
         return self.recipe_hash == recipe_hash and self.state.is_same(state)
 
 
+Encoding = Literal["int16", "float32"]
+
+
+@dataclass(frozen=True)
+class Here:
+    """What all jobs of one ingest share.
+
+    Attributes
+    ----------
+    store
+        the store, as an absolute path.
+    run
+        of the ingest that holds the store: its workers stop when another has taken over.
+    folder
+        where relative paths start.
+    recipe
+        how sources are read.
+    encoding
+        how recordings are stored, see `brainfm.store.encoding`.
+    version
+        of the brainfm that gives the jobs.
+    """
+
+    store: Path
+    run: str
+    folder: Path
+    recipe: Recipe
+    encoding: Encoding = "int16"
+    version: str = __version__
+
+
 @dataclass(frozen=True)
 class Job:
     """A source to bring in.
@@ -68,31 +100,19 @@ class Job:
     ----------
     source
         what to read.
-    store
-        the store, as an absolute path.
-    recipe
-        how.
+    here
+        where and how.
     made
         the recordings that the store has of this source; more than one where a kill came between
         the writing of a new one and the removal of the old.
     refused
         why this source is in quarantine, where that still counts.
-    folder
-        where relative paths start.
-    encoding
-        how it is stored, see `brainfm.store.encoding`.
-    version
-        of the brainfm that gives the job.
     """
 
     source: Source
-    store: Path
-    recipe: Recipe
+    here: Here
     made: tuple[Past, ...]
     refused: Past | None
-    folder: Path
-    encoding: Literal["int16", "float32"] = "int16"
-    version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -120,9 +140,9 @@ class Outcome:
 
 def recall(job: Job, state: State) -> Outcome | None:
     """Return the outcome of a job whose source is as it was; None where there is work to do."""
-    if len(job.made) == 1 and job.made[0].holds(state, job.recipe.hash):
+    if len(job.made) == 1 and job.made[0].holds(state, job.here.recipe.hash):
         return Outcome(job.source.path, "unchanged")
-    if job.refused is not None and job.refused.holds(state, job.recipe.hash):
+    if job.refused is not None and job.refused.holds(state, job.here.recipe.hash):
         return Outcome(job.source.path, "quarantined", job.refused.result)
     return None
 
@@ -133,10 +153,18 @@ def bring_in(job: Job) -> Outcome:
     Raises
     ------
     WorkError
-        If the store cannot be written, is not there on this machine, or another brainfm asks.
+        If the store is not there on this machine, or another brainfm asks.
+    OSError
+        If the store cannot be written.
     """
-    _check_place(job)
-    with _ONE_AT_A_TIME, chdir(job.folder):
+    _check_place(job.here)
+    # Some readers print what they meet in a file.
+    with (
+        _ONE_AT_A_TIME,
+        chdir(job.here.folder),
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+    ):
         return replace(_bring_in(job), memory=_peak_memory())
 
 
@@ -149,7 +177,7 @@ def _bring_in(job: Job) -> Outcome:
         if known is not None:
             _note_times(job, known, state)
             return known
-        recording = read_recording(job.source, job.recipe)
+        recording = read_recording(job.source, job.here.recipe)
     except UsageError:
         raise
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
@@ -162,19 +190,19 @@ def _bring_in(job: Job) -> Outcome:
 def _write(job: Job, recording: Recording, state: State) -> Outcome:
     try:
         entry = write_recording(
-            job.store, recording, state.sha256, source_stat=state.stat, encoding=job.encoding
+            job.here.store,
+            recording,
+            state.sha256,
+            source_stat=state.stat,
+            encoding=job.here.encoding,
+            run=job.here.run,
         )
     except Refused as error:
         return set_aside(job, error, state)
-    except OSError as error:
-        raise WorkError(
-            f"The store {job.store} cannot be written ({error.strerror or error}); make room and "
-            "call again, what is in the store stays."
-        ) from error
     for past in job.made:
         if past.result != entry.id:
-            remove_recording(job.store, past.result)
-    clear_quarantine(job.store, job.source.path)
+            remove_recording(job.here.store, past.result)
+    clear_quarantine(job.here.store, job.source.path)
     return Outcome(job.source.path, "added")
 
 
@@ -188,16 +216,16 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
     if any(state == UNKNOWN or past.state.sha256 == state.sha256 for past in job.made):
         return Outcome(job.source.path, "kept", error.reason.value)
     for past in job.made:
-        remove_recording(job.store, past.result)
+        remove_recording(job.here.store, past.result)
     write_quarantine(
-        job.store,
+        job.here.store,
         job.source.path,
         reason=error.reason.value,
         detail=error.detail,
         sha256=state.sha256,
         stat=state.stat,
-        recipe_hash=job.recipe.hash,
-        version=job.version,
+        recipe_hash=job.here.recipe.hash,
+        version=job.here.version,
     )
     return Outcome(job.source.path, "quarantined", error.reason.value)
 
@@ -247,18 +275,22 @@ def _may_pass(error: Refused) -> bool:
 def _note_times(job: Job, known: Outcome, state: State) -> None:
     # The bytes are the same under other times: the next ingest need not read them.
     if known.state == "unchanged" and state.stat and state.stat != job.made[0].state.stat:
-        note_stat(job.store, job.made[0].result, state.stat)
+        note_stat(job.here.store, job.made[0].result, state.stat)
 
 
-def _check_place(job: Job) -> None:
-    if job.version != __version__:
+def _check_place(here: Here) -> None:
+    if here.version != __version__:
         raise WorkError(
-            f"A worker has brainfm {__version__}, the ingest {job.version}; install the same on both."
+            f"A worker has brainfm {__version__}, the ingest {here.version}; install the same on both."
         )
-    if not (job.store / "zarr.json").is_file():
+    if not (here.store / "zarr.json").is_file():
         raise WorkError(
-            f"A worker on {os.uname().nodename} does not see the store {job.store}; every worker needs "
+            f"A worker on {os.uname().nodename} does not see the store {here.store}; every worker needs "
             "the store and the sources under the same paths."
+        )
+    if not is_held(here.store, here.run):
+        raise WorkError(
+            f"The ingest into {here.store} is over; what it left to its workers is not done."
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.learning.loop import fit
+from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
@@ -19,9 +20,11 @@ from brainfm.store.read import Store, open_store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import ListedBatches, RandomBatches
+from brainfm.windows.description import describe_coverage, describe_view, view_in
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import RandomWindows, sequential
+from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
+from brainfm.windows.views import Native
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,15 @@ class Data(Selection):
         share of the subjects to measure on instead of training on them.
     licence
         of the data, for the model card.
+    stretches
+        draw the windows of a step from so many stretches of ten minutes, for stores that are far away
+        or on slow disks; from everywhere where None.
     """
 
     seconds: float = 5.0
     validation: float = 0.2
     licence: str = "unknown"
+    stretches: int | None = None
 
 
 def pretrain(
@@ -82,9 +89,10 @@ def pretrain(
     table = data.table(store)
     objective = model.build(seed, tokenizer=tokenizer)
     check_fit(objective, store, data)
-    reader = WindowReader(data.store, data.kinds)
+    reader = data.reader()
+    covered = coverage(reader, table)
     training, validation = _split(table, data.validation, seed)
-    batches = RandomBatches(reader, RandomWindows(training, data.seconds, train.batch_size, seed))
+    batches = RandomBatches(reader, _windows(reader, training, data, train.batch_size, seed))
     held_out = _validation(reader, validation, data.seconds, train.batch_size)
     _rehearse(objective, batches)
     out.mkdir(parents=True, exist_ok=True)
@@ -96,12 +104,16 @@ def pretrain(
         validation=held_out,
         out=out,
     )
+    if not is_first():
+        return
     card = _card(objective, store, table, data, seed)
     save(objective, out / "model", card)
     facts = {
         "seed": seed,
         "parameters": count_parameters(objective),
         "data": card["data"],
+        "view": card["view"],
+        "coverage": covered,
         "kernels": kernels(objective),
     }
     write_manifest(out, started, **facts)
@@ -117,7 +129,7 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
             f"ingest them with `sfreq: {sfreq:g}` in the recipe."
         )
     if objective.tokenizer.ch_names is not None:
-        reader = WindowReader(data.store, data.kinds)
+        reader = data.reader()
         for recording in data.table(store)["id"]:
             names = reader.sensors(recording).sensors.names
             objective.tokenizer.check_channels(names, f"The recording {recording}")
@@ -130,6 +142,14 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
         check_card(objective.tokenizer.card, store, data)
 
 
+def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
+    """Return what of the view the recordings give, and say it where there is a view."""
+    told = describe_coverage(reader.view, reader.plans(table["id"]))
+    if reader.view != Native():
+        print(told)
+    return told
+
+
 def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
     """Refuse a checkpoint that was trained on recordings of another making."""
     foreign = sorted(set(data.kinds) - set(card["kinds"]))
@@ -137,6 +157,12 @@ def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
         raise UsageError(
             f"The checkpoint was trained on sensors of the kinds {card['kinds']} and not on {foreign}; "
             "choose kinds that it knows."
+        )
+    trained, here = view_in(card), data.view or Native()
+    if trained != here:
+        raise UsageError(
+            f"The checkpoint was trained on the view {trained} and the recordings are read through "
+            f"{here}; give them the checkpoint's view."
         )
     rates = sorted(set(data.table(store)["sfreq"]))
     if rates != [card["sfreq"]]:
@@ -163,6 +189,17 @@ def _split(
     return table[~held].reset_index(drop=True), table[held].reset_index(drop=True)
 
 
+def _windows(
+    reader: WindowReader, table: pd.DataFrame, data: Data, batch_size: int, seed: int
+) -> Windows:
+    def sampler(part: pd.DataFrame) -> Windows:
+        everywhere = RandomWindows(part, data.seconds, batch_size, seed)
+        return everywhere if data.stretches is None else LocalWindows(everywhere, data.stretches)
+
+    n_channels = [len(reader.sensors(recording).sensors) for recording in table["id"]]
+    return by_channels(table, n_channels, sampler, seconds=data.seconds, seed=seed)
+
+
 def _validation(
     reader: WindowReader, table: pd.DataFrame | None, seconds: float, batch_size: int
 ) -> ListedBatches | None:
@@ -181,9 +218,8 @@ def _validation(
 def _rehearse(objective: Objective, batches: RandomBatches) -> None:
     """Run one window through, so that what does not fit is said before anything is written."""
     place = batches.windows.at(0)[:1]
-    sfreq = float(batches.windows.table["sfreq"].iloc[0])
     objective.eval()
-    objective(batches.reader.read(place, sfreq), torch.Generator().manual_seed(0))
+    objective(batches.reader.read(place, batches.windows.sfreq), torch.Generator().manual_seed(0))
     objective.train()
 
 
@@ -197,6 +233,7 @@ def _card(
         "sfreq": float(table["sfreq"].iloc[0]),
         "unit": "SI: V, T, T/m",
         "kinds": list(data.kinds),
+        "view": describe_view(data.view or Native()),
         "seconds": data.seconds,
         "preprocessing": store.attributes["preprocessing"],
         "preprocessing_hash": store.attributes["preprocessing_hash"],

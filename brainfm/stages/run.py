@@ -20,6 +20,10 @@ CONFIG, MANIFEST = "config.yaml", "manifest.json"
 LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")
 
 
+HOW = ("accelerator", "devices", "nodes", "workers", "ahead", "loggers", "profile")
+"""Options of ``train`` that say on what a run is computed, not what: a run may go on with others."""
+
+
 def claim(out: Path, config: str) -> bool:
     """Take ``out`` for a run of this configuration; return True where it was free.
 
@@ -31,7 +35,8 @@ def claim(out: Path, config: str) -> bool:
     path = out / CONFIG
     if path.exists():
         old, new = (_flat(yaml.safe_load(text)) for text in (path.read_text(), config))
-        changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+        keys = (old.keys() | new.keys()) - {f"train.{name}" for name in HOW}
+        changed = sorted(k for k in keys if old.get(k) != new.get(k))
         if changed:
             key = changed[0]
             raise UsageError(
@@ -87,7 +92,7 @@ def versions() -> dict[str, str]:
 
 def kernels(model: nn.Module) -> list[str]:
     """Return the compiled or plain paths on which the model's layers ran last (`Mamba.kernel`)."""
-    return sorted({k for m in model.modules() if (k := getattr(m, "kernel", None)) is not None})
+    return sorted({k for m in model.modules() if isinstance(k := getattr(m, "kernel", None), str)})
 
 
 def now() -> str:

@@ -41,7 +41,7 @@ def summarise(store: Store) -> dict[str, Any]:
     """Return the object that ``status --json`` prints."""
     columns = ["id", "source", "subject", "session", "run", "hours", "n_channels", "kinds", "sfreq"]
     table = store.table.assign(hours=store.table.seconds / 3600)[[*columns, "duplicate_of"]]
-    recordings = json_format.loads(table.to_json(orient="records", double_precision=15))
+    recordings = table.to_dict("records")
     quarantined = store.quarantined[["source", "reason", "detail"]].to_dict("records")
     return {
         "hours": float(table.hours.sum()),

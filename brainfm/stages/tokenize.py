@@ -10,10 +10,11 @@ import torch
 
 from brainfm.contracts import Tokenizer
 from brainfm.errors import UsageError
-from brainfm.stages.pretrain import check_card
+from brainfm.stages.pretrain import check_card, coverage
 from brainfm.store.read import open_store
 from brainfm.store.tokens import TokenStore, TokenWriter, header, open_tokens
 from brainfm.weights import load
+from brainfm.windows.description import view_in
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import sequential
 
@@ -55,7 +56,7 @@ def tokenize(
             "give a tokenizer with a vocabulary."
         )
     opened = open_store(store)
-    selection = Selection(store, tuple(card["kinds"]))
+    selection = Selection(store, tuple(card["kinds"]), view=view_in(card))
     check_card(card, opened, selection)
     table = selection.table(opened)
     length = card["seconds"] if seconds is None else seconds
@@ -77,7 +78,8 @@ def tokenize(
         return _existing(tokens, facts)
     writer = TokenWriter(tokens, facts)
     done = writer.begin()
-    reader = WindowReader(store, selection.kinds)
+    reader = selection.reader()
+    coverage(reader, table)
     for recording in table["id"]:
         if recording not in done:
             places = sequential(table[table["id"] == recording], length)

@@ -144,7 +144,9 @@ def update_checksum(checksum: Any, encoded: Encoded) -> None:
 
 
 def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> None:
-    (folder / "c" / "0").mkdir(parents=True)
+    # Without parents: where a new ingest has swept this one's folder, nothing may come back.
+    for made in (folder, folder / "c", folder / "c" / "0"):
+        made.mkdir()
     (folder / "c" / "0" / "0").write_bytes(with_crc(scale.astype("<f4").tobytes()))
     metadata = {
         "zarr_format": 3,

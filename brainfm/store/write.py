@@ -7,9 +7,9 @@ import os
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 from brainfm.errors import UsageError, WorkError
@@ -38,6 +38,9 @@ from brainfm.store.schema import (
     write_json,
 )
 from brainfm.store.stream import SignalWriter, Written
+
+if TYPE_CHECKING:
+    from brainfm.store.read import Store
 
 
 def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
@@ -81,33 +84,83 @@ def _words(preprocessing: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in preprocessing.items())
 
 
+@dataclass(frozen=True)
+class Held:
+    """A store that one ingest may write to.
+
+    Attributes
+    ----------
+    before
+        the store as it was.
+    run
+        name of this ingest.
+    """
+
+    before: Store
+    run: str
+
+
 @contextmanager
-def writing(path: Path) -> Generator[None]:
+def writing(path: Path) -> Generator[Held]:
     """Hold the store for one ingest: sweep what a killed one left, list the recordings at the end.
 
     Raises
     ------
     WorkError
-        If another ingest holds it.
+        If another ingest holds it, or its file system has no locks.
     """
+    from brainfm.store.read import open_store
+
     # The lock is on a file that never changes, so that nothing foreign lies in the root group.
     with (path / QUARANTINE / "zarr.json").open("r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WorkError(
-                f"Another ingest is writing to {path}; wait for its end and call again."
-            ) from error
+        _lock(lock, path)
+        before, changed = open_store(path), _changed(path)
+        listed = before.attributes.get("table")
+        _ = before.table  # read while one file tells it
         _set_table(path, None)
         _sweep(path)
-        (path / PARTIAL).mkdir()
-        yield
-        shutil.rmtree(path / PARTIAL, ignore_errors=True)
-        write_table(path)
+        held = Held(before, uuid4().hex)
+        (path / PARTIAL / held.run).mkdir(parents=True)
+        yield held
+        _sweep(path)
+        if listed is not None and _changed(path) == changed:
+            _set_table(path, listed)
+        else:
+            write_table(path)
+
+
+def is_held(path: Path, run: str) -> bool:
+    """Whether the ingest of that name still holds the store."""
+    return (path / PARTIAL / run).is_dir()
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WorkError(
+            f"Another ingest is writing to {path}; wait for its end and call again."
+        ) from error
+    except OSError as error:
+        raise WorkError(
+            f"The store {path} cannot be locked ({error.strerror}), so that two ingests could meet; "
+            "mount its file system with locks, or ingest to another and copy the store."
+        ) from error
+
+
+def _changed(path: Path) -> int:
+    """Return when a recording last came or went, in nanoseconds."""
+    return (path / RECORDINGS).stat().st_mtime_ns
 
 
 def _sweep(path: Path) -> None:
-    shutil.rmtree(path / PARTIAL, ignore_errors=True)
+    # Renamed first: what a worker of a killed ingest still writes there can no more be moved into
+    # place, and never while it is being removed.
+    aside = path / f"{PARTIAL}.{uuid4().hex}"
+    if (path / PARTIAL).exists():
+        (path / PARTIAL).rename(aside)
+    for left in path.glob(f"{PARTIAL}.*"):
+        shutil.rmtree(left, ignore_errors=True)
     for folder in (path, path / QUARANTINE):
         for file in folder.glob(".*.json.*"):
             file.unlink(missing_ok=True)
@@ -136,6 +189,7 @@ def write_recording(
     *,
     source_stat: str = "",
     encoding: str = "int16",
+    run: str = "",
 ) -> Entry:
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
@@ -154,18 +208,21 @@ def write_recording(
         of its files' sizes and times, see `Entry`.
     encoding
         ``int16`` or ``float32``, see `brainfm.store.encoding`.
+    run
+        name of the ingest that holds the store; nothing is written when another has taken over.
 
     Raises
     ------
     Refused
         If the recording turns out bad on the way; the store is as it was.
     """
-    temporary = path / PARTIAL / uuid4().hex
+    temporary = path / PARTIAL / run / uuid4().hex
+    temporary.mkdir(parents=not run)
     try:
         try:
             written, findings = _write_signal(temporary, recording, ENCODINGS[encoding])
         except TooCoarse:
-            shutil.rmtree(temporary)
+            shutil.rmtree(temporary / "signal")
             written, findings = _write_signal(temporary, recording, ENCODINGS["float32"])
         entry = _entry(recording, findings, written, source_sha256, source_stat)
         write_json(temporary / "zarr.json", _group(entry_attributes(entry)))
@@ -197,8 +254,7 @@ def _write_signal(
 
 def remove_recording(path: Path, id: str) -> None:
     """Take a recording out of the store, at once."""
-    aside = path / PARTIAL / f"{id}.{uuid4().hex[:8]}.old"
-    aside.parent.mkdir(exist_ok=True)
+    aside = path / f"{PARTIAL}.{uuid4().hex}"
     (path / RECORDINGS / id).rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -209,6 +265,7 @@ def note_stat(path: Path, id: str, source_stat: str) -> None:
     group = read_json(file)
     group["attributes"] |= {"source_stat": source_stat}
     write_json(file, group)
+    os.utime(path / RECORDINGS)  # the table has to be made anew
 
 
 def write_quarantine(

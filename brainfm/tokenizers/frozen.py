@@ -71,6 +71,10 @@ class Pretrained(Frozen):
         tokenizer = getattr(model, "tokenizer", model)
         if not isinstance(tokenizer, Tokenizer):
             raise UsageError(f"{checkpoint} holds no tokenizer; give the folder of a trained one.")
-        kept = {k: card[k] for k in ("sfreq", "kinds", "preprocessing_hash", "data") if k in card}
+        kept = {
+            k: card[k]
+            for k in ("sfreq", "kinds", "view", "preprocessing_hash", "data")
+            if k in card
+        }
         super().__init__(tokenizer, card=kept)
         self.checkpoint = checkpoint

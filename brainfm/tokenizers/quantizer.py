@@ -76,6 +76,12 @@ class Quantizer(nn.Module):
         """The code vectors. They are no parameter: no optimiser touches them."""
         return self.vq._codebook.embed[0]
 
+    def synchronise(self) -> None:
+        """Let the codebook follow the data of all processes that train together."""
+        from torch.distributed import all_reduce
+
+        self.vq._codebook.all_reduce_fn = all_reduce
+
     def forward(self, x: Float[Tensor, "row token dim"]) -> Quantized:
         """Quantise; in training mode also let the codebook follow."""
         value, code, commitment = self.vq(x)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from brainfm.contracts import Batch, Kind
 from brainfm.recordings.recording import Sensors
@@ -74,19 +74,23 @@ class Description:
         (channel, 3) as in `Sensors`.
     kind
         (channel,) values of `Kind`.
+    mask
+        (channel,) False for a channel that the recording does not have.
     """
 
     position: Float32[np.ndarray, "channel 3"]
     orientation: Float32[np.ndarray, "channel 3"]
     kind: Int64[np.ndarray, " channel"]
+    mask: Bool[np.ndarray, " channel"]
 
     @classmethod
-    def of(cls, sensors: Sensors) -> Description:
-        """Describe sensors."""
+    def of(cls, sensors: Sensors, mask: Bool[np.ndarray, " channel"] | None = None) -> Description:
+        """Describe sensors, all of them there unless a mask says otherwise."""
         return cls(
             sensors.position.astype(np.float32),
             sensors.orientation.astype(np.float32),
             np.array([Kind[name] for name in sensors.kind], np.int64),
+            np.ones(len(sensors), bool) if mask is None else mask,
         )
 
 
@@ -131,7 +135,7 @@ def join(
         position[row, real] = described.position
         orientation[row, real] = described.orientation
         kind[row, real] = described.kind
-        mask[row, real] = True
+        mask[row, real] = described.mask
     return Batch(
         signal=torch.from_numpy(signal),
         position=torch.from_numpy(position),

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch
 from brainfm.windows.reader import WindowReader
-from brainfm.windows.sampler import Place, RandomWindows
+from brainfm.windows.sampler import Place, Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +24,15 @@ class RandomBatches(Dataset):
     """
 
     reader: WindowReader
-    windows: RandomWindows
+    windows: Windows
 
     def __getitem__(self, index: int) -> Batch:
-        return self.reader.read(self.windows.at(index), float(self.windows.table["sfreq"].iloc[0]))
+        return self.part(index, 0, 1)
+
+    def part(self, step: int, part: int, parts: int) -> Batch:
+        """Return one of the equal parts of a step's batch: every ``parts``-th window of it."""
+        chosen = self.windows.at(step)[part::parts]
+        return self.reader.read(chosen, self.windows.sfreq)
 
 
 @dataclass(frozen=True, eq=False)

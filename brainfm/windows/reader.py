@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float32
 
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError
@@ -15,7 +17,12 @@ from brainfm.recordings.recording import Sensors
 from brainfm.store.read import Store, open_store
 from brainfm.store.signals import Wanted
 from brainfm.windows.collate import Description, empty_signal, join
+from brainfm.windows.interpolation import Interpolate
+from brainfm.windows.plan import Plan
 from brainfm.windows.sampler import Place
+from brainfm.windows.views import Chain, Native, OfKinds, View
+
+__all__ = ["Interpolate", "Selection", "WindowReader"]  # YAML may name any view
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,19 @@ class Selection:
         subjects to use; all where None.
     exclude_subjects
         subjects to leave out, for instance those that an evaluation tests.
+    view
+        the channels that windows are to have, such as ``Tcp``; as recorded where None.
     """
 
     store: Path
     kinds: tuple[str, ...] = ("eeg",)
     subjects: tuple[str, ...] | None = None
     exclude_subjects: tuple[str, ...] = ()
+    view: View | None = None
+
+    def reader(self) -> WindowReader:
+        """Return what reads windows of this selection."""
+        return WindowReader(self.store, self.kinds, self.view or Native())
 
     def table(self, store: Store) -> pd.DataFrame:
         """Return the chosen recordings, each content once.
@@ -75,16 +89,24 @@ class Chosen:
     Attributes
     ----------
     rows
-        the channels; a slice where they stand side by side, which is faster.
-    sensors
-        of those channels.
+        the channels that are read; a slice where they stand side by side, which is faster.
+    matrix
+        (channel, row) makes the channels of what is read, or None where they are the same.
+    plan
+        how they are made of all channels, and what is missing.
     description
-        the same as a `Batch` has it.
+        the channels as a `Batch` has them.
     """
 
     rows: slice | list[int]
-    sensors: Sensors
+    matrix: Float32[np.ndarray, "channel row"] | None
+    plan: Plan
     description: Description
+
+    @property
+    def sensors(self) -> Sensors:
+        """The channels."""
+        return self.plan.sensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +119,19 @@ class WindowReader:
         the store, or its URL.
     kinds
         sensor kinds to read.
+    view
+        the channels to make of those.
     """
 
     path: Path | str
     kinds: tuple[str, ...]
+    view: View = field(default_factory=Native)
     _chosen: dict[str, Chosen] = field(default_factory=dict, repr=False)
     _known: dict[bytes, Chosen] = field(default_factory=dict, repr=False)
 
-    def __reduce__(self) -> tuple[type[WindowReader], tuple[Path | str, tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[WindowReader], tuple[Path | str, tuple[str, ...], View]]:
         # Open files stay behind: they do not survive a change of process.
-        return type(self), (self.path, self.kinds)
+        return type(self), (self.path, self.kinds, self.view)
 
     @cached_property
     def store(self) -> Store:
@@ -120,17 +145,34 @@ class WindowReader:
             # Most recordings of a data set have the same sensors, which are then kept once.
             key = repr((every.names, every.kind, every.reference, every.bad)).encode()
             key += every.position.tobytes() + every.orientation.tobytes()
-            self._chosen[recording] = self._known.setdefault(key, self._choose(every))
+            if key not in self._known:
+                self._known[key] = self._choose(every, f"The recording {recording}")
+            self._chosen[recording] = self._known[key]
         return self._chosen[recording]
 
-    def _choose(self, every: Sensors) -> Chosen:
-        rows = [i for i, kind in enumerate(every.kind) if kind in self.kinds]
+    def plans(self, recordings: Iterable[str]) -> dict[str, Plan]:
+        """Return how the view is made of each recording.
+
+        Raises
+        ------
+        UsageError
+            If one of them cannot give it.
+        """
+        return {recording: self.sensors(recording).plan for recording in recordings}
+
+    def _choose(self, every: Sensors, where: str) -> Chosen:
+        plan = Chain((OfKinds(self.kinds), self.view)).plan(every, where=where)
+        rows, matrix = plan.rows, None
+        if rows is None:
+            used = plan.matrix.any(axis=0)
+            rows, matrix = np.flatnonzero(used).tolist(), plan.matrix[:, used]
+        rows = list(rows)
         side_by_side = rows and rows == list(range(rows[0], rows[-1] + 1))
-        sensors = every.pick(rows)
         return Chosen(
             slice(rows[0], rows[-1] + 1) if side_by_side else rows,
-            sensors,
-            Description.of(sensors),
+            matrix,
+            plan,
+            Description.of(plan.sensors, plan.present),
         )
 
     def read(self, places: Sequence[Place], sfreq: float) -> Batch:
@@ -138,12 +180,20 @@ class WindowReader:
         chosen = [self.sensors(place.recording) for place in places]
         n_channels = [len(c.sensors) for c in chosen]
         signal = empty_signal(n_channels, places[0].stop - places[0].start)
+        made = [out[:n] for out, n in zip(signal, n_channels, strict=True)]
+        read = [
+            out if c.matrix is None else np.empty((c.matrix.shape[1], out.shape[1]), np.float32)
+            for c, out in zip(chosen, made, strict=True)
+        ]
         self.store.read_into(
             [
-                Wanted(p.recording, p.start, p.stop, c.rows, out[:n])
-                for p, c, out, n in zip(places, chosen, signal, n_channels, strict=True)
+                Wanted(p.recording, p.start, p.stop, c.rows, into)
+                for p, c, into in zip(places, chosen, read, strict=True)
             ]
         )
+        for c, rows, out in zip(chosen, read, made, strict=True):
+            if c.matrix is not None:
+                np.matmul(c.matrix, rows, out=out)
         return join(
             signal,
             [c.description for c in chosen],

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +68,25 @@ class Native(View):
         """Return the identity."""
         n = len(sensors)
         return Plan(np.eye(n, dtype=np.float32), sensors, np.ones(n, bool), 1.0)
+
+
+@dataclass(frozen=True)
+class OfKinds(View):
+    """The channels that measure certain things, in the recording's order.
+
+    Attributes
+    ----------
+    kinds
+        names of `brainfm.contracts.Kind`.
+    """
+
+    kinds: tuple[str, ...]
+
+    def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
+        """Return rows of a single one each."""
+        rows = [i for i, kind in enumerate(sensors.kind) if kind in self.kinds]
+        matrix = np.eye(len(sensors), dtype=np.float32)[rows]
+        return Plan(matrix, sensors.pick(rows), np.ones(len(rows), bool), 1.0)
 
 
 @dataclass(frozen=True)
@@ -215,41 +234,6 @@ class Chain(View):
                 lost=(*plan.lost, *last.lost),
             )
         return plan
-
-
-def describe_view(view: View) -> dict[str, Any]:
-    """Return the class and arguments of a view, as YAML and JSON hold them."""
-    kind = type(view)
-    arguments = {f.name: _plain(getattr(view, f.name)) for f in fields(view)}  # ty: ignore
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
-
-
-def describe_coverage(view: View, plans: Mapping[str, Plan]) -> str:
-    """Say in a line what of a view the recordings give.
-
-    Parameters
-    ----------
-    view
-        the view.
-    plans
-        of each recording, by its id.
-    """
-    lost = Counter(name for plan in plans.values() for name in plan.lost)
-    least = min(plans, key=lambda id: plans[id].coverage)
-    text = f"view {type(view).__name__} of {len(plans)} recordings: "
-    if not lost:
-        return text + "every channel was measured in all of them"
-    words = ", ".join(f"{name} in {n}" for name, n in sorted(lost.items()))
-    return text + (
-        f"{np.mean([p.coverage for p in plans.values()]):.1%} of the channels were measured, at least "
-        f"{plans[least].coverage:.1%} ({least}); not measured: {words}"
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, View):
-        return describe_view(value)
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
 def check_wanted(view: View, names: Sequence[str], min_coverage: float) -> None:

@@ -1,0 +1,174 @@
+"""Checkpoints from which a training goes on as if nothing had happened.
+
+Two generations are kept. Each is written under another name, flushed to the disk and then given its
+own, so whatever interrupts a run leaves a whole one. A file is a zip archive with a checksum for every
+tensor, which is how one that was cut short or damaged later is recognised.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from brainfm.errors import WorkError
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def find_checkpoint(folder: Path | None) -> Path | None:
+    """Return the newest whole checkpoint of a run, saying so where a newer one is damaged.
+
+    Parameters
+    ----------
+    folder
+        of the run; None has no checkpoint.
+
+    Raises
+    ------
+    WorkError
+        If there are checkpoints and all are damaged: starting again would overwrite them unasked.
+    """
+    there = [p for name in (LAST, PREVIOUS) if folder and (p := folder / name).exists()]
+    for path in there:
+        if is_whole(path):
+            return path
+        print(f"brainfm: {path} is cut short or damaged; going back before it.", file=sys.stderr)
+    if there:
+        raise WorkError(
+            f"No checkpoint in {folder} is whole ({', '.join(p.name for p in there)}); restore one "
+            "from a backup, or remove the folder to train from the start."
+        )
+    return None
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether every part of a checkpoint has the checksum that the file states."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError):
+        return False
+
+
+def discard_previous(folder: Path) -> None:
+    """Remove the older generation, when the run has come to its end."""
+    (folder / PREVIOUS).unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk(folder: Path | None) -> Generator[None]:
+    """Make one sentence of a disk that is full.
+
+    Raises
+    ------
+    WorkError
+        If something could not be written for want of space.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        there = [p.name for p in (folder or Path()).glob("*.ckpt")]
+        raise WorkError(
+            f"The disk has no space left for {folder} ({error.strerror}); make some and give the same "
+            f"command, which goes on from {LAST if there else 'the start'}."
+        ) from error
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint as a file that is there whole or not at all, keeping the one before."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write, flush, then rename both generations."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        if path.exists():
+            path.replace(path.with_name(PREVIOUS))
+        partial.replace(path)
+        _flush_names(path.parent)
+
+
+def _flush_names(folder: Path) -> None:
+    """Let renamed files survive a power cut, where the system can open folders."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class LastCheckpoint(Callback):
+    """Writes last.ckpt now and then, and at once when the process is asked to stop.
+
+    A cluster asks by SIGUSR1 or SIGTERM before it takes a job's machines away. The step under way is
+    finished, all processes agree that it is the last, and the run ends with `WorkError`.
+
+    It comes last among the callbacks and, at a step that is validated, after the validation, so that
+    it holds what the others have gathered by then: Lightning does not validate a step again.
+
+    Parameters
+    ----------
+    folder
+        where to.
+    validate_every
+        steps between two validations, 0 for none.
+    """
+
+    signals = (signal.SIGUSR1, signal.SIGTERM)
+
+    def __init__(self, folder: Path, validate_every: int):
+        self.path, self.validate_every = folder / LAST, validate_every
+
+    def on_train_start(self, trainer: lightning.Trainer, loop: Any) -> None:
+        """Listen for the signals; Lightning puts the earlier handlers back at the end."""
+        if threading.current_thread() is threading.main_thread():
+            for one in self.signals:
+                signal.signal(one, lambda number, frame: loop.ask_to_stop())
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, loop: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save now and then, and at the end."""
+        if not self.validate_every or trainer.global_step % self.validate_every:
+            self._save(trainer, loop)
+
+    def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
+        """Save likewise after a validation."""
+        self._save(trainer, loop)
+
+    def _save(self, trainer: lightning.Trainer, loop: Any) -> None:
+        step, ended = trainer.global_step, trainer.global_step == trainer.max_steps
+        if step % loop.options.checkpoint_every == 0 or ended or loop.stopping:
+            trainer.save_checkpoint(self.path)
+        if loop.stopping and not ended:
+            raise WorkError(
+                f"Asked to stop, the training kept step {step} of {trainer.max_steps} in {self.path}; "
+                "the same command goes on from there."
+            )

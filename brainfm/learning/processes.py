@@ -1,0 +1,95 @@
+"""The processes that train together, whoever started them: Lightning, torchrun or SLURM's srun."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of the processes that train together.
+
+    Attributes
+    ----------
+    rank
+        its number, from 0.
+    size
+        how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How many processes a launcher has started.
+
+    Attributes
+    ----------
+    devices
+        on each node.
+    nodes
+        nodes.
+    """
+
+    devices: int
+    nodes: int
+
+
+def find_launch() -> Launch | None:
+    """Return what torchrun or srun say in the environment; None where neither started this process."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        here, everywhere = (int(os.environ[k]) for k in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+        return Launch(here, everywhere // here)
+    if in_slurm_step():
+        tasks, nodes = (int(os.environ[f"SLURM_STEP_NUM_{k}"]) for k in ("TASKS", "NODES"))
+        return Launch(tasks // nodes, nodes)
+    return None
+
+
+def in_slurm_step() -> bool:
+    """Return whether srun started this process, as one of several."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+
+
+def is_first() -> bool:
+    """Return whether this is the process that writes files and speaks to the user."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def gather(value: Any) -> list[Any]:
+    """Return the values of all processes, by rank."""
+    if not dist.is_initialized():
+        return [value]
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def average(value: Tensor) -> Tensor:
+    """Return the mean over all processes."""
+    if not dist.is_initialized():
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total, op=dist.ReduceOp.SUM)
+    return total / dist.get_world_size()
+
+
+def synchronise(module: torch.nn.Module) -> None:
+    """Let parts that learn by averages, such as codebooks, average over all processes.
+
+    Such a part has a method ``synchronise()``.
+    """
+    if dist.is_initialized():
+        for part in module.modules():
+            if callable(follow := getattr(part, "synchronise", None)):
+                follow()

@@ -1,0 +1,66 @@
+"""The plug-in point for formats that MNE does not read, such as HDF5 files of one hospital's own layout.
+
+A recipe names a class, brainfm's or anyone's: ``reader: Eeghdf`` or ``reader: {class_path: mylab.Ours}``.
+It opens one recording as an MNE ``Raw``; names, units, cleaning, privacy and the store follow as for any
+other format. `docs/formats.md` shows one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import mne
+
+from brainfm.recordings.component import build
+from brainfm.recordings.formats import Format
+from brainfm.recordings.recipe import Recipe
+
+
+class Reader(ABC):
+    """Opens the recordings of one layout.
+
+    Attributes
+    ----------
+    pattern
+        regular expression that the whole name of a recording's file matches, in any case.
+    typed
+        True where ``open`` states what each channel is; else the channels' names decide.
+    """
+
+    pattern: str
+    typed: bool = False
+
+    @abstractmethod
+    def open(self, path: Path) -> mne.io.BaseRaw:
+        """Open a recording in V, T and T/m, without loading the data where it is long.
+
+        Raises
+        ------
+        Refused
+            If the file is not whole or cannot be trusted.
+        """
+
+    def parts(self, path: Path) -> tuple[Path, ...]:
+        """Return all files of the recording, the one that is opened first."""
+        return (path,)
+
+
+def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
+    """Return the format that a recipe's reader adds, if it names one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such class, or it is no `Reader`.
+    """
+    # Not at the top: the shipped readers stand on this module.
+    from brainfm.recordings.bonn import BonnText
+    from brainfm.recordings.eeghdf import Eeghdf
+
+    if recipe.reader is None:
+        return ()
+    known: dict[str, type[Reader]] = {"BonnText": BonnText, "Eeghdf": Eeghdf}
+    reader = build(recipe.reader, Reader, known)
+    name = type(reader).__name__
+    return (Format(name, reader.pattern, reader.open, typed=reader.typed, parts=reader.parts),)

@@ -1,0 +1,317 @@
+"""A training that is killed, cut short on disk or out of space goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+from test_learning import (
+    HELD_OUT,
+    TRAIN,
+    Noise,
+    assert_same_weights,
+    masked_codes,
+    metrics,
+    reconstruction,
+)
+from test_pipeline import RECIPE, TOKENIZER, task
+
+from brainfm.cli import main
+from brainfm.contracts import Batch
+from brainfm.errors import WorkError
+from brainfm.learning.callbacks import SPEED
+from brainfm.learning.checkpoint import LAST, PREVIOUS, find_checkpoint, is_whole
+from brainfm.learning.loop import fit
+from brainfm.recordings.synthetic import CH_NAMES, synthesise, write_edf
+
+STEPS, KILLS = 20, {"pretrain": 10, "finetune": 5}
+SHORT = {
+    "steps": STEPS,
+    "batch_size": 2,
+    "warmup": 2,
+    "validate_every": 5,
+    "log_every": 3,
+    "checkpoint_every": 2,
+    "accelerator": "cpu",
+}
+FAMILIES = {
+    "motif tokenizer": {"tokenizer": TOKENIZER, "objective": "MotifReconstruction"},
+    "masked codes": {
+        "tokenizer": {"class_path": "Frozen", "init_args": {"tokenizer": TOKENIZER}},
+        "backbone": {
+            "class_path": "MotifEncoder",
+            "init_args": {"vocabulary": 32, "n_channels": 19, "depth": 1},
+        },
+        "objective": "MaskedCodes",
+    },
+    "FEMBA": {
+        "tokenizer": {
+            "class_path": "MontagePatches",
+            "init_args": {
+                "width": 8,
+                "ch_names": list(CH_NAMES),
+                "n_times": 400,
+                "sfreq": 200.0,
+                "patch": [19, 20],
+            },
+        },
+        "backbone": {
+            "class_path": "BiMamba",
+            "init_args": {"depth": 1, "d_state": 4, "expand": 2, "scan": "torch"},
+        },
+        "objective": "MaskedRectangles",
+    },
+    "EEGDM": {
+        "tokenizer": {"class_path": "MuLawPatches", "init_args": {"patch": 200}},
+        "backbone": {
+            "class_path": "StateSpaceDenoiser",
+            "init_args": {"width": 8, "depth": 1, "state": 4, "condition": 8, "code": 8},
+        },
+        # Averages from the second step on, so that the average is part of what must go on.
+        "objective": {
+            "class_path": "Diffusion",
+            "init_args": {"samples": 8, "start": 2, "every": 2},
+        },
+    },
+}
+
+
+def write(path: Path, config: dict[str, object]) -> str:
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of planted recordings, a trained tokenizer, and what every family gives uninterrupted."""
+    folder = tmp_path_factory.mktemp("resume")
+    for recording in synthesise(4, seconds=12.0, seed=1):
+        write_edf(recording, folder / "raw")
+    recipe = write(folder / "recipe.yaml", RECIPE)
+    raw, store = str(folder / "raw"), f"--store={folder / 'store.zarr'}"
+    assert main(["ingest", raw, store, f"--recipe={recipe}"]) == 0
+    for family in (*FAMILIES, "finetune"):
+        assert main(command(folder, family, "whole")) == 0
+    return folder
+
+
+def command(folder: Path, family: str, name: str) -> list[str]:
+    """Return a family's training, into a folder of its own."""
+    out = f"--out={folder / name / family}"
+    if family == "finetune":
+        config = {"task": task(folder / "store.zarr"), "split": {"validation": 0.5}}
+        config |= {"train": SHORT | {"batch_size": 4}}
+        given = write(folder / "finetune.yaml", config)
+        checkpoint = f"--checkpoint={folder / 'whole' / 'masked codes'}"
+        return ["finetune", "--config", given, checkpoint, "--adaptation=full", out]
+    data = {"store": str(folder / "store.zarr"), "seconds": 2.0, "validation": 0.25}
+    config = {"model": FAMILIES[family], "data": data, "train": SHORT, "seed": 3}
+    more = [out]
+    if family == "masked codes":
+        more.append(f"--tokenizer={folder / 'whole' / 'motif tokenizer'}")
+    return ["pretrain", "--config", write(folder / f"{family}.yaml", config), *more]
+
+
+def same(first: Path, other: Path) -> None:
+    """Check that two runs are alike to the last bit."""
+    ours, theirs = ((f / "model" / "model.safetensors").read_bytes() for f in (first, other))
+    assert ours == theirs
+    tables = (pd.read_csv(f / "metrics.csv").drop(columns=list(SPEED)) for f in (first, other))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_every_family_killed_at_ten_random_steps_ends_as_if_it_had_not_been(place: Path) -> None:
+    rng = random.Random(7)
+    families = (*FAMILIES, "finetune")
+    jobs = []
+    for family in families:
+        n = KILLS.get(family, KILLS["pretrain"])
+        strikes = sorted(rng.sample(range(STEPS), n))
+        jobs.append({"argv": command(place, family, "killed"), "strikes": strikes})
+    (place / "jobs.json").write_text(json.dumps(jobs))
+    harness = Path(__file__).parent / "killing.py"
+    done = subprocess.run(
+        [sys.executable, str(harness), str(place / "jobs.json")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(done.stdout.splitlines()[-1])
+    for family, job, outcome in zip(families, jobs, outcomes, strict=True):
+        assert outcome["code"] == 0, (family, done.stderr)
+        # Near the end a step may be over before the blow falls: then there was nothing to kill.
+        assert len(outcome["killed"]) >= len(job["strikes"]) - 2, (family, outcome)
+        same(place / "whole" / family, place / "killed" / family)
+        left = {path.name for path in (place / "killed" / family).iterdir()}
+        assert left == {path.name for path in (place / "whole" / family).iterdir()}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A training that broke at step 9, with checkpoints of steps 6 and 8."""
+    with pytest.raises(WorkError):
+        fit(reconstruction(), Broken(), train=TRAIN, seed=1, validation=HELD_OUT, out=tmp_path)
+    assert {LAST, PREVIOUS} <= {path.name for path in tmp_path.iterdir()}
+    return tmp_path
+
+
+class Broken(Noise):
+    """Its tenth batch is no number."""
+
+    def __getitem__(self, index: int) -> Batch:
+        batch = super().__getitem__(index)
+        return replace(batch, signal=batch.signal * torch.nan) if index == 9 else batch
+
+
+def step_of(path: Path) -> int:
+    return torch.load(path, weights_only=True)["global_step"]
+
+
+def test_two_generations_are_kept_until_the_end(stopped: Path) -> None:
+    assert [step_of(stopped / name) for name in (LAST, PREVIOUS)] == [8, 6]
+    fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    assert {path.name for path in stopped.iterdir()} == {LAST, "metrics.csv"}
+
+
+DAMAGE = {
+    "cut to half": lambda data: data[: len(data) // 2],
+    "cut by a byte": lambda data: data[:-1],
+    "empty": lambda data: b"",
+    "a flipped bit": lambda data: flip(data, len(data) // 2),
+    "zeros in the middle": lambda data: data[:5000] + bytes(4096) + data[9096:],
+}
+
+
+def flip(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("how", list(DAMAGE))
+def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_taken(
+    stopped: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    how: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = stopped / LAST
+    last.write_bytes(DAMAGE[how](last.read_bytes()))
+    assert not is_whole(last)
+    again = reconstruction()
+    fit(again, Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    told = capsys.readouterr().err
+    assert "last.ckpt is cut short or damaged; going back before it." in told
+    whole, out = reconstruction(), tmp_path_factory.mktemp("whole")
+    fit(whole, Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=out)
+    assert_same_weights(again, whole)
+    pd.testing.assert_frame_equal(metrics(stopped), metrics(out), check_exact=True)
+
+
+def test_where_no_checkpoint_is_whole_nothing_is_overwritten(stopped: Path) -> None:
+    for name in (LAST, PREVIOUS):
+        (stopped / name).write_bytes(b"PK")
+    before = {path: path.read_bytes() for path in stopped.iterdir()}
+    with pytest.raises(WorkError, match=r"No checkpoint in .* is whole"):
+        fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    assert {path: path.read_bytes() for path in stopped.iterdir()} == before
+
+
+def test_every_kept_checkpoint_is_whole(stopped: Path) -> None:
+    assert is_whole(stopped / LAST)
+    assert is_whole(stopped / PREVIOUS)
+    assert find_checkpoint(stopped) == stopped / LAST
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_there_was(stopped: Path) -> None:
+    # Whatever is written to /dev/full fails as on a full disk.
+    (stopped / f"{LAST}.partial").symlink_to("/dev/full")
+    before = (stopped / LAST).read_bytes()
+    with pytest.raises(WorkError, match=r"no space left .* goes on from last\.ckpt"):
+        fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    assert (stopped / LAST).read_bytes() == before
+    assert not (stopped / f"{LAST}.partial").is_symlink()
+    fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+
+
+def test_an_exploding_loss_names_the_recordings_and_keeps_a_good_checkpoint(tmp_path: Path) -> None:
+    class Rising(type(masked_codes())):
+        def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+            terms = super().forward(batch, generator)
+            return terms | {"loss": terms["loss"] * float(batch.onset[0])}
+
+    class Loud(Noise):
+        def __getitem__(self, index: int) -> Batch:
+            batch = super().__getitem__(index)
+            return replace(batch, onset=batch.onset + (1e4 if index == 25 else 1.0))
+
+    plain = masked_codes()
+    objective = Rising(plain.tokenizer, plain.backbone)
+    options = replace(TRAIN, steps=40, validate_every=0)
+    with pytest.raises(
+        WorkError, match=r"at step 25, on windows of \['recording 0', 'recording 1'\]"
+    ):
+        fit(objective, Loud(), train=options, seed=1, out=tmp_path)
+    assert step_of(tmp_path / LAST) == 24
+    weights = torch.load(tmp_path / LAST, weights_only=True)["state_dict"].values()
+    assert all(bool(w.isfinite().all()) for w in weights)
+
+
+def test_a_gradient_that_is_no_number_changes_nothing(tmp_path: Path) -> None:
+    class Steep(type(masked_codes())):
+        calls = 0
+
+        def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+            terms = super().forward(batch, generator)
+            Steep.calls += 1
+            if Steep.calls == 6:  # finite, with a gradient that is not
+                weight = next(p for p in self.parameters() if p.requires_grad)
+                return terms | {"loss": terms["loss"] + (weight.sum() * 0).sqrt()}
+            return terms
+
+    plain = masked_codes()
+    options = replace(TRAIN, validate_every=0, checkpoint_every=1)
+    with pytest.raises(WorkError, match=r"gradient became nan at step 5"):
+        fit(Steep(plain.tokenizer, plain.backbone), Noise(), train=options, seed=1, out=tmp_path)
+    assert step_of(tmp_path / LAST) == 5
+
+
+def test_a_signal_finishes_the_step_keeps_it_and_goes_on_exactly(tmp_path: Path) -> None:
+    import signal
+
+    class Signalled(Noise):
+        def __getitem__(self, index: int) -> Batch:
+            if index == 5 and not (tmp_path / LAST).exists():
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return super().__getitem__(index)
+
+    options = replace(TRAIN, checkpoint_every=100, ahead=0)
+    before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(WorkError, match="Asked to stop, the training kept step 6 of 10"):
+        fit(masked_codes(), Signalled(), train=options, seed=1, validation=HELD_OUT, out=tmp_path)
+    assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)) == before
+    assert step_of(tmp_path / LAST) == 6
+    again, whole = masked_codes(), masked_codes()
+    fit(again, Noise(), train=options, seed=1, validation=HELD_OUT, out=tmp_path)
+    fit(whole, Noise(), train=options, seed=1, validation=HELD_OUT)
+    assert_same_weights(again, whole)
+
+
+def test_reading_ahead_or_in_parts_of_the_file_changes_nothing() -> None:
+    weights = []
+    for ahead in (0, 1, 5):
+        objective = masked_codes()
+        fit(objective, Noise(), train=replace(TRAIN, ahead=ahead), seed=1)
+        weights.append(torch.cat([w.flatten().double() for w in objective.state_dict().values()]))
+    assert all(np.array_equal(weights[0], other) for other in weights)

@@ -1,0 +1,456 @@
+"""Signals on the disk: what integers lose, what damage does, and reading them from elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import google_crc32c
+import mne
+import numpy as np
+import pytest
+import tensorstore
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.files import read_recording
+from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Findings, Recording, Sensors, join_annotations
+from brainfm.store import open_store
+from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
+from brainfm.store.fingerprint import Fingerprint, fingerprint
+from brainfm.store.schema import Entry
+from brainfm.store.verify import verify_store
+from brainfm.store.write import create_store, write_recording, writing
+
+RECIPE = Recipe(l_freq=None, h_freq=None, line_freq=None)
+
+
+def recording(signal: np.ndarray, *, block: int = 700, bads: tuple[str, ...] = ()) -> Recording:
+    """Return a recording at 100 Hz that comes in blocks, and counts how often it is read."""
+    n = len(signal)
+
+    def blocks():
+        for start in range(0, signal.shape[1], block):
+            yield signal[:, start : start + block]
+        return Findings(bads=bads)
+
+    return Recording(
+        n_times=signal.shape[1],
+        sensors=Sensors(
+            names=tuple(f"c{i}" for i in range(n)),
+            kind=("eeg",) * n,
+            position=np.full((n, 3), np.nan),
+            orientation=np.full((n, 3), np.nan),
+            position_source=("none",) * n,
+        ),
+        sfreq=100.0,
+        annotations=join_annotations(),
+        subject="1",
+        session=None,
+        run=None,
+        task=None,
+        source=f"{signal.shape}-{float(signal.sum())}.edf",
+        provenance={},
+        blocks=blocks,
+    )
+
+
+def noise(n_channels: int = 3, n_times: int = 5000, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (1e-5 * rng.standard_normal((n_channels, n_times))).astype(np.float32)
+
+
+def fill(path: Path, *recordings: Recording, encoding: str = "int16") -> list[Entry]:
+    create_store(path, RECIPE.preprocessing, RECIPE.preprocessing_hash)
+    with writing(path):
+        return [write_recording(path, r, "0" * 64, encoding=encoding) for r in recordings]
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let three channels at 100 Hz have shards of three chunks of four seconds."""
+    monkeypatch.setattr("brainfm.store.stream.SHARD_BYTES", 3 * 3 * 4 * 400)
+
+
+# ------------------------------------------------------------------ encoding
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 4), st.integers(1, 50)),
+        elements=st.floats(-1.0, 1.0, width=32),
+    ),
+    st.integers(-36, 30),
+)
+@settings(deadline=None)
+def test_an_integer_is_within_half_a_step(values: np.ndarray, exponent: int) -> None:
+    signal = values * np.float32(10.0**exponent)
+    try:
+        encoded = Int16().encode(signal)
+    except TooCoarse:
+        step = np.abs(signal).max(axis=1) / 32767
+        assert (64 * step > 0.999 * robust_amplitude(signal)).any()
+        return
+    assert encoded.values.dtype == np.int16
+    assert encoded.values.min() >= -32767  # the fill value never occurs
+    scale = encoded.scale[:, None]
+    error = np.abs(signal.astype(float) - (encoded.values * scale).astype(float))
+    assert (error <= scale.astype(float) / 2 + np.abs(signal) * 2.0**-22).all()
+    tiny = np.finfo(np.float32).tiny
+    assert (
+        scale <= np.maximum(np.abs(signal).max(axis=1, keepdims=True) / 32767, tiny) * 1.0001
+    ).all()
+
+
+def test_a_spike_far_above_the_signal_makes_it_floats(tmp_path: Path) -> None:
+    quiet, loud = noise(), noise(seed=1)
+    loud[1, 77] = 1.0  # a hundred thousand times the rest
+    entries = fill(tmp_path / "s.zarr", recording(quiet), recording(loud))
+    assert [e.dtype for e in entries] == ["int16", "float32"]
+    store = open_store(tmp_path / "s.zarr")
+    assert set(store.table["dtype"]) == {"int16", "float32"}
+    np.testing.assert_array_equal(store.read(entries[1].id, 0, 5000), loud)
+    assert [check.problem for check in verify_store(store)] == [None, None]
+    # The fallback leaves nothing of the first pass.
+    assert not list((tmp_path / "s.zarr").rglob(f"{entries[1].id}/scale"))
+
+
+def test_a_constant_channel_stays_exact(tmp_path: Path) -> None:
+    signal = noise()
+    signal[0], signal[1] = 0.0, 3e-5
+    signal[2, 10:] = 0  # mostly silent, with no amplitude to compare with
+    (entry,) = fill(tmp_path / "s.zarr", recording(signal))
+    assert entry.dtype == "int16"
+    read = open_store(tmp_path / "s.zarr").read(entry.id, 0, 5000)
+    assert not read[0].any()
+    np.testing.assert_allclose(read[1], 3e-5, rtol=1e-6)
+
+
+def test_floats_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()), encoding="float32")
+    assert entry.dtype == "float32"
+    assert Float32s().encode(noise()).scale is None
+    read = open_store(tmp_path / "s.zarr").read(entry.id, 123, 4567)
+    np.testing.assert_array_equal(read, noise()[:, 123:4567])
+
+
+# ------------------------------------------------------------------ writing a stream
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("encoding", ["int16", "float32"])
+def test_blocks_of_any_length_make_the_same_store(tmp_path: Path, encoding: str) -> None:
+    stores = []
+    for block in (1, 399, 1200, 5000):
+        path = tmp_path / f"{block}.zarr"
+        n_times = 20 if block == 1 else 5000
+        (entry,) = fill(path, recording(noise(n_times=n_times), block=block), encoding=encoding)
+        if n_times == 5000:
+            stores.append(
+                (entry.checksum, entry.fingerprint, open_store(path).read(entry.id, 0, 5000))
+            )
+    for checksum, found, values in stores[1:]:
+        assert (checksum, found) == stores[0][:2]
+        np.testing.assert_array_equal(values, stores[0][2])
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("encoding", ["int16", "float32"])
+def test_zarr_and_tensorstore_read_the_same(tmp_path: Path, encoding: str) -> None:
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()), encoding=encoding)
+    ours = open_store(tmp_path / "s.zarr").read(entry.id, 0, 5000)
+    folder = tmp_path / "s.zarr" / "recordings" / entry.id
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(folder / "signal")}}
+    others = [
+        np.asarray(zarr.open_group(tmp_path / "s.zarr")[f"recordings/{entry.id}/signal"][:]),
+        tensorstore.open(spec, read=True, open=True).result()[...].read().result(),
+    ]
+    if encoding == "int16":
+        scale = np.asarray(zarr.open_array(folder / "scale")[:])
+        assert scale.shape == (5, 3)
+        of = np.arange(5000) // 1200
+        others = [other * scale[of].T for other in others]
+    for other in others:
+        np.testing.assert_array_equal(other, ours)
+
+
+@pytest.mark.usefixtures("small_shards")
+@given(start=st.integers(0, 5000), stop=st.integers(0, 5000))
+@settings(deadline=None, max_examples=50)
+def test_a_window_is_a_slice(
+    tmp_path_factory: pytest.TempPathFactory, start: int, stop: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "slices.zarr"
+    if not path.exists():
+        fill(path, recording(noise()))
+    store = open_store(path)
+    id = store.table["id"][0]
+    if start > stop:
+        with pytest.raises(UsageError, match="it has 5000"):
+            store.read(id, start, stop)
+        return
+    np.testing.assert_array_equal(
+        store.read(id, start, stop), store.read(id, 0, 5000)[:, start:stop]
+    )
+
+
+def test_a_stream_that_breaks_its_word_leaves_nothing(tmp_path: Path) -> None:
+    path, whole = tmp_path / "s.zarr", recording(noise())
+    broken = noise()
+    broken[1, 4000] = np.nan
+    for made, reason in (
+        (dataclasses.replace(whole, n_times=4999), Reason.damaged),
+        (dataclasses.replace(whole, n_times=5001), Reason.damaged),
+        (recording(broken), Reason.not_finite),
+    ):
+        with pytest.raises(Refused) as caught:
+            fill(path, made)
+        assert caught.value.reason == reason
+        assert not list((path / "recordings").glob("*/"))
+        assert not list((path / ".partial").glob("*"))
+
+
+def test_found_bad_channels_are_marked(tmp_path: Path) -> None:
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise(), bads=("c1",)))
+    assert open_store(tmp_path / "s.zarr").sensors(entry.id).bad == (False, True, False)
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainfm.store.stream.SHARD_BYTES", 1_000_000)
+    peaks = []
+    for n_shards in (4, 16):
+        part = noise(5, 50_000)
+
+        def blocks(part=part, n=n_shards):
+            for _ in range(n):
+                yield part
+            return Findings()
+
+        made = dataclasses.replace(recording(part), n_times=n_shards * 50_000, blocks=blocks)
+        tracemalloc.start()
+        fill(tmp_path / f"{n_shards}.zarr", made)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        store = open_store(tmp_path / f"{n_shards}.zarr")
+        assert next(verify_store(store)).problem is None
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] < 8_000_000
+
+
+# ------------------------------------------------------------------ damage
+
+
+def damaged(path: Path, change) -> tuple[list[str], list[str]]:
+    """Make a store of two recordings, change the first's files; return ids, ids said to be damaged."""
+    entries = fill(path, recording(noise()), recording(noise(seed=1)))
+    change(path / "recordings" / entries[0].id)
+    problems = {c.id: c.problem for c in verify_store(open_store(path))}
+    return [e.id for e in entries], [id for id, problem in problems.items() if problem]
+
+
+def edit(file: Path, change) -> None:
+    data = bytearray(file.read_bytes())
+    changed = change(data)
+    file.write_bytes(data if changed is None else changed)
+
+
+def lose_chunk(data: bytearray) -> None:
+    """Mark the second chunk of a shard of three as missing, with a checksum that agrees."""
+    data[-52 + 16 : -52 + 32] = b"\xff" * 16
+    data[-4:] = struct.pack("<I", google_crc32c.value(bytes(data[-52:-4])))
+
+
+def flip(at: int):
+    def change(data: bytearray) -> None:
+        data[at] ^= 0x10
+
+    return change
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: (r / "signal" / "c" / "0" / "0").unlink(),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: d[:-1]),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: d[:30]),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: b""),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(-10)),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(200)),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(4)),
+        lambda r: edit(r / "signal" / "c" / "0" / "0", lose_chunk),
+        lambda r: edit(r / "scale" / "c" / "0" / "0", flip(3)),
+        lambda r: (r / "scale" / "c" / "0" / "0").unlink(),
+        lambda r: (r / "signal" / "zarr.json").unlink(),
+        lambda r: (r / "signal" / "zarr.json").write_text("{}"),
+        lambda r: edit(r / "signal" / "zarr.json", lambda d: d.replace(b"lz4", b"zst")),
+    ],
+)
+def test_damage_is_an_error_that_names_the_recording(tmp_path: Path, change) -> None:
+    ids, found = damaged(tmp_path / "s.zarr", change)
+    assert found == [ids[0]]
+    store = open_store(tmp_path / "s.zarr")
+    with pytest.raises(WorkError, match=f"{ids[0]} of the store is damaged.*brainfm verify"):
+        store.read(ids[0], 0, 1000)
+    assert np.isfinite(store.read(ids[1], 0, 5000)).all()
+
+
+# ------------------------------------------------------------------ elsewhere
+
+
+class Ranges(SimpleHTTPRequestHandler):
+    """Python's file server, taught to answer requests for some of a file's bytes."""
+
+    ranged = True
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        said = self.headers.get("Range")
+        path = Path(self.translate_path(self.path))
+        if not (self.ranged and said and path.is_file()):
+            return super().do_GET()
+        data = path.read_bytes()
+        first, last = said.removeprefix("bytes=").split("-")
+        start = int(first) if first else len(data) - int(last)
+        stop = int(last) + 1 if first and last else len(data)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data[start:stop])))
+        self.end_headers()
+        self.wfile.write(data[start:stop])
+        return None
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+class NoRanges(Ranges):
+    """Python's file server as it is: it sends whole files."""
+
+    ranged = False
+
+
+@pytest.fixture(params=[Ranges, NoRanges])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, bool]]:
+    handler = partial(request.param, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/s.zarr", request.param.ranged
+        running.shutdown()
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_store_is_read_over_http(tmp_path: Path, server: tuple[str, bool]) -> None:
+    from brainfm.windows.reader import WindowReader
+    from brainfm.windows.sampler import RandomWindows
+
+    url, ranged = server
+    entries = fill(tmp_path / "s.zarr", recording(noise()), recording(noise(seed=1)))
+    local, far = open_store(tmp_path / "s.zarr"), open_store(url)
+    assert far.table.equals(local.table)
+    if not ranged:
+        with pytest.raises(WorkError, match="range requests"):
+            far.read(entries[0].id, 0, 100)
+        return
+    np.testing.assert_array_equal(
+        far.read(entries[0].id, 9, 4321), local.read(entries[0].id, 9, 4321)
+    )
+    places = RandomWindows(local.table, 5.0, 8, 0).at(0)
+    batches = [
+        WindowReader(place, ("eeg",)).read(places, 100.0) for place in (url, tmp_path / "s.zarr")
+    ]
+    np.testing.assert_array_equal(batches[0].signal, batches[1].signal)
+    assert [check.problem for check in verify_store(far)] == [None, None]
+    with pytest.raises(UsageError, match="There is no store"):
+        open_store(url + "x")
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_store_is_read_from_an_object_store(tmp_path: Path) -> None:
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()))
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "s.zarr"), "/far/s.zarr", recursive=True)
+    local = open_store(tmp_path / "s.zarr")
+    for name in ("memory://far/s.zarr", Path("memory://far/s.zarr")):  # a Path loses a slash
+        far = open_store(name)
+        assert far.table.equals(local.table)
+        np.testing.assert_array_equal(far.read(entry.id, 1, 4999), local.read(entry.id, 1, 4999))
+        assert far.quarantined.empty
+        assert far.n_bytes == local.n_bytes
+    memory.rm(f"/far/s.zarr/recordings/{entry.id}/signal/c/0/0")
+    with pytest.raises(WorkError, match=f"{entry.id} of the store is damaged"):
+        open_store(name).read(entry.id, 0, 10)
+    with pytest.raises(UsageError, match="has no recording"):
+        far.read("nobody", 0, 10)
+
+
+def test_an_unknown_kind_of_url_says_what_to_install() -> None:
+    with pytest.raises(UsageError, match=r"brainfm\[remote\]"):
+        open_store("nowhere://s.zarr")
+
+
+# ------------------------------------------------------------------ fingerprints
+
+
+@given(cut=st.integers(1, 9999), extra=st.integers(0, 60))
+@settings(deadline=None, max_examples=30)
+def test_a_fingerprint_knows_no_blocks_and_no_last_record(cut: int, extra: int) -> None:
+    signal = noise(n_times=10_000)
+    whole = Fingerprint(3, 10_000)
+    whole.take(signal[:, :cut])
+    whole.take(signal[:, cut:])
+    assert whole.digest() == fingerprint(signal)
+    padded = np.concatenate([signal, np.zeros((3, extra), np.float32)], axis=1)
+    assert fingerprint(padded) == fingerprint(signal)
+    assert fingerprint(signal[:, 2500:]) != fingerprint(signal)
+
+
+@pytest.mark.data
+def test_a_real_recording_is_known_in_every_format(tmp_path: Path) -> None:
+    """EEGMAT's EDF files, saved again as FIF, EDF and BDF, ingested with the default recipe."""
+    root, same = Path(os.environ["BRAINFM_DATA"]), 0
+    files = sorted(root.rglob("Subject0*_2.edf"))[:4]
+    for file in files:
+        raw = mne.io.read_raw_edf(file, preload=True, verbose="ERROR")
+        raw.crop(0, 40, include_tmax=False)
+        # An EDF file's labels say so; FIF has to be told.
+        raw.set_channel_types({"ECG ECG": "ecg", "EEG A2-A1": "misc"}, on_unit_change="ignore")
+        copies = [tmp_path / f"{file.stem}_{end}" for end in ("raw.fif", "a.edf", "b.bdf")]
+        raw.save(copies[0], verbose="ERROR")
+        for copy in copies[1:]:
+            mne.export.export_raw(copy, raw, physical_range="channelwise", verbose="ERROR")
+        prints = {fingerprint(read_recording(str(copy), Recipe()).load()) for copy in copies}
+        same += len(prints) == 1
+    assert len(files) == 4
+    assert same == 4
+
+
+@pytest.mark.data
+def test_real_recordings_stay_within_half_a_step(tmp_path: Path) -> None:
+    root = Path(os.environ["BRAINFM_DATA"])
+    names = ["eegmat_arithmetic/**/Subject00_2.edf", "formats/fif/triux_bmlhus_erm_raw_sss.fif"]
+    files = [next(iter(sorted(root.glob(name)))) for name in names]
+    create_store(tmp_path / "s.zarr", RECIPE.preprocessing, RECIPE.preprocessing_hash)
+    for file in files:
+        made = read_recording(str(file), RECIPE)
+        with writing(tmp_path / "s.zarr"):
+            entry = write_recording(tmp_path / "s.zarr", made, "0" * 64)
+        signal = made.load()
+        read = open_store(tmp_path / "s.zarr").read(entry.id, 0, entry.n_times)
+        step = np.abs(signal).max(axis=1, keepdims=True) / 32767
+        assert (np.abs(read - signal) <= step / 2 + np.abs(signal) * 2.0**-22).all()
+        if entry.dtype == "int16":
+            assert (step <= robust_amplitude(signal)[:, None] / 64).all()
