@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from edfio import Edf, EdfSignal
+from scipy.io import savemat
 
 TUH = tuple(
     f"EEG {name}-REF"
@@ -226,5 +227,27 @@ def siena(root: Path) -> None:
     write(root / "PN10/Seizures-list-PN10.txt", SIENA_10)
 
 
-def cam_can(root: Path) -> None:
-    """Left to a real file: see the test."""
+def hbn(root: Path) -> None:
+    """BIDS with EEGLAB files of EGI's net: E1 to E128 and Cz, events in the sidecar and in the file."""
+    write(root / "dataset_description.json", '{"Name": "HBN", "BIDSVersion": "1.9.0"}')
+    stem = "sub-NDARAC904DMU/eeg/sub-NDARAC904DMU_task-RestingState"
+    path = root / f"{stem}_eeg.set"
+    path.parent.mkdir(parents=True)
+    names = [*(f"E{i}" for i in range(1, 129)), "Cz"]
+    rng = np.random.default_rng(0)
+    eeg = {
+        "setname": "HBN",
+        "srate": 500.0,
+        "nbchan": 129,
+        "trials": 1,
+        "pnts": 1000,
+        "xmin": 0.0,
+        "xmax": 1.998,
+        "data": rng.normal(size=(129, 1000)).astype(np.float32) * 20,
+        "chanlocs": np.array([(name,) for name in names], dtype=[("labels", object)]),
+        "event": np.array(
+            [("instructed_toOpenEyes", 251.0, 1.0)],
+            dtype=[("type", object), ("latency", object), ("duration", object)],
+        ),
+    }
+    savemat(path, {"EEG": eeg}, appendmat=False)

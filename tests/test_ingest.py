@@ -3,17 +3,18 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from brainfm.errors import UsageError, WorkError
+from brainfm.recordings import state as state_module
 from brainfm.recordings.synthetic import synthesise, write_edf
+from brainfm.stages import ingest as stage
+from brainfm.stages import jobs
 from brainfm.stages.ingest import ingest
 from brainfm.stages.status import status
 from brainfm.stages.verify import verify
@@ -143,6 +144,171 @@ def test_workers_give_the_same_store(raw, store, tmp_path):
     assert open_store(store).fingerprint == open_store(tmp_path / "two.zarr").fingerprint
     with pytest.raises(UsageError, match="workers is 0"):
         ingest([str(raw)], store=store, workers=0)
+
+
+# What is not read again
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Let the times of files count that were written just now."""
+    monkeypatch.setattr(state_module, "SETTLED_SECONDS", 0)
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Note which sources are hashed."""
+    seen = []
+
+    def noted(source, hash_of=state_module.hash_of):
+        seen.append(source.path)
+        return hash_of(source)
+
+    monkeypatch.setattr(jobs, "hash_of", noted)
+    return seen
+
+
+def test_sources_of_the_same_size_and_times_are_not_read(raw, store, settled, hashed):
+    (raw / "empty.edf").write_bytes(b"")
+    ingest([str(raw)], store=store)
+    assert len(hashed) == 7
+    hashed.clear()
+    summary = ingest([str(raw)], store=store)
+    assert (len(summary.unchanged), len(summary.quarantined), hashed) == (6, 1, [])
+    touched = str(raw / "Subject01_1.edf")
+    os.utime(touched)
+    for expected in ([touched], []):
+        assert len(ingest([str(raw)], store=store).unchanged) == 6
+        assert hashed == expected
+        hashed.clear()
+
+
+def test_times_that_were_set_back_prove_nothing(raw, store, settled):
+    path = raw / "Subject01_1.edf"
+    ingest([str(raw)], store=store)
+    times = path.stat()
+    path.write_bytes((raw / "Subject02_1.edf").read_bytes())
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert ingest([str(raw)], store=store).added == (str(path),)
+
+
+def test_times_of_young_files_prove_nothing(raw, store, hashed):
+    ingest([str(raw)], store=store)
+    assert set(open_store(store).table.source_stat) == {""}
+    ingest([str(raw)], store=store)
+    assert len(hashed) == 12
+
+
+def test_every_file_of_a_source_counts(raw, store, settled):
+    import mne
+
+    edf = mne.io.read_raw_edf(raw / "Subject00_1.edf", preload=True, verbose="ERROR")
+    pybv = pytest.importorskip("pybv")
+    pybv.write_brainvision(
+        data=edf.get_data(),
+        sfreq=edf.info["sfreq"],
+        ch_names=edf.ch_names,
+        fname_base="a",
+        folder_out=raw / "bv",
+    )
+    ingest([str(raw / "bv")], store=store)
+    assert len(ingest([str(raw / "bv")], store=store).unchanged) == 1
+    (raw / "bv" / "a.vmrk").write_text((raw / "bv" / "a.vmrk").read_text() + "; a comment\n")
+    assert len(ingest([str(raw / "bv")], store=store).added) == 1
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Note which sources are opened by a reader."""
+    seen = []
+
+    def noted(source, recipe, read=jobs.read_recording):
+        seen.append(source.path)
+        return read(source, recipe)
+
+    monkeypatch.setattr(jobs, "read_recording", noted)
+    return seen
+
+
+def test_a_quarantined_file_is_read_again_only_when_something_has_changed(
+    raw, store, tmp_path, reads, monkeypatch
+):
+    bad = raw / "cut.edf"
+    bad.write_bytes((raw / "Subject00_1.edf").read_bytes()[:-1000])
+    ingest([str(raw)], store=store)
+
+    def again(**how):
+        reads.clear()
+        ingest([str(raw)], store=store, **how)
+        return str(bad) in reads
+
+    assert not again()
+    assert again(retry_quarantined=True)
+    assert not again()
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("min_seconds: 2\n")
+    assert again(recipe=recipe)
+    assert not again(recipe=recipe)
+    with monkeypatch.context() as patch:
+        for module in (jobs, stage):
+            patch.setattr(module, "__version__", "99.0")
+        assert again(recipe=recipe)
+        assert not again(recipe=recipe)
+
+
+def test_a_fault_that_may_pass_is_tried_again(raw, store, monkeypatch):
+    path = str(raw / "Subject01_1.edf")
+
+    def fail(error):
+        def read(source, recipe, read=jobs.read_recording):
+            if source.path == path:
+                raise error
+            return read(source, recipe)
+
+        return read
+
+    for error in (OSError(5, "Input/output error"), MemoryError()):
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "read_recording", fail(error))
+            assert ingest([str(raw)], store=store).quarantined == {path: "unreadable"}
+    assert ingest([str(raw)], store=store).added == (path,)
+    # And it takes nothing away that is there.
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            jobs, "hash_of", lambda source: fail(OSError(116, "Stale handle"))(source, None)
+        )
+        patch.setattr(jobs, "read_recording", fail(OSError(5, "Input/output error")))
+        os.utime(path)
+        with pytest.raises(WorkError, match="keeps them as they were"):
+            ingest([path], store=store)
+    assert len(open_store(store)) == 6
+
+
+# The same content twice
+
+
+def test_the_same_content_under_other_names_is_reported(raw, store, capsys):
+    import mne
+
+    shutil.copy(raw / "Subject00_1.edf", raw / "Subject77_3.edf")
+    edf = mne.io.read_raw_edf(raw / "Subject01_1.edf", preload=True, verbose="ERROR")
+    edf.rename_channels(lambda name: name.removeprefix("EEG ")).save(raw / "other_raw.fif")
+    summary = ingest([str(raw)], store=store)
+    table = open_store(store).table.set_index("id")
+    sources = {
+        tuple(sorted((Path(table.source[a]).name, Path(table.source[b]).name)))
+        for a, b in summary.duplicates.items()
+    }
+    assert sources == {
+        ("Subject00_1.edf", "Subject77_3.edf"),
+        ("Subject01_1.edf", "other_raw.fif"),
+    }
+    assert "2 recordings of the store have the content of another" in capsys.readouterr().out
+    status(store)
+    told = capsys.readouterr().out
+    for id, first in summary.duplicates.items():
+        assert id[:12] in told
+        assert first[:12] in told
 
 
 # Bad files
@@ -326,40 +492,6 @@ def _words(text):
 
     collect(json.loads(text))
     return "\n".join(words).encode()
-
-
-# Kills
-
-INGEST = """
-import sys
-from pathlib import Path
-from brainfm.stages.ingest import ingest
-ingest([sys.argv[1]], store=Path(sys.argv[2]), recipe=Path(sys.argv[3]))
-"""
-
-
-@pytest.mark.parametrize("after", [0.0, 0.25, 0.6])
-def test_a_killed_ingest_goes_on_where_it_stopped(store, tmp_path, after):
-    whole = tmp_path / "whole.zarr"
-    sources = tmp_path / "raw"
-    sources.mkdir()
-    for name in ("Subject00_1", "Subject00_2", "Subject01_1", "Subject01_2", "Subject02_1"):
-        shutil.copy(SAMPLE / f"{name}.edf", sources)
-    ingest([str(sources)], store=whole, recipe=EEGMAT)
-    process = subprocess.Popen(
-        [sys.executable, "-c", INGEST, str(sources), str(store), str(EEGMAT)]
-    )
-    while not (store / "zarr.json").exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(after)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert len(open_store(store).table) <= 5
-    verify(store)
-    ingest([str(sources)], store=store, recipe=EEGMAT)
-    assert table(store).equals(table(whole))
-    assert {k: v[0] for k, v in state(store).items()} == {k: v[0] for k, v in state(whole).items()}
-    assert not (store / ".partial").exists()
 
 
 def test_ingest_needs_no_torch():

@@ -4,6 +4,7 @@ import importlib
 import os
 import pickle
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -582,3 +583,136 @@ def test_a_real_data_set_through_moabb_is_that_of_its_files(tmp_path, monkeypatc
     wanted = [onset + 2 for onset in ours.annotations.onset]
     np.testing.assert_allclose(theirs.annotations.onset, wanted, atol=1 / 256)
     assert set(theirs.annotations.description) == {"rest", "13", "17", "21"}
+
+
+# ------------------------------------------------------------------ real files, the whole way
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "files", "wanted"),
+    [
+        (
+            "eegmmidb",
+            ["eegmmidb/**/S001R04.edf", "eegmmidb/**/S088R04.edf"],
+            {("001", None, "04"): {"T0", "T1", "T2"}, ("088", None, "04"): {"T0", "T1", "T2"}},
+        ),
+        ("eegmat", ["eegmat_arithmetic/Subject03_2.edf"], {("03", None, "2"): set()}),
+        (
+            "kalunga2016",
+            ["kalunga2016_ssvep/**/subject03_run1_raw.fif"],
+            {("03", None, "1"): {"rest", "13 Hz", "17 Hz", "21 Hz"}},
+        ),
+    ],
+)
+def test_real_recordings_come_in_with_their_labels(name, files, wanted, tmp_path):
+    sources = [str(path) for pattern in files for path in DATA.glob(pattern)]
+    assert main(["ingest", *sources, "--store", str(tmp_path / "s.zarr"), "--recipe", name]) == 0
+    store = open_store(tmp_path / "s.zarr")
+    found = {
+        (row.subject, row.session, row.run): {
+            text for text in store.annotations(row.id).description if not text.startswith("BAD_")
+        }
+        for row in store.table.itertuples()
+    }
+    assert {key: texts & wanted[key] for key, texts in found.items()} == wanted
+    assert set(store.table.dataset) == {name}
+
+
+@pytest.mark.data
+def test_bonn_s_segments_come_in_with_their_set(tmp_path):
+    with zipfile.ZipFile(DATA / "bonn_epilepsy" / "bonn_dev.zip") as archive:
+        names = [n for n in archive.namelist() if n.lower().endswith("01.txt")]
+        archive.extractall(tmp_path / "bonn", names)
+    call = [
+        "ingest",
+        str(tmp_path / "bonn"),
+        "--store",
+        str(tmp_path / "s.zarr"),
+        "--recipe",
+        "bonn",
+    ]
+    assert main(call) == 0
+    store = open_store(tmp_path / "s.zarr")
+    found = {row.subject: store.annotations(row.id) for row in store.table.itertuples()}
+    assert {s[0] for s in found} == set("ZONFS")
+    for subject, marks in found.items():
+        whole = list(marks.description).index(subject[0])
+        assert marks.onset[whole] == 0
+        assert marks.duration[whole] == pytest.approx(4097 / 173.61)
+
+
+def test_hbn_s_net_is_known_by_its_numbers(tmp_path):
+    layouts.hbn(tmp_path)
+    (recording,) = read_all(tmp_path, recipe_of("hbn")).values()
+    assert who(recording) == ("NDARAC904DMU", None, None)
+    assert recording.task == "RestingState"
+    assert len(recording.sensors) == 129
+    assert set(recording.sensors.names) >= {"E1", "E128", "Cz"}
+    assert np.isfinite(recording.sensors.position).all()
+    assert "instructed_toOpenEyes" in recording.annotations.description
+
+
+@pytest.mark.data
+def test_cam_can_s_sensors_are_those_of_a_vectorview(tmp_path):
+    path = tmp_path / "sub-CC110033" / "mf2pt2_sub-CC110033_ses-rest_task-rest_meg.fif"
+    path.parent.mkdir()
+    shutil.copy(DATA / "formats" / "fif" / "sample_audvis_trunc_raw_sss.fif", path)
+    (recording,) = read_all(tmp_path, recipe_of("cam-can")).values()
+    assert (*who(recording), recording.task) == ("CC110033", "rest", None, "rest")
+    kinds = recording.sensors.kind
+    assert set(kinds) == {"mag", "grad_planar"}
+    assert kinds.count("grad_planar") == pytest.approx(2 * kinds.count("mag"), abs=4)
+    assert np.isfinite(recording.sensors.orientation).all()
+
+
+# ------------------------------------------------------------------ the table in the docs
+
+TRIED = {
+    "eegmat": "real recordings (8 people)",
+    "eegmmidb": "real recordings (11 people)",
+    "kalunga2016": "real recordings (5 people)",
+    "bonn": "real segments",
+    "chb-mit": "real summaries, clips of 2 s; chb17 and chb24 as documented",
+    "sleep-edf": "a real hypnogram, made-up signals",
+    "bnci2014-001": "a made-up data set of MOABB's kind, and Kalunga2016 through MOABB",
+    "bnci2014-004": "as bnci2014-001",
+    "cam-can": "a real VectorView file under its name",
+}
+
+
+def labels_of(recipe: Recipe) -> str:
+    if recipe.labels is not None:
+        return f"`{recipe.labels.class_path}`"
+    if "<label>" in (recipe.pattern or ""):
+        return "the path, of the whole recording"
+    if recipe.name == "tueg":
+        return "none"
+    return {"eegmat": "the run", "cam-can": "stimulus channel, task"}.get(
+        recipe.name, "annotations and events in the file"
+    )
+
+
+def test_the_table_of_data_sets_is_true():
+    rows = []
+    for path in sorted(RECIPES.glob("*.yaml")):
+        recipe = load_recipe(path)
+        access = "" if recipe.access == "open" else f"; {recipe.access}"
+        tried = TRIED.get(recipe.name, "a layout as documented, made-up signals")
+        rows.append(
+            f"| [{recipe.name}]({recipe.url}) | {recipe.subjects:,} | {labels_of(recipe)} | "
+            f"{recipe.licence}{access} | {tried} |"
+        )
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    missing = [row for row in rows if row not in text.splitlines()]
+    assert not missing, "put these rows into docs/datasets.md:\n" + "\n".join(missing)
+    assert sum(line.startswith("| [") for line in text.splitlines()) == len(rows)
+
+
+def test_every_reader_of_labels_is_in_the_docs():
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    with pytest.raises(UsageError, match="known: ") as caught:
+        side_file(Recipe(labels=Component("?")))
+    names = str(caught.value).partition("known: ")[2].split(", or any")[0].split(", ")
+    assert len(names) == 6
+    assert [n for n in names if f"`{n}`" not in text] == []

@@ -289,7 +289,7 @@ def test_a_card_names_a_view_or_none():
     assert view_in({}) == Native()
     for path, said in (("nowhere.View", "install the package"), ("pathlib.Path", "is no view")):
         with pytest.raises(UsageError, match=said):
-            view_in({"view": {"class_path": path, "init_args": {}}})
+            view_in({"view": {"class": path, "arguments": {}}})
 
 
 # ------------------------------------------------------------------ interpolation
@@ -409,7 +409,7 @@ def test_femba_is_trained_on_referential_recordings_through_the_temple_montage(
     said = capsys.readouterr().out
     assert "view Tcp of 4 recordings: every channel was measured in all of them" in said
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["view"]["init_args"]["n_channels"] == 20
+    assert manifest["view"]["arguments"]["n_channels"] == 20
     assert manifest["coverage"] in said
     # What comes after reads through the same view, or is refused.
     told = yaml.safe_load((CONFIGS / "tasks" / "eegmat-arithmetic.yaml").read_text())

@@ -154,7 +154,7 @@ def _fill(
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
         with writing(path) as held:
             known = _known(held.before, retry=retry)
-            here = Here(path.absolute(), held.run, Path.cwd(), recipe, encoding)
+            here = Here(path.absolute(), held.run, Path.cwd(), recipe, encoding, __version__)
             jobs = [_job(source, known, here) for source in sources]
             # The largest first, so that none is left over when the others are done.
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)

@@ -88,8 +88,8 @@ class Here:
     run: str
     folder: Path
     recipe: Recipe
-    encoding: Encoding = "int16"
-    version: str = __version__
+    encoding: Encoding
+    version: str
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json as json_format
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from brainfm.store.read import Store, open_store
 
 
 def status(store: Path, *, json: bool = False) -> None:
-    """Print what a store holds: recordings, subjects, hours, sensors, size, and the quarantine.
+    """Print what a store holds: recordings, subjects, hours, sensors, size, duplicates, quarantine.
 
     Parameters
     ----------
@@ -33,8 +35,9 @@ def status(store: Path, *, json: bool = False) -> None:
         return
     console = Console()
     console.print(_overview(opened))
-    if len(opened.quarantined):
-        console.print(_quarantine(opened))
+    for told in (_duplicates(opened), _quarantine(opened)):
+        if told.row_count:
+            console.print(told)
 
 
 def summarise(store: Store) -> dict[str, Any]:
@@ -60,6 +63,8 @@ def _overview(store: Store) -> Table:
         "hours": f"{table.seconds.sum() / 3600:,.2f}",
         "sensors": f"{_span(n_channels)} a recording; {', '.join(_kinds(store)) or 'none'}",
         "sampling rate": f"{_span(sorted(set(table.sfreq)))} Hz",
+        "encoding": ", ".join(f"{n:,} {dtype}" for dtype, n in Counter(table.dtype).items()),
+        "bad channels": f"{table.n_bad.sum():,} in {(table.n_bad > 0).sum():,} recordings",
         "size": f"{store.n_bytes / 1e6:,.1f} MB",
         "duplicates": f"{table.duplicate_of.notna().sum():,}",
         "quarantined": f"{len(store.quarantined):,} files",
@@ -69,11 +74,23 @@ def _overview(store: Store) -> Table:
     return shown
 
 
+def _duplicates(store: Store) -> Table:
+    shown = Table("recording", "has the content of", title="duplicates", title_justify="left")
+    for row in store.table[store.table.duplicate_of.notna()].itertuples():
+        shown.add_row(row.id, row.duplicate_of)
+    return shown
+
+
 def _quarantine(store: Store) -> Table:
     shown = Table("source", "reason", "detail", title="quarantined", title_justify="left")
     for row in store.quarantined.to_dict("records"):
-        shown.add_row(row["source"], row["reason"], row["detail"])
+        shown.add_row(*(_printable(row[column]) for column in ("source", "reason", "detail")))
     return shown
+
+
+def _printable(text: str) -> Text:
+    """Return what a terminal can show: a file may be named with a line break, or no text at all."""
+    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def _kinds(store: Store) -> list[str]:

@@ -125,7 +125,7 @@ class Store:
         """One row a recording, sorted by id.
 
         Columns: id, dataset (name of the recipe), subject, session, run, task, source, sfreq (Hz),
-        n_times, seconds, n_channels, kinds, dtype (``int16`` or ``float32``), fingerprint,
+        n_times, seconds, n_channels, n_bad, kinds, dtype (``int16`` or ``float32``), fingerprint,
         duplicate_of (id of the first recording with the same fingerprint, or None), and source_key,
         source_sha256, source_stat, recipe_hash.
         """
@@ -225,7 +225,7 @@ class Store:
             raise UsageError(f"The store {self.path} has no recording {id!r}.")
 
 
-_NUMBERS = {"sfreq": float, "n_times": "int64", "n_channels": "int64"}
+_NUMBERS = {"sfreq": float, "n_times": "int64", "n_channels": "int64", "n_bad": "int64"}
 
 
 def _column(name: str, values: list[Any]) -> pd.Series:

@@ -69,6 +69,8 @@ class Entry:
         is the same, the bytes need not be read.
     sfreq, n_times, n_channels
         of the signal.
+    n_bad
+        how many channels the file, its side files or the ingest found bad.
     kinds
         the kinds of sensors, sorted, joined by commas.
     dtype
@@ -96,6 +98,7 @@ class Entry:
     sfreq: float
     n_times: int
     n_channels: int
+    n_bad: int
     kinds: str
     dtype: str
     checksum: str

@@ -314,6 +314,7 @@ def _entry(
         "source_sha256": source_sha256,
     }
     annotations = join_annotations(recording.annotations, findings.annotations)
+    sensors = _marked(recording.sensors, findings.bads)
     return Entry(
         id=recording_id(**who),
         **who,
@@ -323,12 +324,13 @@ def _entry(
         source_stat=source_stat,
         sfreq=recording.sfreq,
         n_times=recording.n_times,
-        n_channels=len(recording.sensors),
-        kinds=",".join(sorted(set(recording.sensors.kind))),
+        n_channels=len(sensors),
+        n_bad=sum(sensors.bad),
+        kinds=",".join(sorted(set(sensors.kind))),
         dtype=written.dtype,
         checksum=written.checksum,
         fingerprint=written.fingerprint,
-        sensors=sensors_to_json(_marked(recording.sensors, findings.bads)),
+        sensors=sensors_to_json(sensors),
         annotations=annotations_to_json(annotations),
         provenance=recording.provenance | findings.provenance,
     )

@@ -17,10 +17,14 @@ from brainfm.windows.views import Native, View
 
 
 def describe_view(view: View) -> dict[str, Any]:
-    """Return the class and arguments of a view, as YAML and JSON hold them."""
+    """Return the class and arguments of a view, as JSON holds them.
+
+    The keys are not YAML's ``class_path`` and ``init_args``: in a checkpoint those mean a component, and
+    a tokenizer keeps the card that it was trained with.
+    """
     kind = type(view)
     arguments = {f.name: _plain(getattr(view, f.name)) for f in fields(view)}  # ty: ignore
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "arguments": arguments}
 
 
 def view_in(card: dict[str, Any]) -> View:
@@ -36,17 +40,17 @@ def view_of(description: dict[str, Any]) -> View:
     UsageError
         If it names no view that can be imported here.
     """
-    module, _, name = description["class_path"].rpartition(".")
+    module, _, name = description["class"].rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
-            f"The checkpoint names the view {description['class_path']!r}, which cannot be imported here; "
+            f"The checkpoint names the view {description['class']!r}, which cannot be imported here; "
             "install the package that defines it."
         ) from error
     if not (inspect.isclass(kind) and issubclass(kind, View)):
-        raise UsageError(f"{description['class_path']!r} is no view, so the checkpoint is refused.")
-    return kind(**{k: _object(v) for k, v in description["init_args"].items()})
+        raise UsageError(f"{description['class']!r} is no view, so the checkpoint is refused.")
+    return kind(**{k: _object(v) for k, v in description["arguments"].items()})
 
 
 def describe_coverage(view: View, plans: Mapping[str, Plan]) -> str:
@@ -78,6 +82,6 @@ def _plain(value: Any) -> Any:
 
 
 def _object(value: Any) -> Any:
-    if isinstance(value, dict) and "class_path" in value:
+    if isinstance(value, dict) and "class" in value:
         return view_of(value)
     return tuple(map(_object, value)) if isinstance(value, list) else value
