@@ -121,8 +121,7 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Float[np.ndarray, "trial channel time"]) -> np.ndarray:
         """Return the machine's signed distances, as ``SVC`` does."""
-        machine = self.svm_.svm_.calibrated_classifiers_[0].estimator
-        return machine.decision_function(self._vectors(X))
+        return self.svm_.decision_function(self._vectors(X))
 
     def predict_proba(
         self, X: Float[np.ndarray, "trial channel time"]
