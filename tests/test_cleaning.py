@@ -15,7 +15,7 @@ from brainfm.recordings.bads import find_bads
 from brainfm.recordings.cleaning import clean_blocks
 from brainfm.recordings.edf_samples import EdfSamples, read_edf
 from brainfm.recordings.files import read_recording
-from brainfm.recordings.filters import Filter, design_filter
+from brainfm.recordings.filters import Filter, design_filters
 from brainfm.recordings.overlap import convolve, plan_frames
 from brainfm.recordings.plausible import RANGES, check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
@@ -41,10 +41,17 @@ class Held(Samples):
         return self.signal[:, start:stop].astype(np.float32)
 
 
-def run(signal, filter, *, piece=10_000, n_bytes=128_000_000):
+def run(signal, filters, *, n_out=None, piece=10_000, n_bytes=128_000_000):
     pieces = (signal[:, i : i + piece] for i in range(0, signal.shape[1], piece))
     n_channels, n_times = signal.shape
-    blocks = convolve(pieces, filter, n_times=n_times, n_channels=n_channels, n_bytes=n_bytes)
+    blocks = convolve(
+        pieces,
+        filters,
+        n_times=n_times,
+        n_out=n_times if n_out is None else n_out,
+        n_channels=n_channels,
+        n_bytes=n_bytes,
+    )
     return np.concatenate(list(blocks), axis=1)
 
 
@@ -70,16 +77,16 @@ def test_the_one_kernel_is_the_impulse_response_of_the_three_steps(sfreq):
     wanted = clean.notch(impulse, sfreq, line_freq=50.0)
     wanted = clean.band_pass(wanted, sfreq, l_freq=0.1, h_freq=40.0)[0]
     # At its own rate there is no third step, and before the limit of a new one there is no aliasing.
-    got = design_filter(sfreq, l_freq=0.1, h_freq=40.0, line_freq=50.0, to=sfreq)
+    (got,) = design_filters(sfreq, l_freq=0.1, h_freq=40.0, line_freq=50.0, to=sfreq)
     at = len(wanted) // 2
     span = slice(at - got.reach, at + got.reach + 1)
     np.testing.assert_allclose(got.taps, wanted[span], rtol=0, atol=1e-9)
     assert np.abs(np.delete(wanted, np.arange(span.start, span.stop))).max() < 1e-9
 
 
-@pytest.mark.parametrize(("sfreq", "to"), [(500.0, 200.0), (128.0, 200.0), (2034.5, 200.0)])
+@pytest.mark.parametrize(("sfreq", "to"), [(500.0, 200.0), (128.0, 200.0), (1017.25, 200.0)])
 def test_the_limit_of_the_new_rate_passes_the_band_and_nothing_above(sfreq, to):
-    filter = design_filter(sfreq, l_freq=None, h_freq=None, line_freq=None, to=to)
+    (filter,) = design_filters(sfreq, l_freq=None, h_freq=None, line_freq=None, to=to)
     freqs, size = np.fft.rfftfreq(1 << 17, 1 / sfreq), 1 << 17
     gain = np.abs(np.fft.rfft(filter.taps, size))
     half = min(sfreq, to) / 2
@@ -95,8 +102,9 @@ def test_the_limit_of_the_new_rate_passes_the_band_and_nothing_above(sfreq, to):
 )
 def test_the_stream_is_mne_s_filter_notch_and_resample(sfreq):
     signal = eeg_like(2, round(90 * sfreq) + 11)
-    filter = design_filter(sfreq, l_freq=0.1, h_freq=45.0, line_freq=50.0, to=200.0)
-    got = run(signal.astype(np.float32), filter, n_bytes=1)
+    filters = design_filters(sfreq, l_freq=0.1, h_freq=45.0, line_freq=50.0, to=200.0)
+    n_out = clean.resampled_length(signal.shape[1], sfreq, to=200.0)
+    got = run(signal.astype(np.float32), filters, n_out=n_out, n_bytes=1)
     wanted = clean.notch(signal, sfreq, line_freq=50.0)
     wanted = clean.band_pass(wanted, sfreq, l_freq=0.1, h_freq=45.0)
     wanted = clean.resample(wanted, sfreq, to=200.0)
@@ -118,10 +126,11 @@ def test_the_stream_is_mne_s_filter_notch_and_resample(sfreq):
 def test_pieces_and_frames_change_nothing(n_times, sfreq, piece, n_bytes, l_freq, seed):
     signal = eeg_like(9, n_times, seed) if n_times > 2 else np.ones((9, n_times))
     signal = signal.astype(np.float32)
-    filter = design_filter(sfreq, l_freq=l_freq, h_freq=40.0, line_freq=50.0, to=200.0)
-    whole = run(signal, filter, piece=n_times)
-    assert whole.shape == (9, clean.resampled_length(n_times, sfreq, to=200.0))
-    cut = run(signal, filter, piece=piece, n_bytes=n_bytes)
+    filters = design_filters(sfreq, l_freq=l_freq, h_freq=40.0, line_freq=50.0, to=200.0)
+    n_out = clean.resampled_length(n_times, sfreq, to=200.0)
+    whole = run(signal, filters, n_out=n_out, piece=n_times)
+    assert whole.shape == (9, n_out)
+    cut = run(signal, filters, n_out=n_out, piece=piece, n_bytes=n_bytes)
     np.testing.assert_allclose(cut, whole, rtol=0, atol=3e-6 * max(np.abs(signal).max(), 1))
 
 
@@ -141,7 +150,7 @@ def test_overlap_save_is_convolution_of_the_reflected_signal(n_times, reach, pie
     extended = np.pad(signal[0], n, mode="reflect", reflect_type="odd") if n else signal[0]
     extended = np.pad(extended, reach - n)
     wanted = np.convolve(extended, filter.taps, mode="valid")
-    got = run(signal, filter, piece=piece, n_bytes=1)[0]
+    got = run(signal, [filter], piece=piece, n_bytes=1)[0]
     np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-4)
 
 

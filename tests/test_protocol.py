@@ -435,6 +435,7 @@ def test_a_task_takes_named_channels_in_their_order_and_overlapping_windows(stor
             r"No window of class \['b'\]",
         ),
         (lambda s: Task("t", s, AnnotationLabels({"T1": "a"}, 0.0, 1.0), 1.0), r"class \['a'\]"),
+        (lambda s: Task("t", s, ARITHMETIC, 5.0, dataset="theirs"), "None of the 8"),
         (lambda s: Task("t", s, ARITHMETIC, -1.0), "above 0"),
         (lambda s: Task("t", s, ARITHMETIC, 5.0, metrics=("acc",)), "Unknown metrics"),
         (lambda s: Task("t", s / "no", ARITHMETIC, 5.0), "no"),

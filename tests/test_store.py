@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -194,7 +195,7 @@ def test_a_store_goes_to_another_process(tmp_path):
 
 
 @given(
-    subject=st.text(), session=st.none() | st.text(), source=st.text(st.characters(), min_size=1)
+    subject=st.text(), session=st.none() | st.text(), source=st.binary(min_size=1).map(os.fsdecode)
 )
 def test_an_id_is_one_safe_folder(subject, session, source):
     id = recording_id(

@@ -354,6 +354,14 @@ def test_subjects_are_chosen_and_left_out(store: Path) -> None:
         Selection(store, subjects=()).table(opened)
 
 
+def test_data_sets_are_chosen_by_the_recipe_that_made_them(store: Path) -> None:
+    opened = open_store(store)
+    opened.table.loc[opened.table["subject"] == "2", "dataset"] = "mine"
+    assert Selection(store, datasets=("mine",)).table(opened)["subject"].tolist() == ["2"]
+    with pytest.raises(UsageError, match=r"Data sets \['yours'\] are not in .*'mine'"):
+        Selection(store, datasets=("mine", "yours")).table(opened)
+
+
 @pytest.mark.parametrize("option", ["subjects", "exclude_subjects"])
 def test_unknown_subjects_are_refused(store: Path, option: str) -> None:
     selection = Selection(store, **{option: ("1", "01", "9")})

@@ -151,6 +151,9 @@ class Task:
         what is measured.
     view
         the channels to make of those of ``kinds``, such as ``Tcp``; as recorded where None.
+    dataset
+        name of the recipe whose recordings belong to the task, where the store has others; None for
+        all.
     """
 
     name: str
@@ -162,6 +165,7 @@ class Task:
     channels: tuple[str, ...] | None = None
     metrics: tuple[str, ...] = tuple(METRICS)
     view: View | None = None
+    dataset: str | None = None
 
     def __post_init__(self) -> None:
         check_metrics(self.metrics)
@@ -219,7 +223,10 @@ class Task:
 
     def _recordings(self, store: Store) -> list[pd.Series]:
         """Return the table's rows of the task's recordings."""
-        rows = [row for _, row in store.table.iterrows() if self.label.selects(row)]
+        table = store.table
+        if self.dataset is not None:
+            table = table[table["dataset"] == self.dataset]
+        rows = [row for _, row in table.iterrows() if self.label.selects(row)]
         if not rows:
             raise UsageError(
                 f"None of the {len(store.table)} recordings in {self.store} belongs to task "

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float32
 
 from brainfm.recordings import clean, faults
 from brainfm.recordings.bads import find_bads
-from brainfm.recordings.filters import design_filter
+from brainfm.recordings.filters import design_filters
 from brainfm.recordings.overlap import convolve
 from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
@@ -79,13 +79,16 @@ def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
     first = look_first(samples, sensors, recipe)
     against = _reference(sensors, recipe, first.bads)
     edges = {"l_freq": recipe.l_freq, "h_freq": recipe.h_freq, "line_freq": first.line_freq}
-    filter = design_filter(samples.sfreq, **edges, to=recipe.sfreq)
-    level = against(samples.offset[:, None]) * filter.taps.sum()
+    filters = design_filters(samples.sfreq, **edges, to=recipe.sfreq)
+    level = against(samples.offset[:, None]) * np.prod([f.taps.sum() for f in filters])
     seen, amplitude = Faults(), []
     pieces = map(against, _check(samples, sensors.kind, seen))
-    every = max(samples.n_times * filter.ratio // AMPLITUDE_SAMPLES, 1)
+    n_times = clean.resampled_length(samples.n_times, samples.sfreq, to=recipe.sfreq)
+    every = max(n_times // AMPLITUDE_SAMPLES, 1)
     done = 0
-    for block in convolve(pieces, filter, n_times=samples.n_times, n_channels=len(sensors)):
+    for block in convolve(
+        pieces, filters, n_times=samples.n_times, n_out=n_times, n_channels=len(sensors)
+    ):
         block += level.astype(np.float32)
         amplitude.append(block[:, -done % every :: every].copy())
         done += block.shape[1]

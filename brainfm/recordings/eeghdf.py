@@ -66,7 +66,9 @@ class _EeghdfRaw(mne.io.BaseRaw):
         measured = np.isfinite(gain)
         gain, zero = np.where(measured, gain, 1.0), np.where(measured, zero, 0.0)
         kinds = np.where(measured, "eeg", "misc").tolist()
-        info = mne.create_info(labels, float(record.attrs["sample_frequency"]), kinds)
+        # Written as a quotient: 200.00000000000003 Hz, which would be resampled to 200.
+        sfreq = float(f"{record.attrs['sample_frequency']:.9g}")
+        info = mne.create_info(labels, sfreq, kinds)
         super().__init__(
             info,
             last_samps=(n_times - 1,),
@@ -76,15 +78,9 @@ class _EeghdfRaw(mne.io.BaseRaw):
         )
         self.set_annotations(_annotations(record))
 
+    # The types are MNE's business: it hands over its own and numpy's.
     def _read_segment_file(
-        self,
-        data: np.ndarray,
-        idx: Any,
-        fi: int,
-        start: int,
-        stop: int,
-        cals: np.ndarray,
-        mult: np.ndarray | None,
+        self, data: Any, idx: Any, fi: Any, start: Any, stop: Any, cals: Any, mult: Any
     ) -> None:
         import h5py
         from mne._fiff.utils import _mult_cal_one

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
-import scipy
 
 from brainfm.errors import UsageError
 from brainfm.recordings import clean
+from brainfm.recordings.bids import describe
 from brainfm.recordings.cleaning import clean_blocks
 from brainfm.recordings.edf_samples import read_edf
 from brainfm.recordings.events import read_annotations
@@ -77,12 +78,17 @@ def _read(source: Source, recipe: Recipe) -> Recording:
     raw = open_raw(source, form)
     scrubber = Scrubber(find_identity(raw.info), keep=recipe.keep_annotations)
     typed = form is not None and form.typed
+    # The store compares the hash of the recipe as it was given.
+    given, described = recipe, describe(Path(source.path), raw, recipe, scrubber)
+    recipe = described.recipe
     sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
     _check_length(raw, recipe)
     seconds = raw.n_times / float(raw.info["sfreq"])
     labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
     renamed = dict(zip(originals, sensors.names, strict=True))
-    marks = read_annotations(raw, recipe, scrubber, renamed)
+    marks = described.events
+    if marks is None:
+        marks = read_annotations(raw, recipe, scrubber, renamed)
     sensors = _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
@@ -90,9 +96,10 @@ def _read(source: Source, recipe: Recipe) -> Recording:
         sfreq=recipe.sfreq,
         annotations=join_annotations(marks, labels),
         source=source.path,
-        provenance=_origin(recipe, sensors, [scrubber.label(name) for name in originals])
+        provenance=_origin(given, sensors, [scrubber.label(name) for name in originals])
         | _referred(raw, sensors)
         | _made(raw, recipe)
+        | described.provenance
         | told,
         blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
         subject=who.subject,
@@ -195,13 +202,19 @@ def _made(raw: mne.io.BaseRaw, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+@cache
+def _version(package: str) -> str:
+    # Looking it up takes longer than opening a file.
+    return metadata.version(package)
+
+
 def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[str, Any]:
     renamed = {n: o for n, o in zip(sensors.names, originals, strict=True) if n != o}
     return {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "original_names": renamed,
-        "versions": {module.__name__: module.__version__ for module in (mne, np, scipy)},
+        "versions": {name: _version(name) for name in ("mne", "numpy", "scipy")},
     }
 
 

@@ -20,6 +20,7 @@ from brainfm.recordings.clean import harmonics, rate_ratio, upper_edge
 
 LIMIT_DB = 120.0
 LIMIT_BEGIN = 0.98
+STEP = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +43,25 @@ class Filter:
         """Return how many samples to either side count."""
         return len(self.taps) // 2
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Tell whether what comes out is what goes in."""
+        return self.ratio == 1 and self.taps.tolist() == [1.0]
+
 
 @cache
-def design_filter(
+def design_filters(
     sfreq: float,
     *,
     l_freq: float | None,
     h_freq: float | None,
     line_freq: float | None,
     to: float,
-) -> Filter:
+) -> tuple[Filter, ...]:
     """Return what `brainfm.recordings.clean`'s notch, band-pass and resample do, as one filter.
+
+    Where the rate is to fall to an eighth or less there are two: at the full rate the kernel would
+    be hundreds of thousands of taps, so a short one goes to four times the new rate or more first.
 
     Parameters
     ----------
@@ -63,6 +72,23 @@ def design_filter(
     line_freq
         of the mains in Hz, or None.
     """
+    factor = int(sfreq // (STEP * to))
+    edges = {"l_freq": l_freq, "h_freq": h_freq, "line_freq": line_freq}
+    if factor < 2:
+        return (_whole(sfreq, **edges, to=to),)
+    between = sfreq / factor
+    first = Filter(_low_pass(sfreq, to / 2, between / 2), Fraction(1, factor))
+    return first, _whole(between, **edges, to=to)
+
+
+def _whole(
+    sfreq: float,
+    *,
+    l_freq: float | None,
+    h_freq: float | None,
+    line_freq: float | None,
+    to: float,
+) -> Filter:
     kernels = [np.ones(1)]
     if len(lines := harmonics(sfreq, line_freq)):
         # As mne.filter.notch_filter: a stop band of freq / 200 between transitions of 0.5 Hz.
@@ -72,7 +98,8 @@ def design_filter(
     if l_freq is not None or edge is not None:
         kernels.append(_mne_kernel(sfreq, l_freq, edge))
     if sfreq != to:
-        kernels.append(_limit(sfreq, to))
+        half = min(sfreq, to) / 2
+        kernels.append(_low_pass(sfreq, LIMIT_BEGIN * half, half))
     taps = kernels[0]
     for kernel in kernels[1:]:
         taps = fftconvolve(taps, kernel)
@@ -83,8 +110,6 @@ def _mne_kernel(sfreq: float, *edges: object, **widths: float) -> Float64[np.nda
     return mne.filter.create_filter(None, sfreq, *edges, verbose="ERROR", **widths)
 
 
-def _limit(sfreq: float, to: float) -> Float64[np.ndarray, " tap"]:
-    nyquist = min(sfreq, to) / 2
-    width = (1 - LIMIT_BEGIN) * nyquist
-    n_taps, beta = kaiserord(LIMIT_DB, width / (sfreq / 2))
-    return firwin(n_taps | 1, nyquist - width / 2, window=("kaiser", beta), fs=sfreq)
+def _low_pass(sfreq: float, passed: float, stopped: float) -> Float64[np.ndarray, " tap"]:
+    n_taps, beta = kaiserord(LIMIT_DB, (stopped - passed) / (sfreq / 2))
+    return firwin(n_taps | 1, (passed + stopped) / 2, window=("kaiser", beta), fs=sfreq)

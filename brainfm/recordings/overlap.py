@@ -11,8 +11,9 @@ Overlap-save: Oppenheim & Schafer 1989, Discrete-Time Signal Processing, §8.7.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from jaxtyping import Float32
@@ -64,22 +65,25 @@ def plan_frames(filter: Filter, n_times: int, *, n_channels: int, n_bytes: int) 
 
 def convolve(
     pieces: Iterable[Float32[np.ndarray, "channel piece"]],
-    filter: Filter,
+    filters: Sequence[Filter],
     *,
     n_times: int,
+    n_out: int,
     n_channels: int,
     n_bytes: int = FRAME_BYTES,
 ) -> Iterator[Float32[np.ndarray, "channel block"]]:
-    """Filter a signal that comes in pieces, and bring it to the new rate.
+    """Put a signal that comes in pieces through one filter after another.
 
     Parameters
     ----------
     pieces
         of the signal, of any lengths, ``n_times`` samples in all.
-    filter
-        what to do.
+    filters
+        what to do; all but the last go to a whole part of the rate.
     n_times, n_channels
         of the signal.
+    n_out
+        samples wanted of the result: ``n_times`` times the ratio of all, rounded.
     n_bytes
         memory for a frame; what comes out does not depend on it.
 
@@ -87,17 +91,34 @@ def convolve(
     ------
     Blocks of the result, whose sample 0 is at the time of the signal's.
     """
-    if filter.reach == 0 and filter.ratio == 1:
-        for piece in pieces:
-            yield piece * np.float32(filter.taps[0])
+    if all(filter.changes_nothing for filter in filters):
+        yield from pieces
         return
-    frames = plan_frames(filter, n_times, n_channels=n_channels, n_bytes=n_bytes)
+    plans = []
+    for filter in filters:
+        plans.append(plan_frames(filter, n_times, n_channels=n_channels, n_bytes=n_bytes))
+        n_times = ceil(n_times * filter.ratio)
+    before = after = 0
+    for filter, frames in zip(reversed(filters), reversed(plans), strict=True):
+        before = frames.reach + before * filter.ratio.denominator
+        after = frames.reach + (after + (after > 0)) * filter.ratio.denominator
+    stream = _extend(pieces, before, after)
+    for filter, frames in zip(filters, plans, strict=True):
+        stream = _filter(stream, filter, frames)
+    for block in stream:
+        yield block[:, :n_out]
+        n_out -= min(block.shape[1], n_out)
+        if not n_out:
+            return
+
+
+def _filter(
+    pieces: Iterable[Float32[np.ndarray, "channel piece"]], filter: Filter, frames: Frames
+) -> Iterator[Float32[np.ndarray, "channel block"]]:
+    """Filter a signal that reaches beyond what is wanted on both sides."""
     response = _response(filter, frames)
-    left = max(round(n_times * filter.ratio), 1)
-    for frame in _cut(_extend(pieces, frames.reach), frames):
-        block = _transform(frame, frames, response)[:, :left]
-        left -= block.shape[1]
-        yield block
+    for frame in _cut(pieces, frames):
+        yield _transform(frame, frames, response)
 
 
 def _response(filter: Filter, frames: Frames) -> Float32[np.ndarray, " freq"]:
@@ -124,21 +145,21 @@ def _transform(
 
 
 def _extend(
-    pieces: Iterable[Float32[np.ndarray, "channel piece"]], reach: int
+    pieces: Iterable[Float32[np.ndarray, "channel piece"]], before: int, after: int
 ) -> Iterator[Float32[np.ndarray, "channel piece"]]:
-    """Continue a signal to both sides by ``reach`` samples."""
+    """Continue a signal by so many samples before its first and after its last."""
     pieces = iter(pieces)
-    head = _gather(pieces, reach + 1)
-    yield _reflection(head[:, ::-1], reach)[:, ::-1]
+    head = _gather(pieces, before + 1)
+    yield _reflection(head[:, ::-1], before)[:, ::-1]
     yield head
     last, length = deque([head]), head.shape[1]
     for piece in pieces:
         yield piece
         last.append(piece)
         length += piece.shape[1]
-        while length - last[0].shape[1] > reach:
+        while length - last[0].shape[1] > after:
             length -= last.popleft().shape[1]
-    yield _reflection(np.concatenate(last, axis=1), reach)
+    yield _reflection(np.concatenate(last, axis=1), after)
 
 
 def _gather(

@@ -118,7 +118,7 @@ def find_identity(info: mne.Info) -> frozenset[str]:
     """Return the words that a header has for people and their codes, in lower case."""
     person = dict(info.get("subject_info") or {})
     texts = [str(v) for k, v in person.items() if k.endswith("name") or k in ("his_id", "id")]
-    texts += [str(info.get(key) or "") for key in ("experimenter", "proj_name")]
+    texts.append(str(info.get("experimenter") or ""))
     found = {word.casefold() for text in texts for word in _split(text)}
     return frozenset(w for w in found if w not in PLACEHOLDERS)
 

@@ -10,10 +10,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
+from brainfm.recordings.bids import (
+    ROOT,
+    Listing,
+    find_root,
+    find_sidecars,
+    is_recording,
+    list_sidecars,
+)
 from brainfm.recordings.formats import FORMATS, MOABB, Format, find_format, looks_like_recording
 from brainfm.recordings.parts import first_part, is_continuation
 from brainfm.recordings.reader import recipe_formats
@@ -63,19 +72,19 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
     formats = _formats(recipe)
     found: dict[Path, Source] = {}
     for name in given:
-        for source in _sources(name, formats):
+        for source in _sources(name, formats, cache(list_sidecars)):
             found.setdefault(_place(source.path), source)
     owned = {_place(file) for source in found.values() for file in source.files[1:]}
     return [source for place, source in found.items() if place not in owned]
 
 
-def _sources(given: str, formats: _Formats) -> Iterator[Source]:
+def _sources(given: str, formats: _Formats, listed: Listing) -> Iterator[Source]:
     if given.startswith(MOABB.pattern):
         from brainfm.recordings.moabb import find_runs
 
         yield from find_runs(given)
     else:
-        yield from (_source(path, formats) for path in _expand(given, formats))
+        yield from (_source(path, formats, listed) for path in _expand(given, formats))
 
 
 def _place(path: str | Path) -> Path:
@@ -86,21 +95,22 @@ def _place(path: str | Path) -> Path:
 
 def source_of(path: str | Path, recipe: Recipe | None = None) -> Source:
     """Return the recording that a file or folder is, or is part of."""
-    return _source(Path(path), _formats(recipe))
+    return _source(Path(path), _formats(recipe), list_sidecars)
 
 
 def _formats(recipe: Recipe | None) -> _Formats:
     return FORMATS if recipe is None else (*recipe_formats(recipe), *FORMATS)
 
 
-def _source(path: Path, formats: _Formats) -> Source:
-    owner = _owner(path, formats)
+def _source(path: Path, formats: _Formats, listed: Listing) -> Source:
+    owner = _owner(path, formats, listed)
     form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
-    return Source(str(owner), tuple(map(str, files)) or (str(owner),))
+    files = (*(files or (owner,)), *find_sidecars(owner, listed).values())
+    return Source(str(owner), tuple(map(str, files)))
 
 
-def _owner(path: Path, formats: _Formats) -> Path:
+def _owner(path: Path, formats: _Formats, listed: Listing) -> Path:
     """Return the recording that a file belongs to; the file itself where it is no part."""
     for folder in path.parents:
         if any(form.folder and form.fits(folder) for form in formats):
@@ -112,7 +122,10 @@ def _owner(path: Path, formats: _Formats) -> Path:
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for other in beside:
         form = find_format(other, formats) if other != path else None
-        if form is not None and not form.folder and path in form.parts(other):
+        if form is not None and path in (
+            *form.parts(other),
+            *find_sidecars(other, listed).values(),
+        ):
             return other
     return path
 
@@ -155,16 +168,22 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
         return
     seen.add((status.st_dev, status.st_ino))
     apart = _apart(folder)
+    root = folder if apart is not None else find_root(folder)
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = folder / entry.name
         if not path.is_dir():  # False, too, where a link names itself
             # macOS leaves a ._name beside files that it copies to foreign disks.
-            if not entry.name.startswith("._") and looks_like_recording(path, formats):
+            named = not entry.name.startswith("._") and (root is None or is_recording(path))
+            if named and looks_like_recording(path, formats):
                 yield path
         elif find_format(path, formats) is not None:
             yield path
         # Hidden folders are git's and DataLad's; a store is no source.
-        elif not entry.name.startswith(".") and entry.name not in apart and not _is_zarr(path):
+        elif (
+            not entry.name.startswith(".")
+            and entry.name not in (apart or ())
+            and not _is_zarr(path)
+        ):
             yield from _walk(path, seen, formats)
 
 
@@ -172,10 +191,10 @@ def _is_zarr(folder: Path) -> bool:
     return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
 
 
-def _apart(folder: Path) -> list[str]:
-    """Return the folders of a BIDS root that are passed over, and say so."""
-    if not (folder / "dataset_description.json").is_file():
-        return []
+def _apart(folder: Path) -> list[str] | None:
+    """Return the folders of a BIDS root that are passed over, and say so; None where it is no root."""
+    if not (folder / ROOT).is_file():
+        return None
     names = [name for name in APART if (folder / name).is_dir()]
     if names:
         print(

@@ -39,6 +39,8 @@ class Selection:
         subjects to use; all where None.
     exclude_subjects
         subjects to leave out, for instance those that an evaluation tests.
+    datasets
+        names of the recipes whose recordings are used; all where None.
     view
         the channels that windows are to have, such as ``Tcp``; as recorded where None.
     """
@@ -47,6 +49,7 @@ class Selection:
     kinds: tuple[str, ...] = ("eeg",)
     subjects: tuple[str, ...] | None = None
     exclude_subjects: tuple[str, ...] = ()
+    datasets: tuple[str, ...] | None = None
     view: View | None = None
 
     def reader(self) -> WindowReader:
@@ -59,27 +62,33 @@ class Selection:
         Raises
         ------
         UsageError
-            If a named subject is not in the store, or nothing is left.
+            If a named subject or data set is not in the store, or nothing is left.
         """
         table = store.table
-        known = set(table["subject"])
-        unknown = sorted((set(self.subjects or ()) | set(self.exclude_subjects)) - known)
-        if unknown:
-            raise UsageError(
-                f"Subjects {unknown} are not in {self.store}, which has {sorted(known)}; "
-                "correct the list."
-            )
-        wanted = table["subject"].isin(known if self.subjects is None else self.subjects)
-        wanted &= ~table["subject"].isin(self.exclude_subjects)
+        self._check_known(
+            "Subjects", (*(self.subjects or ()), *self.exclude_subjects), table["subject"]
+        )
+        self._check_known("Data sets", self.datasets or (), table["dataset"])
+        wanted = ~table["subject"].isin(self.exclude_subjects)
+        for column, chosen in (("subject", self.subjects), ("dataset", self.datasets)):
+            if chosen is not None:
+                wanted &= table[column].isin(chosen)
         wanted &= table["duplicate_of"].isna()
         wanted &= table["kinds"].map(lambda kinds: bool(set(kinds.split(",")) & set(self.kinds)))
         if not wanted.any():
             raise UsageError(
                 f"No recording of {self.store} has sensors of the kinds {list(self.kinds)} "
                 f"(it has {sorted(set(','.join(table['kinds']).split(',')))}) for the chosen "
-                "subjects; choose others."
+                "subjects and data sets; choose others."
             )
         return table[wanted].reset_index(drop=True)
+
+    def _check_known(self, what: str, named: Sequence[str], there: pd.Series) -> None:
+        known = set(there)
+        if unknown := sorted(set(named) - known):
+            raise UsageError(
+                f"{what} {unknown} are not in {self.store}, which has {sorted(known)}; correct the list."
+            )
 
 
 @dataclass(frozen=True, eq=False)
