@@ -278,7 +278,9 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         seen = self.card_.get("data", {})
         new = {"subjects": subjects, "fingerprints": fingerprints}
         data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
-        save(self.model_, folder, self.card_ | own | {"data": seen | data})
+        # Whom it was fitted on is told by name alone, so the pairs that pretraining knew say too little.
+        said = {k: v for k, v in (seen | data).items() if k != "people"}
+        save(self.model_, folder, self.card_ | own | {"data": said})
 
 
 def _learns(tokenizer: Tokenizer) -> bool:

@@ -217,6 +217,10 @@ def _card(
     """Say what the model was made for and of."""
     earlier = getattr(objective.tokenizer, "card", None) or {}
     seen = earlier.get("data", {})
+    # Earlier cards name no data sets; then all people are known by name alone.
+    everyone = set(table["subject"]) | set(seen.get("subjects", []))
+    pairs = {*zip(table["dataset"], table["subject"], strict=True)}
+    pairs |= {(dataset, subject) for dataset, subject in seen.get("people", [])}
     return {
         "sfreq": float(table["sfreq"].iloc[0]),
         "unit": UNIT,
@@ -227,7 +231,8 @@ def _card(
         "preprocessing_hash": store.attributes["preprocessing_hash"],
         "data": {
             "fingerprints": sorted({*table["fingerprint"], *seen.get("fingerprints", [])}),
-            "subjects": sorted({*table["subject"], *seen.get("subjects", [])}),
+            "subjects": sorted(everyone),
+            "people": sorted(map(list, pairs)),
             "hours": float(table["seconds"].sum() / 3600),
         },
         "seed": seed,
