@@ -70,6 +70,7 @@ VERBS = {
     "evaluate": Verb(
         "evaluate:evaluate", "every estimator on the same folds, and a report", submits=True
     ),
+    "plan": Verb("plan:plan", "what a training will need: parameters, memory, days"),
     "list": Verb("listing:list_known", "what there is, a line each", {"what": "?"}),
     "show": Verb("listing:show", "one named configuration and what it costs", {"name": None}),
 }
@@ -147,7 +148,7 @@ def _run(name: str, arguments: list[str]) -> int:
             raise UsageError("--dry-run prints a job's script; say with --slurm what job.")
         if slurm is not None:
             return _submit(name, slurm, Path(values["out"]), _dump(parser, config), dry_run)
-    if "out" not in values:
+    if "out" not in values or name == "plan":
         stage(**values)
         return 0
     return _run_into(Path(values["out"]), verb, stage, values, _dump(parser, config))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -300,3 +302,23 @@ def test_ctrl_c_reaches_the_caller() -> None:
 def test_options_below_one_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"train.{name} is 0"):
         Train(**{name: 0})
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_profile_says_what_limits_the_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], slow: bool
+) -> None:
+    class Read(Noise):
+        def __getitem__(self, index: int) -> Batch:
+            time.sleep(0.2 if slow else 0)
+            return super().__getitem__(index)
+
+    plain, traced = masked_codes(), masked_codes()
+    fit(plain, Noise(), train=replace(TRAIN, validate_every=0), seed=1)
+    options = replace(TRAIN, validate_every=0, profile=True)
+    fit(traced, Read(), train=options, seed=1, out=tmp_path)
+    assert_same_weights(traced, plain)
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    told = capsys.readouterr().out
+    assert ("waits for data" if slow else "limited by computation") in told
+    assert ("aten::" in told) is not slow

@@ -673,6 +673,7 @@ TRIED = {
     "eegmmidb": "real recordings (11 people)",
     "kalunga2016": "real recordings (5 people)",
     "bonn": "real segments",
+    "eeghdf": "a real recording",
     "chb-mit": "real summaries, clips of 2 s; chb17 and chb24 as documented",
     "sleep-edf": "a real hypnogram, made-up signals",
     "bnci2014-001": "a made-up data set of MOABB's kind, and Kalunga2016 through MOABB",

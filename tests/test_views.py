@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from brainfm.cli import main
 from brainfm.errors import UsageError
 from brainfm.evaluation import RecordingLabels, Task
+from brainfm.evaluation.report.motifs import open_motifs
+from brainfm.evaluation.report.occurrences import channel_rows
 from brainfm.recordings.recording import Sensors
 from brainfm.recordings.sensors import template_positions
 from brainfm.recordings.spline import fit_origin, spline_matrix
 from brainfm.recordings.synthetic import CH_NAMES
 from brainfm.store import open_store
+from brainfm.store.tokens import TokenStore, open_tokens
 from brainfm.tokenizers.montage_patches import TCP as FEMBA
 from brainfm.windows.description import describe_coverage, describe_view, view_in, view_of
 from brainfm.windows.interpolation import Interpolate
@@ -420,6 +423,33 @@ def test_femba_is_trained_on_referential_recordings_through_the_temple_montage(
         probe += ["--adaptation", "probe", "--split.validation", "0.5"]
         assert main([*probe, "--out", str(tmp_path / f"probe {code}")]) == code
     assert "give them the checkpoint's view" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("view", "rows"), [(Select(("Cz", "Fp1", "F3")), 3), (Tcp(20), None)], ids=["chosen", "derived"]
+)
+def test_tokens_know_the_view_they_are_of(store, tmp_path, view, rows):
+    run = yaml.safe_load((CONFIGS / "runs" / "quickstart-tokenizer.yaml").read_text())
+    run["model"] = str(CONFIGS / "models" / "tfm.yaml")
+    described = describe_view(view)
+    named = {"class_path": described["class"], "init_args": described["arguments"]}
+    run["data"] = {"store": str(store), "seconds": 5, "validation": 0, "view": named}
+    run["train"] |= {"steps": 1, "batch_size": 2}
+    del run["train"]["validate_every"]
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    out, tokens = tmp_path / "out", tmp_path / "t.zarr"
+    assert main(["pretrain", "--config", str(tmp_path / "run.yaml"), "--out", str(out)]) == 0
+    assert main(["tokenize", str(store), "--checkpoint", str(out), "--tokens", str(tokens)]) == 0
+    opened, made = open_store(store), open_tokens(tokens)
+    id, n = made.ids[0], made.codes(made.ids[0]).shape[1]
+    assert n == len(view.plan(opened.sensors(id)).sensors)
+    if rows is None:
+        assert "derived channels" in open_motifs(tokens, opened).sentence
+    else:
+        assert isinstance(open_motifs(tokens, opened), TokenStore)
+        assert channel_rows(made, opened, id, n) == [
+            opened.sensors(id).names.index(x) for x in view.ch_names
+        ]
 
 
 def test_trials_of_a_view_have_all_its_channels(store):

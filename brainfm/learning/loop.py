@@ -36,6 +36,7 @@ from brainfm.learning.guard import LossGuard
 from brainfm.learning.health import Health
 from brainfm.learning.loggers import make_loggers
 from brainfm.learning.processes import Process, average, gather, is_first, synchronise
+from brainfm.learning.profile import Trace
 from brainfm.learning.progress import ProgressBar
 from brainfm.learning.shares import (
     Feed,
@@ -243,7 +244,8 @@ def fit(
     if out is not None:
         rows = MetricsFile(out / "metrics.csv", train.log_every, feed)
         health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
-        callbacks = (rows, health, *callbacks, LastCheckpoint(out, every))
+        traces = (Trace(out, feed),) if train.profile else ()
+        callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
     if sys.stderr.isatty() and is_first():
         callbacks = (*callbacks, ProgressBar(train.batch_size))
     with quiet(), interruptible(), full_disk(out), torch.random.fork_rng():

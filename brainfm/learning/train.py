@@ -59,6 +59,8 @@ class Train:
         batches that the thread reads in advance.
     explosion
         the run is stopped where a step's loss is so many times its usual size.
+    profile
+        write trace.json of some early steps and say what limits them.
     loggers
         where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``. Where
         None, to TensorBoard if it is installed.
@@ -83,6 +85,7 @@ class Train:
     workers: int = 0
     ahead: int = 2
     explosion: float = 1e3
+    profile: bool = False
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = None
 
     def __post_init__(self) -> None:

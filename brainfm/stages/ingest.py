@@ -102,7 +102,8 @@ def ingest(
     Parameters
     ----------
     source
-        files, folders, globs and BIDS roots, of any format that MNE reads.
+        files, folders, globs and BIDS roots, of any format that MNE reads; ``moabb:NAME`` for a data set of
+        MOABB.
     store
         the store to make or to add to.
     recipe

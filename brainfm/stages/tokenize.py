@@ -17,6 +17,7 @@ from brainfm.weights import load
 from brainfm.windows.description import view_in
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import sequential
+from brainfm.windows.views import Native
 
 
 def tokenize(
@@ -66,6 +67,7 @@ def tokenize(
         vocabulary=tokenizer.vocabulary,
         vocabulary_hash=vocabulary_hash(tokenizer),
         kinds=list(selection.kinds),
+        **{"view": card["view"]} if selection.view != Native() else {},
         seconds=length,
         step=tokenizer.step,
         span=tokenizer.span,

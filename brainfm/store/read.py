@@ -204,14 +204,12 @@ class Store:
 
     def read_into(self, windows: Sequence[Wanted]) -> None:
         """Fill the arrays of many windows; errors as of `read`."""
-        for wanted in windows:
-            n_times = self._signal(wanted.id).n_times
-            if not 0 <= wanted.start <= wanted.stop <= n_times:
-                raise UsageError(
-                    f"Samples {wanted.start} to {wanted.stop} of {wanted.id} are wanted; it has "
-                    f"{n_times}."
-                )
-        self.signals.read(windows)
+        try:
+            self.signals.read(windows)
+        except WorkError:
+            for wanted in windows:
+                self._check(wanted.id)
+            raise
 
     def _signal(self, id: str) -> Signal:
         try:

@@ -18,6 +18,7 @@ from jaxtyping import Shaped
 from numcodecs import blosc
 
 MISSING = 2**64 - 1
+NOWHERE = (0, 0)
 CRC_BYTES = 4
 LENGTH_AT = 4
 """Where blosc's header says how many bytes there are when decompressed."""
@@ -135,25 +136,25 @@ class Index:
     Attributes
     ----------
     spans
-        first byte of each chunk and the one after its last, or None where the chunk is missing.
+        first byte of each chunk and the one after its last; `NOWHERE` where the chunk is missing.
     checked
         which chunks were compared with their crc32c already; the same for as long as this lives.
     """
 
-    spans: Sequence[tuple[int, int] | None]
+    spans: Sequence[tuple[int, int]]
     checked: bytearray
 
-    def span(self, chunk: int) -> tuple[int, int]:
-        """Return the bytes of a chunk; `Damaged` where it is missing."""
-        span = self.spans[chunk]
-        if span is None:
-            raise Damaged(f"chunk {chunk} is missing")
-        return span
+    def span(self, chunks: range) -> tuple[int, int]:
+        """Return the bytes of chunks that stand side by side; `Damaged` where one is missing."""
+        for chunk in chunks:
+            if self.spans[chunk] == NOWHERE:
+                raise Damaged(f"chunk {chunk} is missing")
+        return self.spans[chunks[0]][0], self.spans[chunks[-1]][1]
 
     def decode(
         self,
         chunk: int,
-        data: bytes | memoryview,
+        data: memoryview,
         into: Shaped[np.ndarray, "channel time"],
     ) -> None:
         """Decompress a chunk; `Damaged` where it is not what was written."""
@@ -173,5 +174,8 @@ def index_of(data: bytes, n_chunks: int) -> Index:
     if len(data) != index_bytes(n_chunks):
         raise Damaged("a shard is cut short")
     pairs = np.frombuffer(without_crc(data, "the index of a shard"), "<u8").reshape(-1, 2)
-    spans = [None if MISSING in pair else (pair[0], sum(pair)) for pair in pairs.tolist()]
+    spans = [NOWHERE if MISSING in pair else (pair[0], sum(pair)) for pair in pairs.tolist()]
+    ends = [0, *(stop for _, stop in spans)]
+    if any(span not in (NOWHERE, (end, span[1])) for span, end in zip(spans, ends, strict=False)):
+        raise Damaged("the index of a shard names chunks in another order than they are written in")
     return Index(spans, bytearray(n_chunks))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
 from brainfm.store.files import Files, Span
 from brainfm.store.schema import RECORDINGS
 from brainfm.store.shards import Damaged, Index, array_metadata, index_bytes, index_of, without_crc
@@ -24,8 +24,7 @@ KEPT = 4096
 """Recordings, and shards, of which the metadata stay in memory."""
 
 
-@dataclass(frozen=True, eq=False)
-class Wanted:
+class Wanted(NamedTuple):
     """A window that is wanted, and where it is to go.
 
     Attributes
@@ -77,14 +76,13 @@ class Signal:
 
 
 class _Part(NamedTuple):
-    """What one chunk gives to one window; there are many, and a dataclass takes long to make."""
+    """What one shard gives to one window; there are many, and a dataclass takes long to make."""
 
     wanted: Wanted
     signal: Signal
     index: Index
     shard: int
-    chunk: int
-    first: int  # sample at which the chunk begins
+    chunks: range  # of the shard
 
 
 class Signals:
@@ -105,24 +103,23 @@ class Signals:
         return type(self), (self.files,)
 
     def read(self, windows: Sequence[Wanted]) -> None:
-        """Fill the windows' arrays with samples in SI units; all lie within their recordings.
+        """Fill the windows' arrays with samples in SI units.
 
         Raises
         ------
+        UsageError
+            If a recording does not have all of them: nothing is padded.
         WorkError
             Naming the recording, where something of it is missing or is not what was written.
         """
         parts = [part for wanted in windows for part in self._parts(wanted)]
-        data = self._fetch(parts)
         scratch: dict[tuple[int, int, str], np.ndarray] = {}
-        for part, chunk in zip(parts, data, strict=True):
+        for part, data in zip(parts, self._fetch(parts), strict=True):
             s = part.signal
             shape = (s.n_channels, s.chunk, s.dtype)
             if shape not in scratch:
                 scratch[shape] = np.empty(shape[:2], s.dtype)
-            self._fill(part, chunk, scratch[shape])
-        for wanted in windows:
-            self._scale(wanted)
+            _fill(part, memoryview(data), scratch[shape])
 
     def stored(self, id: str, shard: int) -> Shaped[np.ndarray, "channel time"]:
         """Return what stands on the disk in one shard, decompressed.
@@ -140,9 +137,9 @@ class Signals:
         try:
             index = self._index(id, shard)
             for number, first in enumerate(range(0, stop - start, signal.chunk)):
-                a, b = index.span(number)
+                a, b = index.span(range(number, number + 1))
                 (data,) = self.files.fetch([Span(_shard_key(id, shard), a, b)])
-                index.decode(number, data, block)
+                index.decode(number, memoryview(data), block)
                 part = values[:, first : first + signal.chunk]
                 part[:] = block[:, : part.shape[1]]
         except (Damaged, OSError) as error:
@@ -150,53 +147,34 @@ class Signals:
         return values
 
     def _parts(self, wanted: Wanted) -> list[_Part]:
-        if wanted.stop <= wanted.start:
-            return []
-        signal = self.signal(wanted.id)
+        id, start, stop = wanted.id, wanted.start, wanted.stop
+        signal = self.signal(id)
+        if not 0 <= start <= stop <= signal.n_times:
+            raise UsageError(
+                f"Samples {start} to {stop} of {id} are wanted; it has {signal.n_times}."
+            )
+        n, first, last = signal.n_chunks, start // signal.chunk, -(-stop // signal.chunk)
         parts = []
-        for number in range(wanted.start // signal.chunk, (wanted.stop - 1) // signal.chunk + 1):
-            shard, chunk = divmod(number, signal.n_chunks)
+        for shard in range(first // n, -(-last // n) if stop > start else 0):
+            chunks = range(max(first - shard * n, 0), min(last - shard * n, n))
             try:
-                index = self._index(wanted.id, shard)
+                parts.append(_Part(wanted, signal, self._index(id, shard), shard, chunks))
             except (Damaged, OSError) as error:
-                raise _damaged(wanted.id, error) from error
-            parts.append(_Part(wanted, signal, index, shard, chunk, number * signal.chunk))
+                raise _damaged(id, error) from error
         return parts
 
     def _fetch(self, parts: list[_Part]) -> Sequence[bytes | memoryview]:
         spans = []
         for part in parts:
             try:
-                spans.append(
-                    Span(_shard_key(part.wanted.id, part.shard), *part.index.span(part.chunk))
-                )
+                a, b = part.index.span(part.chunks)
             except Damaged as error:
                 raise _damaged(part.wanted.id, error) from error
+            spans.append(Span(_shard_key(part.wanted.id, part.shard), a, b))
         try:
             return self.files.fetch(spans)
         except OSError as error:
-            raise _damaged(", ".join(sorted({p.wanted.id for p in parts})), error) from error
-
-    def _fill(self, part: _Part, data: bytes | memoryview, scratch: np.ndarray) -> None:
-        wanted, first = part.wanted, part.first
-        try:
-            part.index.decode(part.chunk, data, scratch)
-        except Damaged as error:
-            raise _damaged(wanted.id, error) from error
-        start, stop = max(wanted.start, first), min(wanted.stop, first + part.signal.chunk)
-        wanted.out[:, start - wanted.start : stop - wanted.start] = scratch[
-            wanted.rows, start - first : stop - first
-        ]
-
-    def _scale(self, wanted: Wanted) -> None:
-        signal = self.signal(wanted.id)
-        if signal.scale is None:
-            return
-        length = signal.chunk * signal.n_chunks
-        for shard in range(wanted.start // length, -(-wanted.stop // length)):
-            start, stop = max(wanted.start, shard * length), min(wanted.stop, (shard + 1) * length)
-            part = wanted.out[:, start - wanted.start : stop - wanted.start]
-            np.multiply(part, signal.scale[shard, wanted.rows], out=part)
+            raise _damaged(" or ".join(sorted({p.wanted.id for p in parts})), error) from error
 
     def _signal(self, id: str) -> Signal:
         try:
@@ -229,6 +207,26 @@ class Signals:
         n_chunks = self.signal(id).n_chunks
         (data,) = self.files.fetch([Span(_shard_key(id, shard), -index_bytes(n_chunks), 0)])
         return index_of(bytes(data), n_chunks)
+
+
+def _fill(part: _Part, data: memoryview, scratch: np.ndarray) -> None:
+    """Decompress the chunks of one shard into a window's array, and scale what came from there."""
+    wanted, signal, index, shard, chunks = part
+    (start, stop), length = (wanted.start, wanted.stop), signal.chunk
+    base = index.spans[chunks[0]][0]
+    first = (shard * signal.n_chunks + chunks[0]) * length
+    filled = wanted.out[:, max(first - start, 0) : first + len(chunks) * length - start]
+    for chunk in chunks:
+        a, b = index.spans[chunk]
+        try:
+            index.decode(chunk, data[a - base : b - base], scratch)
+        except Damaged as error:
+            raise _damaged(wanted.id, error) from error
+        low, high = max(start - first, 0), min(stop - first, length)
+        wanted.out[:, first + low - start : first + high - start] = scratch[wanted.rows, low:high]
+        first += length
+    if signal.scale is not None:
+        np.multiply(filled, signal.scale[shard, wanted.rows], out=filled)
 
 
 def _shard_key(id: str, shard: int) -> str:

@@ -16,6 +16,7 @@ from brainfm.evaluation.report.inputs import UNREADABLE, Absent
 from brainfm.evaluation.report.numbers import count, figure, listed, percent
 from brainfm.evaluation.report.occurrences import (
     Occurrences,
+    channel_rows,
     draw,
     find_occurrences,
     mean_spectrum,
@@ -127,6 +128,11 @@ def open_motifs(path: Path | None, store: Store | Absent) -> TokenStore | Absent
         return Absent("Without the store that the tokens were made of, motifs cannot be drawn.")
     if tokens.attributes.get("store_fingerprint") not in (None, store.fingerprint):
         return Absent("The tokens were made of another store, so their motifs cannot be drawn.")
+    if "view" in tokens.attributes:
+        try:
+            channel_rows(tokens, store, tokens.ids[0], 0)
+        except UNREADABLE as error:
+            return Absent(f"Motifs cannot be drawn: {error}.")
     return tokens
 
 

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from brainfm.evaluation.report.conditions import Conditions
 from brainfm.store import Store
 from brainfm.store.tokens import TokenStore
+from brainfm.windows.description import view_in
+from brainfm.windows.views import Chain, OfKinds
 
 MOTIFS = 16
 SNIPPETS = 64
@@ -110,10 +112,19 @@ def find_occurrences(tokens: TokenStore, store: Store, conditions: Conditions) -
 def channel_rows(tokens: TokenStore, store: Store, id: str, n_channels: int) -> list[int]:
     """Return the rows of the store's signal that the tokens' channels are.
 
-    A tokenizer takes the channels of some kinds, in the store's order.
+    A tokenizer takes the channels of some kinds, in the store's order, or those of a view.
     """
-    kinds = store.sensors(id).kind
+    sensors = store.sensors(id)
+    kinds = sensors.kind
     wanted = tokens.attributes.get("kinds")
+    if "view" in tokens.attributes:
+        view = Chain((OfKinds(tuple(wanted or ())), view_in(tokens.attributes)))
+        rows = view.plan(sensors, where=f"The recording {id}").rows
+        if rows is None:
+            raise ValueError(
+                f"the tokens of {id} are of derived channels, which the store does not hold"
+            )
+        return list(rows)
     if isinstance(wanted, list | tuple):
         return [i for i, k in enumerate(kinds) if k in wanted]
     if len(kinds) == n_channels:
