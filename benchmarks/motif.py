@@ -1,8 +1,8 @@
 """A training step of the motif tokenizer, beside the same network in the plainest PyTorch.
 
 The plain one cuts frames and takes their Fourier transform, writes linear attention out, and quantises with
-a table of all distances and one-hot sums, as a textbook does. Weights are the same, and so are the first losses
-up to rounding, which are printed. Both are run in turns; the best of each is printed.
+a table of all distances and one-hot sums, as a textbook does. Weights are the same, and so are the first
+losses up to rounding, which are printed. Both are run in turns; the best of each is printed.
 """
 
 from __future__ import annotations
