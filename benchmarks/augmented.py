@@ -2,14 +2,16 @@
 
 One subject's session of simulated motor-imagery windows (or a recorded one: ``--windows FILE.npz`` with
 X and y), divided in 5 outer folds; in each, both choose order, lag, C and kernel by 5 inner folds and
-are tested. Choices must be equal and scores equal to 1e-9, which is checked. The two take turns. The full
-grid of MOABB's ``AUG_TANG_SVM_grid`` is ``--orders 10 --lags 10 --outer 5``, which takes the peer hours.
+are tested. Choices must be equal and scores equal to 1e-9, which is checked. Seconds are of the processor.
+The full grid of MOABB's ``AUG_TANG_SVM_grid`` is ``--orders 10 --lags 10 --outer 5``, which takes the peer
+hours.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+import warnings
 
 import numpy as np
 from moabb.pipelines.features import AugmentedDataset
@@ -62,11 +64,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=45)
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--times", type=int, default=481, help="samples a window")
-    parser.add_argument("--orders", type=int, default=5, help="orders 1 to this")
-    parser.add_argument("--lags", type=int, default=5, help="lags 1 to this")
+    parser.add_argument("--orders", type=int, default=10, help="orders 1 to this")
+    parser.add_argument("--lags", type=int, default=1, help="lags 1 to this")
     parser.add_argument("--outer", type=int, default=1, help="how many of the 5 outer folds")
     parser.add_argument("--windows", help="an .npz with X (trial, channel, time) and y")
     given = parser.parse_args()
+    # At high orders windows in a narrow band are nearly singular; the peer says so on every fit.
+    warnings.filterwarnings("ignore", message="Convergence not reached")
     X, y = session(given.trials, given.channels, given.times)
     if given.windows:
         with np.load(given.windows) as recorded:

@@ -59,6 +59,25 @@ def test_singular_matrices_are_refused_with_the_remedy():
         karcher(X)
 
 
+def test_nearly_singular_matrices_have_a_mean_as_good_as_rounding_allows():
+    rng = np.random.default_rng(0)
+    mixing = np.linalg.qr(rng.normal(size=(30, 30)))[0] * np.logspace(0, -5.5, 30)
+    X = mixing @ matrices(20, 30) @ mixing.T  # condition numbers of some 1e12
+    tangent = karcher(X)
+    assert np.linalg.norm(tangent.logarithms.mean(axis=0)) < 1e-4
+
+
+def test_orders_with_singular_covariances_are_left_out_and_said(caplog):
+    trials = planted(subjects=3, windows=6, channels=4)
+    X = trials.X[..., :31]  # 7 copies of 4 channels have more rows than samples are left
+    search = baselines.AugmentedSearch((1, 7), (3,), C=(1.0,), kernels=("linear",), estimator="scm")
+    search.fit(X, trials.y)
+    assert search.best_setting_.order == 1
+    assert "order 7 and lag 3 are left out" in caplog.text
+    with pytest.raises(WorkError, match="at every order"):
+        search.set_params(orders=(7,)).fit(X, trials.y)
+
+
 @pytest.mark.parametrize("estimator", ["scm", "oas", "lwf"])
 def test_the_grid_gives_the_covariances_of_every_embedding(estimator):
     X = np.random.default_rng(0).normal(size=(5, 3, 80)).cumsum(axis=2)

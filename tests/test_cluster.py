@@ -186,6 +186,7 @@ def test_workers_that_are_killed_while_they_ingest_cost_nothing(
     distributed = pytest.importorskip("distributed")
     store = tmp_path / "s.zarr"
     with distributed.Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)  # another test may have killed them
         victim = next(iter(client.run(os.getpid).values()))
 
     def kill_when_one_is_in():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings import state as state_module
+from brainfm.recordings.quarantine import Reason
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import ingest as stage
 from brainfm.stages import jobs
@@ -282,6 +284,13 @@ def test_a_fault_that_may_pass_is_tried_again(raw, store, monkeypatch):
         with pytest.raises(WorkError, match="keeps them as they were"):
             ingest([path], store=store)
     assert len(open_store(store)) == 6
+
+
+def test_the_documentation_tells_every_reason_and_only_those():
+    rows = re.findall(
+        r"^\| `(\w+)` \| .+ \|$", (ROOT / "docs" / "ingest.md").read_text(), re.MULTILINE
+    )
+    assert sorted(rows) == sorted(reason.value for reason in Reason)
 
 
 # The same content twice

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from brainfm import baselines
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.metrics import METRICS
-from brainfm.evaluation.overlap import overlap, pretraining_of
+from brainfm.evaluation.overlap import Twice, find_twice, overlap, pretraining_of
 from brainfm.evaluation.protocol import SealedTest, run
 from brainfm.evaluation.records import describe
 from brainfm.evaluation.task import AnnotationLabels, RecordingLabels, Task
@@ -247,6 +247,9 @@ def test_the_tables_hold_what_they_promise(trials, tmp_path):
     row = compared.set_index("metric").loc["auroc"]
     assert row["difference_low"] > 0
     assert row["p"] < 0.05
+    assert row["p"] == row["p_holm"]  # one comparison
+    assert max(row["p_wilcoxon"], row["p_nadeau_bengio"]) < 0.05
+    assert row["effect"] > 1
     assert outcome.statistics["complete"].all()
 
 
@@ -299,6 +302,49 @@ def test_what_pretraining_has_seen_is_said(trials, tmp_path):
 def test_overlap_by_fingerprint_and_by_subject(card, status):
     rows = pd.DataFrame({"fingerprint": ["f00", "f01"], "subject": ["00", "01"]})
     assert overlap(card, rows) == status
+
+
+@pytest.mark.parametrize(
+    ("card", "status"),
+    [
+        ({"people": [["a", "00"]], "subjects": ["00"], "fingerprints": ["x"]}, "seen-unlabelled"),
+        ({"people": [["b", "00"]], "subjects": ["00"], "fingerprints": ["x"]}, "clean"),
+        # Under another name in another data set, but the same content.
+        ({"people": [["b", "9"]], "subjects": ["9"], "fingerprints": ["f01"]}, "seen-unlabelled"),
+        # Somebody else is known by name alone.
+        (
+            {"people": [["b", "00"]], "subjects": ["00", "01"], "fingerprints": ["x"]},
+            "seen-unlabelled",
+        ),
+    ],
+)
+def test_a_person_is_known_by_data_set_and_name(card, status):
+    rows = pd.DataFrame({"fingerprint": ["f00", "f01"], "subject": ["00", "01"], "dataset": "a"})
+    assert overlap(card, rows) == status
+    bare = overlap(card, rows.drop(columns="dataset"))
+    assert bare == "seen-unlabelled"
+
+
+def test_a_recording_under_two_names_or_in_two_data_sets_is_found(trials, tmp_path):
+    rows = pd.DataFrame(
+        {
+            "fingerprint": ["f", "g", "f", "h", "h"],
+            "subject": ["01", "02", "03", "04", "04"],
+            "dataset": ["a", "a", "a", "a", "b"],
+        }
+    )
+    assert find_twice(rows) == [
+        Twice("f", (("a", "01"), ("a", "03"))),
+        Twice("h", (("a", "04"), ("b", "04"))),
+    ]
+    assert find_twice(rows.iloc[:2]) == []
+    meta = trials.meta.copy()
+    copied = meta["subject"].eq("05") & meta["run"].eq("1")
+    meta.loc[copied, "fingerprint"] = meta.loc[meta["subject"].eq("02"), "fingerprint"].iloc[0]
+    twice = Trials(trials.X, trials.y, meta, trials.sensors, trials.sfreq)
+    with pytest.raises(UsageError, match="subjects 02 and 05"):
+        run(twice, {"spy": Spy()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_history_is_found_inside_a_pipeline():

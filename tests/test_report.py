@@ -26,6 +26,7 @@ from brainfm.evaluation.report.inputs import read_results
 from brainfm.evaluation.report.motifs import describe_motifs
 from brainfm.evaluation.report.numbers import figure, listed
 from brainfm.evaluation.report.occurrences import find_occurrences, read_snippets
+from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.spectra import recording_spectra
 from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
@@ -418,6 +419,36 @@ def test_two_tasks_have_two_results(root):
 # ---- text from data is text ---------------------------------------------------------------------
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
+
+
+def test_p_values_are_the_corrected_ones_where_there_are_any(root):
+    statistics = pd.read_csv(root / "eval/statistics.csv", dtype=str, keep_default_na=False)
+    assert "not corrected for the number of comparisons" in report(root)
+    statistics["p_holm"], statistics["effect"] = "0.0456", "1.23"
+    statistics.to_csv(root / "eval/statistics.csv", index=False)
+    html = report(root)
+    assert "corrected for the number of comparisons (Holm)" in html
+    assert '<td class="g">+1.23</td><td class="p">0.0456</td>' in html
+
+
+def test_estimators_are_ranked_and_the_alike_joined():
+    rng = np.random.default_rng(0)
+    names = ["<foundation>", "tangent space", "bandpower"]
+    base = pd.Series(rng.normal(size=20))
+    subjects = {
+        names[0]: base + 1, names[1]: base + 1 + rng.normal(0, 0.2, 20),
+        names[2]: base.iloc[:18],
+    }  # fmt: skip
+    standings = [standing(name) for name in names]
+    ranking = ranking_of(standings, subjects)
+    assert (ranking.names[2], ranking.n_subjects, ranking.alike) == ("bandpower", 18, ((0, 1),))
+    drawn = str(rank_diagram(ranking, standings))
+    assert drawn.count('class="alike"') == 1
+    assert drawn.count('class="marker') == 3
+    assert "Not told apart" in drawn
+    assert "<foundation>" not in drawn  # escaped
+    lost = [*standings[:2], standing(names[2], complete=False)]
+    assert ranking_of(lost, subjects) is None
 
 
 def test_hostile_names_stay_text(tmp_path):

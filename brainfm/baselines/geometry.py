@@ -20,6 +20,8 @@ Matrices = Float64[np.ndarray, "trial channel channel"]
 
 MEMORY = 3
 MAX_STEPS = 50
+# Nearly singular matrices leave steps of pure rounding. Once this small, a step that does not shrink is one.
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ def karcher(X: Matrices, start: Matrix | None = None, *, tolerance: float = 1e-8
     start
         where to begin; the arithmetic mean when not given. It changes nothing but the time.
     tolerance
-        largest Frobenius norm of the mean logarithm.
+        largest Frobenius norm of the mean logarithm; of nearly singular matrices what rounding leaves.
 
     Raises
     ------
@@ -72,12 +74,15 @@ def karcher(X: Matrices, start: Matrix | None = None, *, tolerance: float = 1e-8
     mean = X.mean(axis=0) if start is None else start
     origin_root, origin_whitener = roots(mean)
     mixing = _Anderson(np.zeros_like(mean))
+    last = np.inf
     for _ in range(MAX_STEPS):
         root, whitener = roots(mean)
         logs = logarithms(X, whitener)
         step = logs.mean(axis=0)
-        if np.linalg.norm(step) <= tolerance:
+        length = np.linalg.norm(step)
+        if length <= tolerance or last / 2 < length < ROUNDING:
             return Tangent(root, whitener, logs)
+        last = length
         further = root @ exponential(step) @ root
         place = mixing.next(logarithms(further[None], origin_whitener)[0])
         mean = _symmetric(origin_root @ exponential(place) @ origin_root)

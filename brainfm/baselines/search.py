@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -19,9 +20,11 @@ from threadpoolctl import threadpool_limits
 from brainfm.baselines.covariance import Shrinkage
 from brainfm.baselines.embedding import DelayEmbedding
 from brainfm.baselines.geometry import Matrices, karcher, vectorised
-from brainfm.baselines.lagged import AugmentedGrid
+from brainfm.baselines.lagged import AugmentedGrid, Delay
 from brainfm.baselines.svm import ProbabilisticSVM
-from brainfm.errors import UsageError
+from brainfm.errors import UsageError, WorkError
+
+logger = logging.getLogger(__name__)
 
 Kernel = Literal["rbf", "linear"]
 Vectors = Float64[np.ndarray, "trial feature"]
@@ -71,7 +74,7 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
     best_setting_
         the choice; the first of equals by lag, order, C and kernel.
     validation_scores_
-        mean score by setting.
+        mean score by setting; NaN where the covariances are singular.
     """
 
     def __init__(
@@ -107,6 +110,9 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         ------
         UsageError
             When the grid does not fit into the windows, or the measure does not suit the classes.
+        WorkError
+            When the covariances are singular at every order and lag; where they are at some, these are
+            left out, with a warning.
         """
         self.classes_ = np.unique(y)
         self._check(X)
@@ -115,14 +121,18 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
             self.validation_scores_ = self._scores(X, y, validation)
             settings = self._settings()
             means = [self.validation_scores_[s] for s in settings]
-            self.best_setting_ = settings[int(np.argmax(means))]
+            if np.isnan(means).all():
+                raise WorkError(
+                    "The covariances are singular at every order and lag: use a shrinkage estimator "
+                    "such as oas, or fewer channels."
+                )
+            self.best_setting_ = settings[int(np.nanargmax(means))]
             self._refit(X, y)
         return self
 
     def decision_function(self, X: Float[np.ndarray, "trial channel time"]) -> np.ndarray:
         """Return the machine's signed distances, as ``SVC`` does."""
-        machine = self.svm_.svm_.calibrated_classifiers_[0].estimator
-        return machine.decision_function(self._vectors(X))
+        return self.svm_.decision_function(self._vectors(X))
 
     def predict_proba(
         self, X: Float[np.ndarray, "trial channel time"]
@@ -164,11 +174,25 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
             X, y = (np.concatenate([a, b]) for a, b in zip((X, y), validation, strict=True))
         found: dict[Setting, float] = {}
         for delay, matrices in AugmentedGrid(self.orders, self.lags, self.estimator)(X):
-            for (C, kernel), values in self._by_machine(matrices, y, splits).items():
+            for (C, kernel), values in self._attempted(delay, matrices, y, splits).items():
                 mean = float(np.average(values))
                 lags = self.lags if delay.order == 1 else [delay.lag]
                 found |= {Setting(delay.order, lag, float(C), kernel): mean for lag in lags}
         return found
+
+    def _attempted(
+        self,
+        delay: Delay,
+        matrices: Matrices,
+        y: np.ndarray,
+        splits: list[tuple[np.ndarray, np.ndarray]],
+    ) -> dict[tuple[float, Kernel], list[float]]:
+        """Return the scores by machine; NaN, never chosen, where the covariances are singular."""
+        try:
+            return self._by_machine(matrices, y, splits)
+        except WorkError as error:
+            logger.warning("order %d and lag %d are left out: %s", delay.order, delay.lag, error)
+            return {machine: [float("nan")] for machine in product(self.C, self.kernels)}
 
     def _by_machine(
         self, matrices: Matrices, y: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]

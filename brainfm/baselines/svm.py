@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
@@ -51,7 +52,9 @@ class ProbabilisticSVM(ClassifierMixin, BaseEstimator):
         weight = compute_sample_weight(self.class_weight, y)
         machine = SVC(C=self.C, kernel=self.kernel)
         self.svm_ = CalibratedClassifierCV(machine, method="sigmoid", cv=5, ensemble=False)
-        self.svm_.fit(X, y, sample_weight=weight)
+        # MOABB switches routing on for the whole process, which refuses weights nobody has asked for.
+        with config_context(enable_metadata_routing=False):
+            self.svm_.fit(X, y, sample_weight=weight)
         self.classes_ = self.svm_.classes_
         return self
 
@@ -62,6 +65,10 @@ class ProbabilisticSVM(ClassifierMixin, BaseEstimator):
         machine = fitted.estimator
         arrays = (machine.support_vectors_, machine.dual_coef_, machine.intercept_)
         return sum(a.size for a in arrays) + 2 * len(fitted.calibrators)
+
+    def decision_function(self, X: Float[np.ndarray, "trial feature"]) -> np.ndarray:
+        """Return the signed distances from the border, as ``SVC`` does: what a curve is made of."""
+        return self.svm_.calibrated_classifiers_[0].estimator.decision_function(X)
 
     def predict_proba(
         self, X: Float[np.ndarray, "trial feature"]

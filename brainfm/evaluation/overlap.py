@@ -1,12 +1,15 @@
-"""Whether a checkpoint has seen the recordings that it is tested on."""
+"""Whether a checkpoint has seen what it is tested on, and whether anybody stands there twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 from sklearn.base import BaseEstimator
+
+from brainfm.errors import UsageError
 
 Status = Literal["clean", "seen-unlabelled", "unknown"]
 
@@ -15,16 +18,17 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
     """Compare what a checkpoint was pretrained on with what it is tested on.
 
     A recording counts as seen by its content's fingerprint, and also by its subject: other
-    recordings of the same person leak as well. Subject ids are compared as they are, so two data
-    sets that both call somebody ``01`` are taken for overlapping: better a false alarm.
+    recordings of the same person leak as well. Where both sides name the data set, a person is known by
+    data set and name; else by the name alone, so two data sets that both call somebody ``01`` are taken
+    for overlapping: better a false alarm.
 
     Parameters
     ----------
     pretraining
-        the model card's ``data``, with the lists ``fingerprints`` and ``subjects``; None for an
-        estimator without pretraining.
+        the model card's ``data``, with the lists ``fingerprints``, ``subjects`` and, where it has it,
+        ``people``, pairs of data set and subject; None for an estimator without pretraining.
     rows
-        the test windows or recordings, with the columns fingerprint and subject.
+        the test windows or recordings, with the columns fingerprint, subject and, where known, dataset.
 
     Returns
     -------
@@ -36,10 +40,65 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
         return "clean"
     fingerprints = pretraining.get("fingerprints") or []
     subjects = pretraining.get("subjects") or []
-    seen = rows["fingerprint"].isin(fingerprints) | rows["subject"].isin(subjects)
-    if seen.any():
+    people = {(str(d), str(s)) for d, s in pretraining.get("people") or []}
+    seen = rows["fingerprint"].isin(fingerprints) | rows["subject"].isin(
+        set(subjects) - {s for _, s in people} if "dataset" in rows else subjects
+    )
+    if seen.any() or people & _people(rows):
         return "seen-unlabelled"
     return "clean" if fingerprints and subjects else "unknown"
+
+
+@dataclass(frozen=True)
+class Twice:
+    """One recording's content in several places.
+
+    Attributes
+    ----------
+    fingerprint
+        of the content.
+    people
+        (data set, subject) of each place, more than one.
+    """
+
+    fingerprint: str
+    people: tuple[tuple[str, str], ...]
+
+
+def find_twice(rows: pd.DataFrame) -> list[Twice]:
+    """Return the recordings that stand under several subjects or in several data sets.
+
+    Only equal content is found: a copy that was filtered or cut otherwise has another fingerprint.
+
+    Parameters
+    ----------
+    rows
+        windows or recordings, with the columns fingerprint, subject and, where known, dataset.
+    """
+    named = rows.assign(dataset=rows.get("dataset", ""))
+    distinct = named[["fingerprint", "dataset", "subject"]].astype(str).drop_duplicates()
+    return [
+        Twice(str(fingerprint), tuple(sorted(zip(part["dataset"], part["subject"], strict=True))))
+        for fingerprint, part in distinct.groupby("fingerprint")
+        if len(part) > 1
+    ]
+
+
+def check_people(rows: pd.DataFrame) -> None:
+    """Refuse windows of one recording under several subjects: folds by subject would share it.
+
+    Raises
+    ------
+    UsageError
+        Naming the first such recording.
+    """
+    for twice in find_twice(rows):
+        if len({subject for _, subject in twice.people}) > 1:
+            names = " and ".join(" ".join(filter(None, person)) for person in twice.people)
+            raise UsageError(
+                f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects "
+                f"{names}, so folds by subject would train and test on it: leave one of them out."
+            )
 
 
 def pretraining_of(estimator: BaseEstimator) -> Mapping[str, Any] | None:
@@ -52,6 +111,13 @@ def pretraining_of(estimator: BaseEstimator) -> Mapping[str, Any] | None:
             if (data := getattr(part, name, None)) is not None:
                 return data
     return None
+
+
+def _people(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return the pairs of data set and subject; nothing where the data sets are not known."""
+    if "dataset" not in rows:
+        return set()
+    return set(zip(rows["dataset"].astype(str), rows["subject"].astype(str), strict=True))
 
 
 def _parts(value: Any) -> Iterator[BaseEstimator]:

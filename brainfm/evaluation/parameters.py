@@ -1,15 +1,31 @@
-"""How many numbers an estimator has learned from the training windows."""
+"""What an estimator asks to be told, and how many numbers it has learned from the training windows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 # What a prediction reads, in scikit-learn's and pyriemann's estimators.
 LINEAR = ("coef_", "intercept_")
+
+
+def filled_in(estimator: BaseEstimator, known: Mapping[str, Any]) -> BaseEstimator:
+    """Return a clone in which every parameter of a known name is set, also of a step in a pipeline.
+
+    Parameters
+    ----------
+    estimator
+        never fitted itself.
+    known
+        values by the parameter's name, such as ``sfreq``, ``sensors`` and ``random_state``.
+    """
+    copy = clone(estimator)
+    asked = {p: p.rpartition("__")[2] for p in copy.get_params(deep=True)}
+    return copy.set_params(**{p: known[name] for p, name in asked.items() if name in known})
 
 
 def trained_parameters(fitted: Any) -> int:

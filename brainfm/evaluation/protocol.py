@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.metrics import METRICS, check_metrics, score
-from brainfm.evaluation.overlap import overlap, pretraining_of
-from brainfm.evaluation.parameters import trained_parameters
+from brainfm.evaluation.overlap import check_people, overlap, pretraining_of
+from brainfm.evaluation.parameters import filled_in, trained_parameters
 from brainfm.evaluation.records import (
     FoldRecord,
     Job,
@@ -158,6 +158,7 @@ def run(
     classes = trials.classes if classes is None else classes
     check_call(estimators, seeds=seeds, metrics=metrics, reference=reference)
     _check_classes(trials, classes)
+    check_people(trials.meta)
     data = fingerprint(trials)
     jobs = [
         Job(task, data, name, estimator, fold, seed, tuple(metrics), classes)
@@ -190,9 +191,7 @@ def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any)
         "random_state": seed,
         **further,
     }
-    copy = clone(estimator)
-    asked = {p: p.rpartition("__")[2] for p in copy.get_params(deep=True)}
-    return copy.set_params(**{p: known[name] for p, name in asked.items() if name in known})
+    return filled_in(estimator, known)
 
 
 def fit(estimator: Any, trials: Trials, fold: Fold) -> Any:
@@ -228,6 +227,7 @@ def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
     about: dict[str, Any] = {
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(job.fold.test), "n_test": len(sealed.rows),
+        "n_train": int(trials.meta["subject"].isin(job.fold.train).sum()),
     }  # fmt: skip
     started = time.perf_counter()
     try:

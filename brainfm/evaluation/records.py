@@ -47,6 +47,8 @@ class FoldRecord:
         measures on this fold; JSON's null stands for NaN.
     error
         what went wrong, or None for a fold that is done.
+    n_train
+        number of training windows.
     """
 
     task: str
@@ -62,6 +64,7 @@ class FoldRecord:
     proba: list[list[float]] = field(default_factory=list)
     scores: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
+    n_train: int = 0
 
     @property
     def done(self) -> bool:

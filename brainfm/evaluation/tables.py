@@ -8,18 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brainfm.evaluation.intervals import NOTHING, Interval
+from brainfm.evaluation.pairs import Difference, difference, holm, nadeau_bengio_p
 from brainfm.evaluation.records import FoldRecord
-from brainfm.evaluation.statistics import (
-    Difference,
-    Interval,
-    Pooled,
-    bootstrap,
-    chance,
-    difference,
-)
+from brainfm.evaluation.statistics import Pooled, bootstrap, chance
 from brainfm.windows.trials import Trials
 
-NOTHING = Interval(float("nan"), float("nan"))
 NO_DIFFERENCE = Difference(float("nan"), NOTHING, float("nan"), 0)
 
 
@@ -102,14 +96,30 @@ def statistics_table(
         counted = {"folds_done": done, "folds_expected": len(mine), "complete": done == len(mine)}
         scored = _scored(pooled.get(name), metrics, draws=draws, seed=seed)
         for metric in metrics:
-            gap = NO_DIFFERENCE
+            gap, p_folds = NO_DIFFERENCE, float("nan")
             if reference in alone and name in alone and name != reference:
-                gap = difference(
-                    alone[name][metric], alone[reference][metric], draws=draws, seed=seed
-                )
+                pair = alone[name][metric], alone[reference][metric]
+                gap = difference(*pair, draws=draws, seed=seed)
+                p_folds = _fold_p(mine, by_name[reference], metric)
             head = {"task": mine[0].task, "estimator": name, "metric": metric}
-            rows.append({**head, **scored[metric], **counted, **_compared(gap, name, reference)})
-    return pd.DataFrame(rows)
+            compared = _compared(gap, name, reference) | {"p_nadeau_bengio": p_folds}
+            rows.append({**head, **scored[metric], **counted, **compared})
+    table = pd.DataFrame(rows)
+    for metric in metrics:  # one family of comparisons a measure: all estimators with the reference
+        family = table["metric"] == metric
+        table.loc[family, "p_holm"] = holm(table.loc[family, "p"].tolist())
+    return table
+
+
+def _fold_p(mine: Sequence[FoldRecord], theirs: Sequence[FoldRecord], metric: str) -> float:
+    """Return the p of the folds' differences, corrected for the windows that folds share."""
+    other = {(r.fold, r.seed): r.scores.get(metric) for r in theirs}
+    pairs = [(r.scores.get(metric), other.get((r.fold, r.seed)), r) for r in mine]
+    known = [(a - b, r) for a, b, r in pairs if a is not None and b is not None and r.n_train]
+    if len(known) < 2:
+        return float("nan")
+    share = float(np.mean([r.n_test / r.n_train for _, r in known]))
+    return nadeau_bengio_p(np.array([gap for gap, _ in known]), share)
 
 
 def pool(records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]) -> Pooled:
@@ -162,4 +172,8 @@ def _compared(gap: Difference, name: str, reference: str | None) -> dict[str, An
         "difference_high": gap.interval.high,
         "p": gap.p,
         "n_paired": gap.n_subjects,
+        "p_wilcoxon": gap.p_wilcoxon,
+        "effect": gap.effect,
+        "effect_low": gap.effect_interval.low,
+        "effect_high": gap.effect_interval.high,
     }

@@ -16,7 +16,7 @@ from brainfm.evaluation.metrics import METRICS, check_metrics
 from brainfm.recordings.recording import Annotations, Sensors
 from brainfm.store.read import Store, open_store
 from brainfm.windows.plan import Plan
-from brainfm.windows.trials import Trials
+from brainfm.windows.trials import COLUMNS, Trials
 from brainfm.windows.views import Chain, Native, OfKinds, View
 
 logger = logging.getLogger(__name__)
@@ -279,8 +279,8 @@ class Task:
             windows += [(s, span.label) for s in range(first, last - length + 1, step)]
         if left_out:
             logger.warning("%d trials pass the ends of recording %s", left_out, row["id"])
-        about = {c: row[c] for c in ("subject", "session", "run", "fingerprint")}
-        columns = ["recording", "subject", "session", "run", "onset", "fingerprint", "label"]
+        about = {c: row[c] for c in ("subject", "session", "run", "fingerprint", "dataset")}
+        columns = [*COLUMNS, "dataset", "label"]
         meta = pd.DataFrame(
             [{"recording": row["id"], "onset": s / sfreq, "label": w, **about} for s, w in windows],
             columns=columns,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import mne
+import numpy as np
 
 from brainfm.errors import UsageError
 from brainfm.recordings.formats import MOABB
@@ -48,7 +49,9 @@ def open_run(path: Path) -> mne.io.BaseRaw:
     assert found is not None
     raw = _load(name, int(found[1]))[found[2]][found[3]]
     # A copy in memory: what MOABB changed does not stand in the file that the samples came from.
-    copy = mne.io.RawArray(raw.get_data(), raw.info.copy(), raw.first_samp, verbose="ERROR")
+    copy = mne.io.RawArray(
+        np.asarray(raw.get_data()), raw.info.copy(), raw.first_samp, verbose="ERROR"
+    )
     copy.set_annotations(raw.annotations, verbose="ERROR")
     triggers = [
         n for n, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "stim"

@@ -78,8 +78,10 @@ class Processes:
             for job in suspects:
                 died = yield from self._until_death(work, deque([job]))
                 yield from map(Lost, died)
-        finally:
+        except BaseException:
             self._pool().shutdown(wait=True, kill_workers=True)
+            raise
+        self._pool().shutdown(wait=True)
 
     def _until_death(
         self, work: Callable[[Any], Any], waiting: deque[Any]

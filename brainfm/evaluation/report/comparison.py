@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from brainfm.evaluation.report.inputs import Results
 from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
+from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.standings import (
     caution,
     class_paths,
@@ -88,7 +89,9 @@ class Row:
     difference, difference_ends
         the paired difference and its interval, in words.
     p
-        of the difference.
+        of the difference, corrected for the number of comparisons where the table says so.
+    effect
+        the difference in units of its spread over subjects.
     """
 
     standing: Standing
@@ -105,6 +108,7 @@ class Row:
     difference: str
     difference_ends: str
     p: str
+    effect: str
 
     @property
     def name(self) -> str:
@@ -151,6 +155,12 @@ class Comparison:
         of the task, where predictions are there.
     reference
         what paired differences are to.
+    corrected
+        whether the p values are corrected for the number of comparisons.
+    ranks
+        the critical-difference diagram, of three estimators or more; or None.
+    ranks_p
+        Friedman's, of all being alike.
     """
 
     task: str
@@ -171,6 +181,9 @@ class Comparison:
     scored: bool
     classes: tuple[str, ...]
     reference: str
+    corrected: bool
+    ranks: Markup | None
+    ranks_p: str
 
     @property
     def incomplete(self) -> list[Row]:
@@ -224,7 +237,8 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
             cells=tuple(_cell(table, s, m) for m in metrics),
             difference=signed(s.difference) if s.complete else NONE,
             difference_ends=difference_ends(s),
-            p=figure(s.p),
+            p=figure(s.p_holm if is_number(s.p_holm) else s.p),
+            effect=signed(s.effect) if s.complete else NONE,
         )
         for s in standings
     )
@@ -234,6 +248,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         for a, b in rivals(standings)
     }
     pair = _against(standings)
+    ranking = ranking_of(standings, subjects)
     return Comparison(
         task=task,
         metric=METRIC_WORDS.get(primary, primary),
@@ -257,6 +272,9 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         scored=any(len(scores) for scores in subjects.values()),
         classes=labels,
         reference=next((s.reference for s in standings if s.reference), ""),
+        corrected="p_holm" in table.columns,
+        ranks=rank_diagram(ranking, standings) if ranking else None,
+        ranks_p=figure(ranking.p) if ranking else NONE,
     )
 
 

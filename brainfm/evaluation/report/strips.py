@@ -63,7 +63,7 @@ def score_strip(s: Standing, x: Linear, height: int = 40) -> Markup:
     parts = [_chance(s, x, height), _grid(x, height)]
     if s.complete and is_number(s.value):
         parts.append(_whisker(s.low, s.high, x, height / 2, s.family.name))
-        parts.append(_marker(s.value, x, height / 2, s.family))
+        parts.append(marker(s.value, x, height / 2, s.family))
         says = f"{s.estimator}: {figure(s.value)} {interval(s.low, s.high)}"
     else:
         parts.append(_lost(height))
@@ -95,7 +95,7 @@ def _whisker(low: float, high: float, x: Linear, y: float, style: str) -> Markup
     )
 
 
-def _marker(value: float, x: Linear, y: float, family: Family) -> Markup:
+def marker(value: float, x: Linear, y: float, family: Family) -> Markup:
     """Return the family's own shape, so that colour is not the only sign."""
     shapes = {
         Family.foundation: '<circle r="7"/>',
@@ -142,7 +142,7 @@ def difference_strip(s: Standing, x: Linear, height: int = 34) -> Markup:
     parts = [_grid(x, height), zero]
     if is_number(s.difference) and s.complete:
         parts.append(_whisker(s.difference_low, s.difference_high, x, height / 2, s.family.name))
-        parts.append(_marker(s.difference, x, height / 2, s.family))
+        parts.append(marker(s.difference, x, height / 2, s.family))
     says = f"{s.estimator}: {signed(s.difference)} {difference_ends(s)}"
     return _svg(Markup("").join(parts), height, says)
 

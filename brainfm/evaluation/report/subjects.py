@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.evaluation.metrics import METRICS, score
-from brainfm.evaluation.statistics import difference
+from brainfm.evaluation.pairs import difference
 
 DRAWS = 2000
 """Bootstrap draws of a paired difference that the statistics do not have."""
@@ -44,8 +44,8 @@ def paired_interval(scores: pd.Series, reference: pd.Series) -> tuple[float, flo
     """
     both = sorted(set(scores.index) & set(reference.index))
     gap = difference(
-        scores[both].to_numpy(dtype=float),
-        reference[both].to_numpy(dtype=float),
+        scores[both].to_numpy(dtype=float)[None],
+        reference[both].to_numpy(dtype=float)[None],
         draws=DRAWS,
         seed=0,
     )

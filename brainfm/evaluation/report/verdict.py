@@ -65,6 +65,10 @@ class Standing:
         the estimator that the difference is to, or nothing.
     difference, difference_low, difference_high, p
         the paired difference to the reference.
+    p_holm
+        ``p`` corrected for the number of estimators compared with the reference.
+    effect
+        the difference in units of its spread over subjects (Hedges' g).
     """
 
     estimator: str
@@ -80,6 +84,8 @@ class Standing:
     difference_low: float = float("nan")
     difference_high: float = float("nan")
     p: float = float("nan")
+    p_holm: float = float("nan")
+    effect: float = float("nan")
 
     @property
     def judged(self) -> bool:
