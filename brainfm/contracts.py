@@ -45,9 +45,12 @@ class Component(nn.Module, ABC):
     saved_as
         the class that a checkpoint names in place of this one, where building it again needs
         something that a checkpoint must not depend on (another run's folder).
+    plain
+        names of constructor arguments that are data, in which nothing is to be built.
     """
 
     saved_as: type[Component] | None = None
+    plain: tuple[str, ...] = ()
 
 
 class Tokenizer(Component):
@@ -166,6 +169,10 @@ class Backbone(Component):
                 f"{own} puts samples together and the tokens of {given} are none; choose a tokenizer "
                 "whose tokens are samples or another backbone."
             )
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Return the blocks from first to last, for learning rates that differ by depth."""
+        return list(getattr(self, "blocks", ()))
 
     @abstractmethod
     def forward(self, tokens: Tokens, *, layers: bool = False) -> Features:

@@ -63,7 +63,7 @@ def build(spec: dict[str, Any]) -> Component:
     Only subclasses of `Component` are ever called, whatever the file names.
     """
     kind = _component_class(spec["class_path"])
-    arguments = {name: _built(value) for name, value in spec["init_args"].items()}
+    arguments = {k: v if k in kind.plain else _built(v) for k, v in spec["init_args"].items()}
     try:
         return kind(**arguments)
     except TypeError as error:

@@ -235,3 +235,33 @@ def test_a_class_of_another_package_is_named_by_its_path(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "3", done.stderr
+
+
+# ------------------------------------------------------------------ the papers' recipes
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("femba-pretrain", {"algorithm": "lamb", "lr": 1e-3, "batch_size": 1024, "clip": 1.0}),
+        ("eegdm-pretrain", {"lr": 1e-4, "final_lr": 1e-4, "weight_decay": 0.0, "clip": 1.0}),
+        ("tfm-tokenizer", {"lr": 1e-3, "final_lr": 5e-3, "batch_size": 256, "betas": (0.9, 0.99)}),
+        ("tfm-pretrain", {"lr": 1e-3, "batch_size": 512, "betas": (0.9, 0.999)}),
+    ],
+)
+def test_a_paper_s_recipe_says_its_numbers(name, wanted):
+    train = built("pretrain", "--config", str(CONFIGS / "runs" / f"{name}.yaml")).train
+    assert {k: getattr(train, k) for k in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        line.split("`")[1]
+        for line in (ROOT / "docs" / "training.md").read_text().splitlines()
+        if line.startswith("|") and "--train.lr" in line and "the same head" not in line
+    ],
+)
+def test_a_documented_fine_tuning_is_a_call(options):
+    call = ("--task", str(TASKS[0]), "--checkpoint", "any", "--out", "any", *options.split())
+    assert built("finetune", *call).train.lr > 0

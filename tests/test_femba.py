@@ -403,6 +403,16 @@ def test_recordings_that_do_not_fit_are_refused(recorded, tmp_path, capsys, chan
     assert not (tmp_path / "run").exists()
 
 
+def test_a_classification_hides_nothing():
+    torch.manual_seed(0)
+    objective, given = tiny().eval(), eeg()
+    whole = objective.tokenizer.tokens(objective.tokenizer.normalise(given), given).value
+    assert torch.equal(objective.tokenizer(given).value, whole)
+    nothing = torch.zeros_like(given.signal, dtype=torch.bool)
+    seen = objective.tokenizer.normalise(given).masked_fill(nothing, 0.0)
+    assert torch.equal(objective.tokenizer.tokens(seen, given).value, whole)
+
+
 def test_a_class_is_learned_through_the_head():
     torch.manual_seed(0)
     objective = tiny()

@@ -17,15 +17,16 @@ from sklearn.preprocessing import StandardScaler
 from test_contracts import CODES, WIDTH, small_backbone, small_tokenizer
 from torch import nn
 
+from brainfm.backbones import BiMamba
 from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.layers.spectrum import scale_by_percentile
 from brainfm.learning import Finetuned, Train, Untrained
 from brainfm.learning.probe import PENALTIES
-from brainfm.objectives import Classification, LabelledBatch, MaskedCodes
+from brainfm.objectives import Classification, LabelledBatch, MaskedCodes, MaskedSignal
 from brainfm.recordings.recording import Sensors
-from brainfm.tokenizers import Cached, Frozen, TokenCache
+from brainfm.tokenizers import Cached, Frozen, Patches, TokenCache
 from brainfm.weights import count_parameters, load, load_card, save
 from brainfm.windows.collate import batch_of
 
@@ -38,7 +39,16 @@ FULL = Train(
     checkpoint_every=2,
     accelerator="cpu",
 )
-CARD = {"sfreq": 200.0, "kinds": ["eeg"], "data": {"subjects": ["a", "b"], "fingerprints": ["f"]}}
+CARD = {
+    "sfreq": 200.0,
+    "unit": "SI: V, T, T/m",
+    "kinds": ["eeg"],
+    "view": {"class_path": "brainfm.windows.views.Native", "init_args": {}},
+    "preprocessing_hash": "0123",
+    "data": {"subjects": ["a", "b"], "fingerprints": ["f"]},
+    "seed": 0,
+    "licence": "none",
+}
 
 
 def checkpoint(folder: Path, **card: object) -> Path:
@@ -156,6 +166,25 @@ def test_full_fine_tuning_changes_backbone_and_head_and_not_the_tokenizer(traine
     assert not same(state(other.model_), state(tuned.model_))
 
 
+@pytest.mark.parametrize("kind", [Finetuned, Untrained])
+def test_an_embedding_of_patches_is_trained_with_the_backbone(
+    tmp_path: Path, kind: type[Finetuned]
+) -> None:
+    torch.manual_seed(0)
+    objective = MaskedSignal(Patches(16, n_samples=100), BiMamba(16, depth=1, d_state=2, expand=1))
+    save(objective, tmp_path / "model", CARD)
+    before, (X, y) = state(objective.tokenizer), trials()
+    probe = kind(tmp_path, sfreq=200.0).fit(X, y)
+    full = kind(tmp_path, "full", sfreq=200.0, train=FULL).fit(X, y)
+    kept = state(probe.model_.tokenizer.tokenizer)
+    assert same(kept, before) is (kind is Finetuned)
+    assert not same(state(full.model_.tokenizer), before)
+    assert full.n_trained_parameters_ == count_parameters(full.model_)
+    assert not same(state(full.model_.tokenizer), kept)
+    full.save(tmp_path / "again" / "model")
+    assert isinstance(load(tmp_path / "again")[0].tokenizer, Patches)
+
+
 def test_full_fine_tuning_drops_units_and_a_tokenizer_never_does(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +295,7 @@ def test_save_and_load_give_the_same_probabilities(
 
 def test_trials_that_do_not_fit_are_refused(trained: Path) -> None:
     X, y = trials()
-    with pytest.raises(UsageError, match=r"have 250.0 Hz .* at 200 Hz"):
+    with pytest.raises(UsageError, match=r"trained at 200 Hz, not 250 Hz"):
         Finetuned(trained, sfreq=250.0).fit(X, y)
     with pytest.raises(UsageError, match="Hz"):
         Finetuned(trained).fit(X, y)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import windows
 from lightning.pytorch.callbacks import Callback
-from test_contracts import small_backbone, small_tokenizer
+from test_contracts import EXAMPLES, small_backbone, small_tokenizer
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -24,6 +24,7 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.learning import Train
 from brainfm.learning.callbacks import SPEED, BestState
 from brainfm.learning.health import BANDS
+from brainfm.learning.lamb import Lamb
 from brainfm.learning.loop import TRAINING, VALIDATION, draw_seed, fit
 from brainfm.objectives import MaskedCodes, MotifReconstruction
 from brainfm.tokenizers import Frozen
@@ -262,6 +263,63 @@ def test_the_loop_follows_the_schedule(tmp_path: Path) -> None:
     # A row says what the next step will use.
     wanted = [train.lr * train.rate(step) for step in range(1, 11)]
     np.testing.assert_allclose(metrics(tmp_path)["lr"], wanted, rtol=1e-12)
+
+
+def test_what_makes_a_state_space_s_dynamics_does_not_decay() -> None:
+    for name, objective in (("BiMamba", "MaskedRectangles"), ("S4D", "Diffusion")):
+        module = EXAMPLES[objective]()
+        groups = Train(weight_decay=0.3).optimizer(module).param_groups
+        decayed = {id(p) for g in groups if g["weight_decay"] for p in g["params"]}
+        spared = {n for n, p in module.named_parameters() if p.ndim > 1 and id(p) not in decayed}
+        ends = {n.rsplit(".", maxsplit=1)[-1] for n in spared if "average" not in n}
+        wanted = {"BiMamba": {"A_log"}, "S4D": {"log_decay", "frequency", "B"}}
+        assert ends == wanted[name]
+
+
+def test_learning_rates_fall_from_block_to_block() -> None:
+    objective = masked_codes()
+    groups = Train(lr=1.0, layer_decay=0.75).optimizer(objective).param_groups
+    rates = {id(p): g["lr"] for g in groups for p in g["params"]}
+    backbone = objective.backbone
+    assert rates[id(objective.predict.weight)] == groups[0]["lr"] == 1
+    assert rates[id(backbone.transformer.blocks[1].norm1.weight)] == 0.75
+    assert rates[id(backbone.transformer.blocks[0].feed[0].weight)] == 0.75**2
+    assert rates[id(backbone.code.weight)] == rates[id(backbone.cls)] == 0.75**3
+    one = Train(lr=1.0).optimizer(objective).param_groups
+    assert {g["lr"] for g in one} == {1.0}
+    with pytest.raises(UsageError, match=r"train.layer_decay is 0"):
+        Train(layer_decay=0.0)
+
+
+def test_milestones_take_the_place_of_the_cosine() -> None:
+    train = Train(steps=100, warmup=10, milestones=(40, 80))
+    golden = {4: 0.5, 10: 1.0, 39: 1.0, 40: 0.1, 80: 0.01, 99: 0.01}
+    for step, rate in golden.items():
+        assert train.rate(step) == pytest.approx(rate)
+
+
+def test_lamb_is_its_formula_and_goes_on_from_its_state() -> None:
+    w, grads = np.array([3.0, -4.0]), [np.array([0.5, 1.0]), np.array([-2.0, 0.25])]
+    parameter = nn.Parameter(torch.tensor(w))
+    options = {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.01}
+    optimizer, m, v = Lamb([parameter], **options), 0.0, 0.0
+    for t, g in enumerate(grads, 1):
+        parameter.grad = torch.tensor(g)
+        optimizer.step()
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+        r = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.99**t)) + 1e-6) + 0.01 * w
+        w = w - 0.1 * np.linalg.norm(w) / np.linalg.norm(r) * r
+        np.testing.assert_allclose(parameter.detach().numpy(), w, rtol=1e-10)
+        again = Lamb([parameter], **options)
+        again.load_state_dict(optimizer.state_dict())
+        optimizer = again
+
+
+def test_lamb_moves_what_is_zero() -> None:
+    parameter = nn.Parameter(torch.zeros(3))
+    parameter.grad = torch.ones(3)
+    Lamb([parameter], lr=0.1).step()
+    assert (parameter < 0).all()
 
 
 def test_only_matrices_decay() -> None:

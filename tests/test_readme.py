@@ -133,7 +133,7 @@ def test_the_tree_is_the_real_one():
     tree = next(block.text for block in README if block.text.startswith("brainfm/\n"))
     inside = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ")}
     there = {p.name for p in (ROOT / "brainfm").iterdir() if p.is_dir() or p.suffix == ".py"}
-    there -= {"__init__.py", "__pycache__"}
+    there -= {"__init__.py", "__main__.py", "__pycache__"}
     assert inside == there
     for line in tree.splitlines():
         if not line.startswith("  "):

@@ -12,6 +12,7 @@ import torch
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_finetuned import CARD
 from test_tokenizers import spread
 
 from brainfm.errors import UsageError
@@ -121,12 +122,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     with writing(folder / "s.zarr"):
         for recording in synthesise(2, seconds=12.0):
             write_recording(folder / "s.zarr", recording, "0" * 64)
-    card = {
-        "sfreq": 200.0,
-        "kinds": ["eeg"],
-        "seconds": 5.0,
-        "preprocessing_hash": recipe.preprocessing_hash,
-    }
+    card = CARD | {"seconds": 5.0, "preprocessing_hash": recipe.preprocessing_hash}
     save(MotifReconstruction(spread()), folder / "run" / "model", card)
     return folder / "s.zarr", folder / "run"
 

@@ -87,8 +87,14 @@ def test_a_pretrained_tokenizer_is_saved_without_its_folder(tmp_path: Path) -> N
     (tmp_path / "first" / "model" / "model.safetensors").unlink()
     again, _ = load(tmp_path / "second")
     assert type(again) is Frozen
-    assert again.card == {k: card[k] for k in ("sfreq", "kinds", "data")}
+    assert again.card == {k: card[k] for k in ("sfreq", "kinds", "data", "seed")}
     assert torch.equal(again(windows()).code, tokenizer.eval()(windows()).code)
+
+
+def test_a_card_is_data_in_which_nothing_is_built(tmp_path: Path) -> None:
+    card = {"view": {"class_path": "os.system", "init_args": {"command": "true"}}}
+    save(Frozen(EXAMPLES["MotifTokenizer"](), card=card), tmp_path, {})
+    assert load(tmp_path)[0].card == card
 
 
 def test_a_head_is_no_tokenizer(saved: Path) -> None:

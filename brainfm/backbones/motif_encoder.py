@@ -7,6 +7,7 @@ Pradeepkumar et al., ICLR 2026, arXiv 2502.16060: 725,014 numbers with a head fo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -90,6 +91,10 @@ class MotifEncoder(Backbone):
         with torch.no_grad():
             self.code.weight[:-1] = codebook
             self.code.weight[-1] = 0
+
+    def stages(self) -> Sequence[nn.Module]:
+        """Return the transformer's blocks."""
+        return list(self.transformer.blocks)
 
     def sequence(self, tokens: Tokens) -> Float[Tensor, "batch token_and_cls dim"]:
         """Return the embedded tokens with CLS in front.

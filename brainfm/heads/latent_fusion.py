@@ -123,6 +123,8 @@ class LatentFusionHead(Head):
         attention heads.
     """
 
+    undecayed = ("tokens",)
+
     def __init__(
         self,
         dim: int,

@@ -42,6 +42,8 @@ class Mamba(nn.Module):
         the path of the scan that ran last, None before the first run.
     """
 
+    undecayed = ("A_log", "D")  # as in mamba_ssm
+
     def __init__(
         self,
         d_model: int,

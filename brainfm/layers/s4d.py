@@ -60,6 +60,8 @@ class S4D(nn.Module):
         upper bound; between them Δ is log-uniform.
     """
 
+    undecayed = ("log_step", "log_decay", "frequency", "B")  # as in S4: they make the dynamics
+
     def __init__(
         self, features: int, *, state: int = 128, shortest: float = 1e-3, longest: float = 1e-1
     ):

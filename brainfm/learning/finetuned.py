@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
+from brainfm.card import Use, check_card
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
@@ -51,8 +52,9 @@ class Finetuned(ClassifierMixin, BaseEstimator):
     adaptation
         ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their features;
         ``"full"`` also trains the backbone, a linear head starting as the probe: from a random head
-        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). The tokenizer
-        stays frozen in both.
+        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). A tokenizer that
+        is part of the trained model, such as FEMBA's embedding of patches, is trained too; a frozen
+        or discrete one stays as it is.
     head
         called with the width of the features and the number of classes.
     train
@@ -176,7 +178,9 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         return model.backbone
 
     def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """Return the tokenizer frozen, and remembering what it has seen."""
+        """Return the tokenizer frozen, and remembering what it has seen, where it is not trained too."""
+        if self.adaptation == "full" and _learns(tokenizer):
+            return tokenizer
         card = getattr(tokenizer, "card", None)
         inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
         cache = TokenCache() if self.cache is None else self.cache
@@ -184,20 +188,10 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     def _check(self, X: Trials, tokenizer: Tokenizer) -> None:
         """Refuse trials that the checkpoint was not made for."""
-        wanted = self.card_["sfreq"]
-        if self.sfreq != wanted:
-            raise UsageError(
-                f"The trials have {self.sfreq} Hz and {self.checkpoint_} was trained at {wanted:g} Hz; "
-                f"resample them and say `sfreq={wanted:g}`."
-            )
+        rates, kinds = (self.sfreq,), tuple(self._sensors(X).kind)
+        check_card(self.card_, Use("the trials", rates, kinds))
         if self.sensors is not None:
             tokenizer.check_channels(self.sensors.names, "The trials' recording")
-        foreign = sorted(set(self._sensors(X).kind) - set(self.card_["kinds"]))
-        if foreign:
-            raise UsageError(
-                f"The trials have sensors of the kinds {foreign} and {self.checkpoint_} was trained "
-                f"on {self.card_['kinds']}; select those."
-            )
 
     def _sensors(self, X: Trials) -> Sensors:
         if self.sensors is not None:
@@ -289,12 +283,23 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         save(self.model_, folder, self.card_ | own | {"data": said})
 
 
+def _learns(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer is a part of the model that is trained, as an embedding of patches is."""
+    return not tokenizer.frozen and tokenizer.vocabulary is None
+
+
 class Untrained(Finetuned):
     """The same with a backbone of random weights: what pretraining has to beat.
 
-    The tokenizer stays the checkpoint's, and the backbone starts from its code vectors as
-    pretraining did, so that the two differ in nothing but the backbone's pretraining.
+    A frozen or discrete tokenizer stays the checkpoint's, and the backbone starts from its code
+    vectors as pretraining did, so that the two differ in nothing but the backbone's pretraining. A
+    tokenizer that was trained together with the backbone starts anew like it.
     """
+
+    def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        if _learns(tokenizer):
+            tokenizer = build(describe(tokenizer))  # ty: ignore[invalid-assignment]
+        return super()._tokenizer(tokenizer)
 
     def _backbone(self, model: Any) -> Backbone:
         backbone = build(describe(model.backbone))

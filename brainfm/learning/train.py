@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from brainfm.errors import UsageError
+from brainfm.learning.groups import parameter_groups
+from brainfm.learning.lamb import Lamb
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,18 @@ class Train:
         learning rate at the end of the cosine.
     warmup
         steps of linear warm-up from 0.
+    milestones
+        steps at which the learning rate falls to a tenth, in place of the cosine.
     weight_decay
-        AdamW's, on matrices only: biases, norms and other vectors are spared.
+        on matrices only: biases, norms, other vectors and what makes a state space's dynamics are
+        spared (`brainfm.learning.groups`).
     betas
-        AdamW's.
+        decays of the optimiser's averages.
+    algorithm
+        ``"adamw"``, which without decay is Adam, or ``"lamb"`` for very large batches.
+    layer_decay
+        factor of the learning rate from a block of the backbone to the one before, counted from
+        what stands behind it; 1 for one rate.
     clip
         largest norm of the gradient; not clipped where None.
     precision
@@ -71,8 +81,11 @@ class Train:
     lr: float = 1e-3
     final_lr: float = 1e-5
     warmup: int = 100
+    milestones: tuple[int, ...] = ()
     weight_decay: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.99)
+    algorithm: Literal["adamw", "lamb"] = "adamw"
+    layer_decay: float = 1.0
     clip: float | None = 1.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     validate_every: int = 100
@@ -106,20 +119,25 @@ class Train:
                 f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
                 "one size; choose parts that divide the batch."
             )
+        if not 0 < self.layer_decay <= 1:
+            raise UsageError(
+                f"train.layer_decay is {self.layer_decay:g} and must be above 0 and at most 1."
+            )
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, relative to the peak."""
         if step < self.warmup:
             return (step + 1) / self.warmup
+        if self.milestones:
+            return 0.1 ** sum(step >= milestone for milestone in self.milestones)
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         low = self.final_lr / self.lr
         return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
-        """Return AdamW over what takes a gradient; only matrices and kernels are decayed."""
-        learned = [p for p in module.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in learned if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self.lr, betas=self.betas)
+        """Return the optimiser over what takes a gradient, in the groups of `parameter_groups`."""
+        kind = Lamb if self.algorithm == "lamb" else torch.optim.AdamW
+        groups = parameter_groups(
+            module, lr=self.lr, weight_decay=self.weight_decay, layer_decay=self.layer_decay
+        )
+        return kind(groups, lr=self.lr, betas=self.betas)

@@ -18,6 +18,7 @@ from brainfm.contracts import Backbone, Batch, Objective, Observation, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.layers.average import WeightAverage
 from brainfm.layers.spectrum import misfit
+from brainfm.objectives.reconstruction import name_of
 from brainfm.objectives.sampling import Sampler, draw
 from brainfm.tokenizers import MuLawPatches
 
@@ -125,7 +126,7 @@ class Diffusion(Objective):
         if not isinstance(tokenizer, MuLawPatches) or not isinstance(backbone, StateSpaceDenoiser):
             raise UsageError(
                 "Diffusion denoises samples with a StateSpaceDenoiser on MuLawPatches, and was given "
-                f"{type(backbone).__name__} on {type(tokenizer).__name__}; choose those two."
+                f"{name_of(backbone)} on {type(tokenizer).__name__}; choose those two."
             )
         super().__init__(tokenizer, backbone)
         self.samples = samples

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from brainfm.contracts import Backbone, Batch, Objective, Tokenizer, Tokens
 from brainfm.errors import UsageError
 from brainfm.objectives.masks import token_mask
+from brainfm.objectives.reconstruction import name_of
 
 
 class MaskedCodes(Objective):
@@ -38,7 +39,7 @@ class MaskedCodes(Objective):
             raise UsageError(
                 f"MaskedCodes predicts discrete codes with a backbone, and was given "
                 f"{type(tokenizer).__name__} (vocabulary {tokenizer.vocabulary}) and "
-                f"{type(backbone).__name__}; choose a tokenizer with a vocabulary and a backbone."
+                f"{name_of(backbone)}; choose a tokenizer with a vocabulary and a backbone."
             )
         if not tokenizer.frozen:
             raise UsageError(

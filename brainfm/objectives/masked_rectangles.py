@@ -13,6 +13,7 @@ from brainfm.contracts import Backbone, Signal, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.objectives.masked_signal import MaskedSignal
 from brainfm.objectives.masks import Pattern, RandomMask
+from brainfm.objectives.reconstruction import name_of
 from brainfm.tokenizers import MontagePatches
 
 
@@ -67,8 +68,9 @@ class MaskedRectangles(MaskedSignal):
         if not isinstance(tokenizer, MontagePatches) or backbone is None:
             raise UsageError(
                 f"MaskedRectangles trains MontagePatches together with a backbone, and was given "
-                f"{type(tokenizer).__name__} and {type(backbone).__name__}; choose those."
+                f"{type(tokenizer).__name__} and {name_of(backbone)}; choose those."
             )
+        backbone.check_tokenizer(tokenizer)
         if backbone.dim != tokenizer.dim:
             raise UsageError(
                 f"MaskedRectangles draws from features as wide as the tokens ({tokenizer.dim}) and the "

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from brainfm.contracts import Backbone, Batch, Misfit, Objective, Observation
+from brainfm.contracts import Backbone, Batch, Misfit, Objective, Observation, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.objectives.masks import frequency_time_mask
 from brainfm.tokenizers import MotifTokenizer
@@ -57,7 +57,7 @@ class MotifReconstruction(Objective):
 
     def __init__(
         self,
-        tokenizer: MotifTokenizer,
+        tokenizer: Tokenizer,
         backbone: Backbone | None = None,
         *,
         vq_loss: Literal["paper", "released"] = "paper",

@@ -96,7 +96,7 @@ class Reconstruction(Objective):
         if not isinstance(tokenizer, SignalTokenizer) or backbone is None:
             raise UsageError(
                 f"{own} draws the signal of a continuous tokenizer that it trains with a backbone, and was "
-                f"given {type(tokenizer).__name__} and {_name(backbone)}; choose Patches, MuLawPatches, "
+                f"given {type(tokenizer).__name__} and {name_of(backbone)}; choose Patches, MuLawPatches, "
                 "MontagePatches or another SignalTokenizer, not frozen, and a backbone."
             )
         super().__init__(tokenizer, backbone)
@@ -129,5 +129,6 @@ class Reconstruction(Objective):
         return replace(super().observe(batch, generator), misfit=wrong)
 
 
-def _name(part: object) -> str:
+def name_of(part: Backbone | None) -> str:
+    """Return what a refusal calls a backbone, or the lack of one."""
     return "no backbone" if part is None else type(part).__name__

@@ -7,10 +7,15 @@ from pathlib import Path
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from brainfm.card import check_card
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.protocol import check_call, run
 from brainfm.evaluation.task import Task
+from brainfm.stages.pretrain import use_of
 from brainfm.stages.run import now, write_manifest
+from brainfm.store.read import open_store
+from brainfm.weights import load_card
+from brainfm.windows.reader import Selection
 from brainfm.windows.splits import SubjectFolds
 from brainfm.windows.trials import Trials
 
@@ -54,6 +59,7 @@ def evaluate(
     from brainfm.evaluation.report import write_report
 
     check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference)
+    _check_checkpoints(task, estimators)
     started, trials = now(), task.load()
     outcome = run(
         trials, estimators, folds=folds, seeds=seeds, out=out,
@@ -64,6 +70,22 @@ def evaluate(
     write_report(out, journey=journey)
     _say(outcome.statistics, task.metrics[0], out)
     outcome.check_complete()
+
+
+def _check_checkpoints(task: Task, estimators: dict[str, BaseEstimator]) -> None:
+    """Refuse checkpoints that do not fit the task's recordings, before any is read."""
+    named = [
+        folder
+        for estimator in estimators.values()
+        for name, value in estimator.get_params().items()
+        if name.rsplit("__", maxsplit=1)[-1] == "checkpoint"
+        for folder in ([value] if isinstance(value, str | Path) else value)
+    ]
+    if named:
+        selection = Selection(task.store, task.kinds, view=task.view)
+        use = use_of(open_store(task.store), selection)
+        for folder in named:
+            check_card(load_card(folder), use)
 
 
 def _data(trials: Trials) -> dict[str, list[str]]:

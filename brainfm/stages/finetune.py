@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from brainfm.card import check_card, seen
 from brainfm.contracts import Head
 from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import score
@@ -17,8 +18,8 @@ from brainfm.heads import LinearHead
 from brainfm.learning.finetuned import FULL, Finetuned
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
-from brainfm.stages.pretrain import check_card, coverage
-from brainfm.stages.run import MANIFEST, now, write_manifest
+from brainfm.stages.pretrain import coverage, use_of
+from brainfm.stages.run import MANIFEST, kernels, now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.reader import Selection
@@ -99,11 +100,13 @@ def finetune(
         return
     started = now()
     selection = Selection(task.store, task.kinds, view=task.view)
-    check_card(load_card(checkpoint), open_store(task.store), selection)
+    card = load_card(checkpoint)
+    check_card(card, use_of(open_store(task.store), selection))
     trials = task.load()
     covered = coverage(selection.reader(), trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
+    known = seen(card, set(trials.meta["fingerprint"]))
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
     estimator = Finetuned(
         checkpoint,
@@ -133,6 +136,8 @@ def finetune(
         started,
         seed=seed,
         parameters=estimator.n_trained_parameters_,
+        kernels=kernels(estimator.model_),
+        seen_in_pretraining=known,
         labels=[str(c) for c in estimator.classes_],
         coverage=covered,
         split={"train": fold.train, "validation": fold.validation},
@@ -140,3 +145,5 @@ def finetune(
     )
     listed = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
     print(f"{out}: on {len(fold.validation)} validation subjects {listed}")
+    if known:
+        print(f"{known} of the recordings were seen in pretraining; a test wants others.")

@@ -9,18 +9,21 @@ from typing import Any
 import pandas as pd
 import torch
 
+from brainfm.card import UNIT, Use, check_card
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.learning.loop import fit
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
+from brainfm.objectives import Diffusion
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
+from brainfm.stages.sampling import leave_samples
 from brainfm.store.read import Store, open_store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import ListedBatches, RandomBatches
-from brainfm.windows.description import describe_coverage, describe_view, view_in
+from brainfm.windows.description import describe_coverage, describe_view
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
@@ -68,7 +71,8 @@ def pretrain(
     data
         the recordings.
     out
-        folder for the model, metrics.csv, last.ckpt and manifest.json.
+        folder for the model, metrics.csv, last.ckpt and manifest.json; of a diffusion also
+        generated.csv, spectra of what it makes up beside real ones.
     tokenizer
         folder of a trained tokenizer, for models that take theirs as given.
     train
@@ -116,6 +120,8 @@ def pretrain(
         "coverage": covered,
         "kernels": kernels(objective),
     }
+    if isinstance(objective, Diffusion) and held_out is not None:
+        facts["generated"] = leave_samples(objective, held_out, out, seed=seed)
     write_manifest(out, started, **facts)
     print(f"{out}: {count_parameters(objective):,} parameters trained for {train.steps} steps")
 
@@ -139,7 +145,7 @@ def check_fit(objective: Objective, store: Store, data: Selection) -> None:
                 "The model takes its tokenizer as given and this one was never trained; name a "
                 "trained one with --tokenizer FOLDER."
             )
-        check_card(objective.tokenizer.card, store, data)
+        check_card(objective.tokenizer.card, use_of(store, data))
 
 
 def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
@@ -150,33 +156,15 @@ def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
     return told
 
 
-def check_card(card: dict[str, Any], store: Store, data: Selection) -> None:
-    """Refuse a checkpoint that was trained on recordings of another making."""
-    foreign = sorted(set(data.kinds) - set(card["kinds"]))
-    if foreign:
-        raise UsageError(
-            f"The checkpoint was trained on sensors of the kinds {card['kinds']} and not on {foreign}; "
-            "choose kinds that it knows."
-        )
-    trained, here = view_in(card), data.view or Native()
-    if trained != here:
-        raise UsageError(
-            f"The checkpoint was trained on the view {trained} and the recordings are read through "
-            f"{here}; give them the checkpoint's view."
-        )
-    rates = sorted(set(data.table(store)["sfreq"]))
-    if rates != [card["sfreq"]]:
-        raise UsageError(
-            f"The checkpoint was trained at {card['sfreq']:g} Hz and the recordings of {data.store} "
-            f"have {rates} Hz; ingest them with `sfreq: {card['sfreq']:g}` in the recipe."
-        )
-    here = store.attributes["preprocessing_hash"]
-    if card["preprocessing_hash"] != here:
-        raise UsageError(
-            f"The checkpoint was trained on recordings preprocessed otherwise ({card['preprocessing_hash']}) "
-            f"than those of {data.store} ({here}: {store.attributes['preprocessing']}); ingest the "
-            "recordings with the checkpoint's preprocessing."
-        )
+def use_of(store: Store, data: Selection) -> Use:
+    """Return what the chosen recordings of a store are, for a checkpoint that is to be used on them."""
+    return Use(
+        what=f"the recordings of {data.store}",
+        rates=tuple(sorted(set(data.table(store)["sfreq"]))),
+        kinds=data.kinds,
+        preprocessing_hash=store.attributes["preprocessing_hash"],
+        view=describe_view(data.view or Native()),
+    )
 
 
 def _split(
@@ -235,7 +223,7 @@ def _card(
     pairs |= {(dataset, subject) for dataset, subject in seen.get("people", [])}
     return {
         "sfreq": float(table["sfreq"].iloc[0]),
-        "unit": "SI: V, T, T/m",
+        "unit": UNIT,
         "kinds": list(data.kinds),
         "view": describe_view(data.view or Native()),
         "seconds": data.seconds,

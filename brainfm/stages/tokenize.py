@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from brainfm.card import check_card, check_complete
 from brainfm.contracts import Tokenizer
 from brainfm.errors import UsageError
-from brainfm.stages.pretrain import check_card, coverage
+from brainfm.stages.pretrain import coverage, use_of
 from brainfm.store.read import open_store
 from brainfm.store.tokens import TokenStore, TokenWriter, header, open_tokens
 from brainfm.weights import load
@@ -57,8 +58,9 @@ def tokenize(
             "give a tokenizer with a vocabulary."
         )
     opened = open_store(store)
+    check_complete(card)
     selection = Selection(store, tuple(card["kinds"]), view=view_in(card))
-    check_card(card, opened, selection)
+    check_card(card, use_of(opened, selection))
     table = selection.table(opened)
     length = card["seconds"] if seconds is None else seconds
     if not sequential(table, length):

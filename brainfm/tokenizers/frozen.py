@@ -8,6 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from brainfm.card import ENTRIES
 from brainfm.contracts import Batch, Tokenizer, Tokens
 from brainfm.errors import UsageError
 from brainfm.weights import load
@@ -28,6 +29,7 @@ class Frozen(Tokenizer):
     """
 
     frozen = True
+    plain = ("card",)
 
     def __init__(self, tokenizer: Tokenizer, *, card: dict[str, Any] | None = None):
         super().__init__()
@@ -71,10 +73,6 @@ class Pretrained(Frozen):
         tokenizer = getattr(model, "tokenizer", model)
         if not isinstance(tokenizer, Tokenizer):
             raise UsageError(f"{checkpoint} holds no tokenizer; give the folder of a trained one.")
-        kept = {
-            k: card[k]
-            for k in ("sfreq", "kinds", "view", "preprocessing_hash", "data")
-            if k in card
-        }
+        kept = {k: card[k] for k in (*ENTRIES, "preprocessing") if k in card}
         super().__init__(tokenizer, card=kept)
         self.checkpoint = checkpoint

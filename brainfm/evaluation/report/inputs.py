@@ -44,6 +44,8 @@ class RunFolder:
         model/config.json.
     missing
         one sentence a file that could not be read.
+    generated
+        generated.csv, which only a diffusion leaves.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RunFolder:
     manifest: dict[str, Any]
     card: dict[str, Any]
     missing: tuple[str, ...] = ()
+    generated: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +151,9 @@ def read_run(name: str, folder: Path | None) -> RunFolder | Absent:
     if not folder.is_dir():
         return Absent(f"The run folder of the {name} ({folder.name}) is not there.")
     reader = _Reader(folder)
+    made_up = folder / "generated.csv"
     return RunFolder(
+        generated=reader.table(made_up.name) if made_up.is_file() else pd.DataFrame(),
         name=name,
         path=folder,
         metrics=reader.table("metrics.csv"),

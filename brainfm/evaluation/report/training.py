@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from brainfm.evaluation.report.drawing import Frame, Linear, Logarithmic, Scale, plot, spanning
 from brainfm.evaluation.report.inputs import Absent, RunFolder
+from brainfm.evaluation.report.made_up import MadeUp, describe_made_up
 from brainfm.evaluation.report.numbers import count, figure
 
 MOST_POINTS = 400
@@ -58,6 +59,8 @@ class Training:
         steps, best validation step and the like, as (words, value) pairs.
     missing
         what could not be read.
+    made_up
+        spectra of what a diffusion makes up, or None.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Training:
     others: tuple[Curves, ...]
     facts: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
+    made_up: MadeUp | None = None
 
 
 def describe_training(run: RunFolder | Absent) -> Training | Absent:
@@ -87,6 +91,7 @@ def describe_training(run: RunFolder | Absent) -> Training | Absent:
         others=tuple(_curves(table, m, 84) for m in rest),
         facts=_facts(table, main),
         missing=missing,
+        made_up=describe_made_up(run),
     )
 
 

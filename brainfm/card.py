@@ -1,0 +1,119 @@
+"""Whether a checkpoint fits what it is to be used on, by its model card.
+
+Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. The card is `config.json` beside the weights,
+see `brainfm.weights`. Everything that differs is said at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from brainfm.errors import UsageError
+
+UNIT = "SI: V, T, T/m"
+# What a card has to say, and the type that it says it in.
+ENTRIES = {
+    "sfreq": (int, float),
+    "unit": str,
+    "kinds": list,
+    "view": dict,
+    "preprocessing_hash": str,
+    "data": dict,
+    "seed": int,
+    "licence": str,
+}
+DATA = ("fingerprints", "subjects")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a checkpoint is to be used on.
+
+    Attributes
+    ----------
+    what
+        in words, for the refusal.
+    rates
+        sampling rates in Hz.
+    kinds
+        of the sensors, names of `brainfm.contracts.Kind`.
+    preprocessing_hash
+        of how the recordings were cleaned, or None where it is not known.
+    view
+        of the channels, as `brainfm.windows.description.describe_view` writes it, or None where it
+        is not known.
+    unit
+        of the signal.
+    """
+
+    what: str
+    rates: tuple[float | None, ...]
+    kinds: tuple[str, ...]
+    preprocessing_hash: str | None = None
+    view: dict[str, Any] | None = None
+    unit: str = UNIT
+
+
+def check_card(card: dict[str, Any], use: Use) -> None:
+    """Refuse a checkpoint that does not fit, or whose card does not say.
+
+    Raises
+    ------
+    UsageError
+        With all that is missing and all that differs, in one sentence.
+    """
+    check_complete(card)
+    if found := differences(card, use):
+        raise UsageError(
+            f"The checkpoint does not fit {use.what}: {'; '.join(found)}; bring the one to the other, or "
+            "choose another checkpoint."
+        )
+
+
+def check_complete(card: dict[str, Any]) -> None:
+    """Refuse a card that does not say all it has to, or says it in the wrong type.
+
+    Raises
+    ------
+    UsageError
+        With all that is missing.
+    """
+    lacking = [k for k, kind in ENTRIES.items() if not isinstance(card.get(k), kind)]
+    if "data" not in lacking:
+        lacking += [f"data.{k}" for k in DATA if not isinstance(card["data"].get(k), list)]
+    if lacking:
+        raise UsageError(
+            f"The checkpoint's card (config.json) says nothing of {', '.join(lacking)}; train the model "
+            "again, or write there what is true."
+        )
+
+
+def differences(card: dict[str, Any], use: Use) -> list[str]:
+    """Return a phrase for everything in which a card and its use differ."""
+    here, theirs = use.preprocessing_hash, card["preprocessing_hash"]
+    foreign = sorted(set(use.kinds) - set(card["kinds"]))
+    rates = ", ".join("unknown" if r is None else f"{r:g}" for r in use.rates)
+    every = {
+        f"it was trained at {card['sfreq']:g} Hz, not {rates} Hz": list(use.rates)
+        != [card["sfreq"]],
+        f"it reads the unit {card['unit']!r}, not {use.unit!r}": use.unit != card["unit"],
+        f"it knows sensors of the kinds {card['kinds']}, not {foreign}": bool(foreign),
+        f"it was trained on the view {_words(card['view'])}, not {_words(use.view)}": (
+            use.view is not None and _words(use.view) != _words(card["view"])
+        ),
+        f"its recordings were preprocessed otherwise ({theirs}: {card.get('preprocessing')}), not as "
+        f"{here}": here not in (None, theirs),
+    }
+    return [words for words, differs in every.items() if differs]
+
+
+def _words(view: dict[str, Any] | None) -> str:
+    """Return a view in one line, the same before and after JSON."""
+    return json.dumps(view, sort_keys=True)
+
+
+def seen(card: dict[str, Any], fingerprints: set[str]) -> int:
+    """Return how many recordings, by the fingerprints of their content, the checkpoint was trained on."""
+    return len(fingerprints & set(card["data"]["fingerprints"]))

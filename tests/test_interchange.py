@@ -1,0 +1,300 @@
+"""Every tokenizer × backbone × objective that fits by type trains on the real sample; the rest says why not.
+
+The matrix is docs/interchange.md, which this test writes anew with ``BRAINFM_REWRITE=1 pytest
+tests/test_interchange.py`` and finds stale otherwise. Classes are found by walking the contracts; one that is
+not among the sizes below is built from its defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+
+from brainfm.cli import main
+from brainfm.contracts import Backbone, Objective, Tokenizer
+from brainfm.errors import UsageError
+from brainfm.heads import LinearHead
+from brainfm.learning import Train
+from brainfm.objectives import LabelledBatch
+from brainfm.stages.catalog import components
+from brainfm.store import open_store
+from brainfm.tokenizers import MotifTokenizer
+from brainfm.weights import load
+from brainfm.windows.reader import Selection, WindowReader
+from brainfm.windows.sampler import sequential
+
+PAGE = ROOT / "docs" / "interchange.md"
+FILES = [ROOT / "sample" / "eegmat" / f"Subject0{i}_{j}.edf" for i in (0, 1) for j in (1, 2)]
+NAMES = (
+    *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),
+    *("T5", "T6", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz"),
+)
+SECONDS, SFREQ = 2.0, 200.0
+CODES = 16
+STEPS = 80  # at most; most take a few
+
+Parts = tuple[Tokenizer, Backbone | None]
+
+
+def motif() -> MotifTokenizer:
+    small = {"frequency_depth": 1, "temporal_depth": 1, "decoder_depth": 1, "dropout": 0.0}
+    return MotifTokenizer(n_codes=CODES, dim=64, **small)
+
+
+SIZES = {
+    "MotifTokenizer": {"n_codes": CODES, "frequency_depth": 1, "temporal_depth": 1, "decoder_depth": 1},
+    "Frozen": {"tokenizer": motif},
+    "Patches": {"dim": 48, "n_samples": 50},
+    "MuLawPatches": {"patch": 40},
+    "MontagePatches": {
+        "width": 8, "ch_names": NAMES, "n_times": 400, "sfreq": SFREQ, "patch": (1, 40),
+    },
+    "MotifEncoder": {"vocabulary": CODES, "n_channels": 19, "depth": 1},
+    "BiMamba": {"depth": 1, "d_state": 4, "expand": 1},
+    "PatchTransformer": {"depth": 1, "heads": 2},
+    "StateSpaceDenoiser": {
+        "width": 16, "depth": 2, "state": 8, "condition": 16, "code": 8, "n_channels": 19,
+    },
+    "Diffusion": {"start": 0, "every": 1, "decay": 0.5, "power": None},
+}  # fmt: skip
+
+
+@cache
+def classes(folder: str) -> dict[str, type]:
+    """Return brainfm's own classes; one that is saved as another is that other."""
+    every = components(folder).items()
+    return {n: k for n, k in every if k.__module__.startswith("brainfm.") and not k.saved_as}
+
+
+def make(kind: type, *given: object, **more: object) -> object:
+    options = {k: v() if k == "tokenizer" else v for k, v in SIZES.get(kind.__name__, {}).items()}
+    return kind(*given, **(options | more))
+
+
+def variants() -> dict[str, Callable[[Tokenizer, Backbone | None], Objective]]:
+    """Return objectives by name, those that take a mask once a mask."""
+
+    def of(kind: type, **more: Callable[..., object]) -> Callable[..., Objective]:
+        def build(tokenizer: Tokenizer, backbone: Backbone | None) -> Objective:
+            made = {
+                k: f(backbone.dim if backbone else 1, 2) if k == "head" else f()
+                for k, f in more.items()
+            }
+            return make(kind, tokenizer, backbone, **made)
+
+        return build
+
+    found = {}
+    for name, kind in classes("objectives").items():
+        if name == "MaskedSignal":
+            found |= {f"{name}, {m}": of(kind, mask=mask) for m, mask in classes("masks").items()}
+        else:
+            found[name] = of(kind, head=LinearHead) if name == "Classification" else of(kind)
+    return found
+
+
+OBJECTIVES = variants()
+TOKENIZERS = list(classes("tokenizers"))
+BACKBONES = [*classes("backbones"), None]
+
+
+def join(tokenizer: str, backbone: str | None, objective: str) -> Objective:
+    """Build three parts, as `brainfm pretrain` does."""
+    torch.manual_seed(0)
+    first = make(classes("tokenizers")[tokenizer])
+    second = None if backbone is None else make(classes("backbones")[backbone], first.dim)
+    return OBJECTIVES[objective](first, second)
+
+
+Triple = tuple[str, str | None, str]
+
+
+@cache
+def outcomes() -> dict[Triple, UsageError | None]:
+    """Return why each triple is refused, None where it is not."""
+    found = {}
+    for triple in product(TOKENIZERS, BACKBONES, OBJECTIVES):
+        try:
+            join(*triple)
+            found[triple] = None
+        except UsageError as error:
+            found[triple] = error
+    return found
+
+
+FITS = [triple for triple, refusal in outcomes().items() if refusal is None]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four recordings of the sample."""
+    path = tmp_path_factory.mktemp("interchange") / "store.zarr"
+    call = ["ingest", *map(str, FILES), "--store", str(path), "--recipe", "eegmat"]
+    assert main(call) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def given(store: Path) -> LabelledBatch:
+    """Four windows of it, rest and arithmetic."""
+    table = Selection(store).table(open_store(store))
+    places = [p for _, row in table.groupby("id") for p in sequential(row, SECONDS)[5:6]]
+    batch = WindowReader(store, ("eeg",)).read(places, SFREQ)
+    assert batch.signal.shape == (4, 19, 400)
+    return LabelledBatch(**vars(batch), label=torch.arange(4) % 2)
+
+
+def loss(objective: Objective, batch: LabelledBatch) -> float:
+    with torch.no_grad():
+        return float(objective.eval()(batch, torch.Generator().manual_seed(0))["loss"])
+
+
+@pytest.mark.parametrize("triple", FITS, ids=lambda t: "-".join(map(str, t)))
+def test_what_fits_trains_on_the_sample(triple: Triple, given: LabelledBatch) -> None:
+    objective = join(*triple)
+    objective.begin(given)
+    optimizer = Train(lr=2e-3).optimizer(objective)
+    before, step = loss(objective, given), 0
+    while loss(objective, given) > 0.97 * before:
+        assert step < STEPS
+        objective.train().advance()
+        terms = objective(given, torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+        step += 1
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence_before_there_is_data() -> None:
+    refused = {triple: str(error) for triple, error in outcomes().items() if error is not None}
+    assert len(refused) > len(FITS) > 40
+    for sentence in refused.values():
+        assert sentence.count("\n") == 0
+        assert sentence.endswith(".")
+        assert "; " in sentence  # what was met and wanted; what to do
+
+
+def test_every_class_fits_somewhere() -> None:
+    for place, names in enumerate((TOKENIZERS, BACKBONES, list(OBJECTIVES))):
+        assert {triple[place] for triple in FITS} == set(names)
+
+
+# ------------------------------------------------------------------ the page
+
+
+def reasons() -> dict[tuple[str, int], tuple[str, str]]:
+    """Return a letter and an example for every place in the code that refuses."""
+    found: dict[tuple[str, int], tuple[str, str]] = {}
+    for error in filter(None, outcomes().values()):
+        if raised_at(error) not in found:
+            found[raised_at(error)] = (string.ascii_lowercase[len(found)], str(error))
+    return found
+
+
+def raised_at(error: UsageError) -> tuple[str, int]:
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
+
+
+INTRODUCTION = """\
+# What can be joined
+
+A model is a tokenizer, a backbone and an objective. This is every combination of brainfm's own: **yes** is
+trained on the sample recordings by `tests/test_interchange.py` and lowers its loss; a letter is refused when
+the model is built, before any data is read, and says why below. The test writes this page
+(`BRAINFM_REWRITE=1 pytest tests/test_interchange.py`) and fails where it is stale.
+
+`MaskedSignal` is trained with each of {masks}. `Cached` and `Pretrained`
+are `Frozen`, here around a `MotifTokenizer`. `Classification` is what `brainfm finetune` trains, here with a
+`LinearHead`."""
+
+
+def page() -> str:
+    letters = reasons()
+    masked = [name for name in OBJECTIVES if name.startswith("MaskedSignal, ")]
+    named = ", ".join(f"`{name.split(', ')[1]}`" for name in masked)
+    columns = [name for name in OBJECTIVES if name not in masked[1:]]
+    lines = [
+        *INTRODUCTION.format(masks=named).splitlines(),
+        "",
+        f"| tokenizer | backbone | {' | '.join(c.split(',')[0] for c in columns)} |",
+        f"|{'---|' * (len(columns) + 2)}",
+    ]
+    for tokenizer, backbone in product(TOKENIZERS, BACKBONES):
+        cells = [cell(outcomes()[tokenizer, backbone, name], letters) for name in columns]
+        lines.append(f"| {tokenizer} | {backbone or '–'} | {' | '.join(cells)} |")
+    lines += ["", "Why not, with the first that each meets as an example:", ""]
+    lines += [f"- {letter}: {sentence}" for letter, sentence in letters.values()]
+    return "\n".join([*lines, ""])
+
+
+def cell(refusal: UsageError | None, letters: dict[tuple[str, int], tuple[str, str]]) -> str:
+    return "**yes**" if refusal is None else letters[raised_at(refusal)][0]
+
+
+def test_a_mask_changes_nothing_about_what_fits() -> None:
+    for (tokenizer, backbone, name), refusal in outcomes().items():
+        if name.startswith("MaskedSignal, "):
+            others = [outcomes()[tokenizer, backbone, n] for n in OBJECTIVES if n[:13] == name[:13]]
+            assert {o is None for o in others} == {refusal is None}
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    if os.environ.get("BRAINFM_REWRITE"):
+        PAGE.write_text(page(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "stale: BRAINFM_REWRITE=1 pytest tests/test_interchange.py"
+    )
+
+
+# ------------------------------------------------------------------ what is not ours
+
+HYENA = '''
+import torch
+from brainfm.contracts import Backbone, Features
+
+class Hyena(Backbone):
+    """A backbone of somebody else's: a long convolution."""
+
+    def __init__(self, dim: int, reach: int = 5):
+        super().__init__()
+        self.dim, self.reach = dim, reach
+        self.mix = torch.nn.Conv1d(dim, dim, reach, padding="same")
+
+    def forward(self, tokens, *, layers=False):
+        mixed = self.mix(tokens.value.transpose(1, 2)).transpose(1, 2)
+        return Features(tokens.value + mixed, tokens.mask, time=tokens.time)
+'''
+
+
+def test_a_backbone_of_another_package_is_pretrained_by_its_path_alone(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys_lab.py").write_text(HYENA)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {
+        "tokenizer": {"class_path": "Patches", "init_args": SIZES["Patches"]},
+        "backbone": {"class_path": "somebodys_lab.Hyena", "init_args": {"reach": 3}},
+        "objective": {"class_path": "MaskedSignal", "init_args": {"mask": "ChannelMask"}},
+    }
+    train = {"steps": 2, "batch_size": 2, "warmup": 1, "validate_every": 2, "accelerator": "cpu"}
+    data = {"store": str(store), "seconds": SECONDS, "validation": 0.5}
+    (tmp_path / "run.yaml").write_text(
+        yaml.safe_dump({"model": model, "data": data, "train": train})
+    )
+    out = tmp_path / "out"
+    assert main(["pretrain", "--config", str(tmp_path / "run.yaml"), "--out", str(out)]) == 0
+    loaded, card = load(out)
+    assert (type(loaded.backbone).__module__, loaded.backbone.reach) == ("somebodys_lab", 3)
+    assert card["sfreq"] == SFREQ
