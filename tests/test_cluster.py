@@ -102,6 +102,16 @@ def test_a_worker_that_dies_once_costs_nothing(on_cluster, tmp_path):
         assert (tmp_path / "died").exists()
 
 
+def test_the_death_of_an_idle_worker_costs_nothing():
+    executor = Processes(2)
+    outcomes = executor.run(double, range(6))
+    first = next(outcomes)
+    for pid in list(executor._pool()._processes):
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(1)  # until the pool knows
+    assert sorted([first, *outcomes]) == [0, 2, 4, 6, 8, 10]
+
+
 def test_a_worker_computes_on_one_core(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert set(Processes(2).run(environment, range(3))) == {"1"}
@@ -186,6 +196,7 @@ def test_workers_that_are_killed_while_they_ingest_cost_nothing(
     distributed = pytest.importorskip("distributed")
     store = tmp_path / "s.zarr"
     with distributed.Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)  # another test may have killed them
         victim = next(iter(client.run(os.getpid).values()))
 
     def kill_when_one_is_in():

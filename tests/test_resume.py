@@ -72,6 +72,14 @@ FAMILIES = {
         },
         "objective": "MaskedRectangles",
     },
+    "patch transformer": {
+        "tokenizer": {"class_path": "Patches", "init_args": {"dim": 16}},
+        "backbone": {
+            "class_path": "PatchTransformer",
+            "init_args": {"width": 16, "depth": 1, "heads": 2},
+        },
+        "objective": "MaskedSignal",
+    },
     "EEGDM": {
         "tokenizer": {"class_path": "MuLawPatches", "init_args": {"patch": 200}},
         "backbone": {

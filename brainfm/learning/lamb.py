@@ -43,7 +43,7 @@ class Lamb(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # ty: ignore
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Take a step."""
         loss = None
         if closure is not None:

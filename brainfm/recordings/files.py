@@ -123,7 +123,9 @@ def identify(source: str, recipe: Recipe) -> Identity:
                 Reason.pattern_mismatch,
                 f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
             )
-        return Identity(**dict.fromkeys(("session", "run", "task")) | match.groupdict())
+        named = match.groupdict()
+        who = (named.get(key) for key in ("session", "run", "task", "label"))
+        return Identity(named["subject"], *who)
     found = dict(re.findall(r"(?:^|[/_])(sub|ses|run|task)-([A-Za-z0-9+]+)", path))
     subject = found.get("sub", Path(source).stem)
     return Identity(subject, found.get("ses"), found.get("run"), found.get("task"))

@@ -53,7 +53,7 @@ _PATTERNS = tuple(
 )
 _DECIMAL = re.compile(r"(?<![\d.])[+-]?\d{1,4}\.\d{1,6}(?![\d.])")
 _TOKEN = re.compile(r"[^\W_]+")
-_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+?(?=\d|_|\b)")
+_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _CODE = re.compile(
     r"[A-Za-z]{0,3}\d{1,5}|\d{1,5}[A-Za-z]{0,3}|[A-Za-z]{1,3}\d{1,3}[A-Za-z]{1,3}\d{0,3}"
 )
@@ -109,7 +109,8 @@ class Scrubber:
             return token
         if _CODE.fullmatch(token):
             return token
-        pieces = [piece for piece in _PIECE.findall(token) if piece]
+        # camelCase is taken apart; letters that are not ASCII know no case to do it by.
+        pieces = _PIECE.findall(token) if token.isascii() else []
         known = (p.casefold() in WORDS or len(p) == 1 for p in pieces)
         return token if token.casefold() in WORDS or (pieces and all(known)) else REMOVED
 

@@ -73,11 +73,12 @@ class Processes:
         waiting, suspects = deque(jobs), []
         try:
             while waiting:
-                died = yield from self._until_death(work, waiting)
-                suspects += died
+                suspects += yield from self._until_death(work, waiting)
             for job in suspects:
-                died = yield from self._until_death(work, deque([job]))
-                yield from map(Lost, died)
+                alone = deque([job])
+                while alone:
+                    died = yield from self._until_death(work, alone)
+                    yield from map(Lost, died)
         except BaseException:
             self._pool().shutdown(wait=True, kill_workers=True)
             raise
@@ -89,9 +90,9 @@ class Processes:
         """Run jobs until none waits or a worker dies; return those that were under way then."""
         pool, under_way = self._pool(), {}
         while waiting or under_way:
-            while waiting and len(under_way) < self.workers:
-                job = waiting.popleft()
-                under_way[pool.submit(work, job)] = job
+            self._submit(pool, work, waiting, under_way)
+            if not under_way:
+                return []  # an idle worker died: the next pool goes on
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             died = [under_way.pop(future) for future in done if _died(future)]
             for future in done & under_way.keys():
@@ -101,6 +102,21 @@ class Processes:
                 # The death of one process fails every future of its pool.
                 return died + list(under_way.values())
         return []
+
+    def _submit(
+        self,
+        pool: Any,
+        work: Callable[[Any], Any],
+        waiting: deque[Any],
+        under_way: dict[Future[Any], Any],
+    ) -> None:
+        """Give each worker a job, as long as the pool takes any."""
+        try:
+            while waiting and len(under_way) < self.workers:
+                under_way[pool.submit(work, waiting[0])] = waiting[0]
+                waiting.popleft()
+        except BrokenExecutor:
+            pass  # what is under way tells who died
 
     def _pool(self) -> Any:
         from joblib.externals.loky import get_reusable_executor

@@ -20,6 +20,7 @@ from typing import Literal
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.files import read_recording
+from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Recording, Stream
@@ -258,7 +259,7 @@ def _as_refused(error: Exception) -> Refused:
     if isinstance(error, FileNotFoundError):
         refused = Refused(Reason.missing, f"{error.filename} is not there; bring it back.")
     else:
-        text = " ".join(str(error).split())[:300]
+        text = " ".join(redact(str(error)).split())[:300]
         told = f"Reading it failed: {type(error).__name__}: {text}."
         refused = Refused(Reason.unreadable, told)
     refused.__cause__ = error

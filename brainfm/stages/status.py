@@ -75,16 +75,23 @@ def _overview(store: Store) -> Table:
 
 
 def _duplicates(store: Store) -> Table:
-    shown = Table("recording", "has the content of", title="duplicates", title_justify="left")
+    shown = _listing("duplicates", "recording", "has the content of")
     for row in store.table[store.table.duplicate_of.notna()].itertuples():
         shown.add_row(row.id, row.duplicate_of)
     return shown
 
 
 def _quarantine(store: Store) -> Table:
-    shown = Table("source", "reason", "detail", title="quarantined", title_justify="left")
+    shown = _listing("quarantined", "source", "reason", "detail")
     for row in store.quarantined.to_dict("records"):
         shown.add_row(*(_printable(row[column]) for column in ("source", "reason", "detail")))
+    return shown
+
+
+def _listing(title: str, *columns: str) -> Table:
+    shown = Table(title=title, title_justify="left")
+    for column in columns:
+        shown.add_column(column, overflow="fold")  # a path that is cut names no file
     return shown
 
 

@@ -124,9 +124,9 @@ def _gallery(
         return _damaged(tokens.path, error)
 
 
-def _damaged(path: Path, error: Exception) -> Absent:
+def _damaged(path: Path | str, error: Exception) -> Absent:
     """Say that damage only showed while reading."""
-    return Absent(f"{path.name} is damaged and cannot be shown ({type(error).__name__}).")
+    return Absent(f"{Path(path).name} is damaged and cannot be shown ({type(error).__name__}).")
 
 
 def _conditions(store: Store, evaluation: Results) -> Conditions:
