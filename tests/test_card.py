@@ -16,7 +16,7 @@ from brainfm.learning import Finetuned
 from brainfm.weights import load, save
 
 USE = Use("the recordings of s.zarr", (200.0,), ("eeg",), "0123", CARD["view"])
-TCP = {"class_path": "brainfm.windows.views.Tcp", "init_args": {"names": ("a", "b")}}
+TCP = {"class": "brainfm.windows.views.Tcp", "arguments": {"names": ("a", "b")}}
 OTHER = {
     "sfreq": (replace(USE, rates=(256.0,)), "trained at 200 Hz, not 256 Hz"),
     "rates": (replace(USE, rates=(200.0, 256.0)), "not 200, 256 Hz"),
@@ -33,7 +33,7 @@ def test_a_card_that_fits_passes():
 
 
 def test_a_view_is_the_same_before_and_after_json():
-    listed = TCP | {"init_args": {"names": ["a", "b"]}}
+    listed = TCP | {"arguments": {"names": ["a", "b"]}}
     check_card(CARD | {"view": listed}, replace(USE, view=TCP))
 
 

@@ -330,7 +330,7 @@ class TestObjectives:
         optimizer = torch.optim.AdamW(learned, lr=2e-3)
         before = self.loss(objective, given)
         for step in range(25):
-            objective.train()
+            objective.train().advance()
             terms = objective(given, torch.Generator().manual_seed(step))
             optimizer.zero_grad()
             terms["loss"].backward()

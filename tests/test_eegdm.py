@@ -547,7 +547,8 @@ class TestSampling:
         objective = Diffusion(MuLawPatches(100), backbone, start=50, every=5)
         optimizer = torch.optim.AdamW(objective.denoiser.parameters(), lr=5e-3)
         for step in range(160):
-            terms = objective.train()(rhythm(16, step), torch.Generator().manual_seed(step))
+            objective.train().advance()
+            terms = objective(rhythm(16, step), torch.Generator().manual_seed(step))
             optimizer.zero_grad()
             terms["loss"].backward()
             optimizer.step()

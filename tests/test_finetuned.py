@@ -43,7 +43,7 @@ CARD = {
     "sfreq": 200.0,
     "unit": "SI: V, T, T/m",
     "kinds": ["eeg"],
-    "view": {"class_path": "brainfm.windows.views.Native", "init_args": {}},
+    "view": {"class": "brainfm.windows.views.Native", "arguments": {}},
     "preprocessing_hash": "0123",
     "data": {"subjects": ["a", "b"], "fingerprints": ["f"]},
     "seed": 0,
