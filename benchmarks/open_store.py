@@ -19,9 +19,10 @@ import numpy as np
 
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.synthetic import synthesise
+from brainfm.store.hold import create_store, writing
 from brainfm.store.read import open_store
 from brainfm.store.schema import COLUMNS, read_json, write_json
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.write import write_recording
 
 STATUS = "from brainfm.cli import main; main()"
 

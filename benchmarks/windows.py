@@ -28,8 +28,9 @@ from brainfm.recordings.recording import Recording, Sensors, hold
 from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.ingest import ingest
 from brainfm.store import open_store
+from brainfm.store.hold import create_store, writing
 from brainfm.store.read import Store
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.write import write_recording
 from brainfm.windows.reader import WindowReader
 from brainfm.windows.sampler import LocalWindows, Place, RandomWindows
 

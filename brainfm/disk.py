@@ -25,6 +25,26 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
+def flush(folder: Path) -> None:
+    """Flush a folder and all that is in it to the disk."""
+    for where, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            with open(os.path.join(where, name), "rb") as file:
+                os.fsync(file.fileno())
+        flush_folder(Path(where))
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can open folders."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed writers left in a folder, and below it, that no other process writes into."""
     for path in folder.rglob(".*"):

@@ -19,7 +19,8 @@ from brainfm.cli import main
 from brainfm.learning.callbacks import SPEED
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.synthetic import synthesise
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.hold import create_store, writing
+from brainfm.store.write import write_recording
 from brainfm.weights import load
 
 MODEL = {

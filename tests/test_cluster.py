@@ -33,7 +33,7 @@ from brainfm.stages.ingest import ingest
 from brainfm.stages.jobs import Here, Job, bring_in
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
-from brainfm.store.write import writing
+from brainfm.store.hold import writing
 
 dask = pytest.importorskip("dask")
 # distributed leaves its sockets and event loops to the garbage collector.

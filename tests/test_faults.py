@@ -23,8 +23,8 @@ from brainfm.stages.ingest import ingest
 from brainfm.stages.status import status, summarise
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
+from brainfm.store.hold import writing
 from brainfm.store.verify import verify_store
-from brainfm.store.write import writing
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample" / "eegmat"

@@ -28,7 +28,8 @@ from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import load_model
 from brainfm.stages.run import kernels
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.hold import create_store, writing
+from brainfm.store.write import write_recording
 from brainfm.tokenizers import Frozen, MontagePatches, Patches
 from brainfm.tokenizers.montage_patches import TCP
 from brainfm.weights import count_parameters, describe, load

@@ -142,6 +142,20 @@ def _times(path, recipe):
         return None
 
 
+def test_the_padding_of_an_exported_edf_is_left_out(tmp_path):
+    raw = mne.io.read_raw_edf(SAMPLE, preload=True, verbose="ERROR")
+    raw.pick(raw.ch_names[:4]).crop(tmax=10.25)
+    mne.export.export_raw(tmp_path / "padded.edf", raw, verbose="ERROR")
+    exported = mne.io.read_raw_edf(tmp_path / "padded.edf", verbose="ERROR")
+    assert exported.n_times > raw.n_times
+    recording = read_recording(
+        str(tmp_path / "padded.edf"), Recipe(l_freq=None, h_freq=None, line_freq=None, sfreq=500.0)
+    )
+    assert recording.n_times == raw.n_times
+    given = raw.get_data()
+    np.testing.assert_allclose(recording.load()[:, :-5], given[:, :-5], atol=2e-7)
+
+
 def test_a_fif_in_parts_is_one_recording(tmp_path):
     (recording, *_) = synthesise(1, seconds=120.0)
     info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")

@@ -175,7 +175,7 @@ def test_nothing_is_found_where_there_is_nothing(tmp_path: Path, how: str) -> No
 
 def shuffle_runs(store: Path) -> None:
     """Swap the names of the runs of every second subject, so that they mean nothing."""
-    from brainfm.store.write import write_table
+    from brainfm.store.hold import write_table
 
     for path in store.glob("recordings/*/zarr.json"):
         stored = json.loads(path.read_text())

@@ -29,8 +29,9 @@ from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.stages.evaluate import evaluate
 from brainfm.stages.ingest import ingest
+from brainfm.store.hold import create_store, writing
 from brainfm.store.read import open_store
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.write import write_recording
 from brainfm.windows.splits import SubjectFolds
 from brainfm.windows.trials import Trials
 

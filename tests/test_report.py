@@ -39,8 +39,9 @@ from brainfm.evaluation.report.verdict import (
 )
 from brainfm.recordings.synthetic import POSTERIOR, synthesise
 from brainfm.store import open_store
+from brainfm.store.hold import create_store, writing
 from brainfm.store.tokens import TokenWriter, header, open_tokens
-from brainfm.store.write import create_store, write_quarantine, write_recording, writing
+from brainfm.store.write import write_quarantine, write_recording
 
 METRICS = ("balanced_accuracy", "auroc", "auc_pr", "kappa", "weighted_f1")
 ESTIMATORS = (

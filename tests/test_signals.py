@@ -31,9 +31,10 @@ from brainfm.recordings.recording import Findings, Recording, Sensors, join_anno
 from brainfm.store import open_store
 from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
 from brainfm.store.fingerprint import Fingerprint, fingerprint
+from brainfm.store.hold import create_store, writing
 from brainfm.store.schema import Entry
 from brainfm.store.verify import verify_store
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.write import write_recording
 
 RECIPE = Recipe(l_freq=None, h_freq=None, line_freq=None)
 

@@ -33,9 +33,10 @@ from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.store import open_store
 from brainfm.store.files import LocalFiles
 from brainfm.store.fingerprint import fingerprint
+from brainfm.store.hold import create_store, writing
 from brainfm.store.schema import VERSION, recording_id
 from brainfm.store.verify import verify_store
-from brainfm.store.write import create_store, remove_recording, write_recording, writing
+from brainfm.store.write import remove_recording, write_recording
 
 RECIPE = Recipe()
 
@@ -300,18 +301,19 @@ import os, signal, sys
 from pathlib import Path
 import brainfm.store.write as write
 from brainfm.recordings.synthetic import synthesise
+from brainfm.store.hold import writing
 path = Path(sys.argv[1])
 def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 first, second = synthesise(1, seconds=5.0)
-with write.writing(path):
+with writing(path):
     write.write_recording(path, first, "0")
     setattr(write, sys.argv[2], die)
     write.write_recording(path, second, "0")
 """
 
 
-@pytest.mark.parametrize("where", ["_write_signal", "_entry", "write_json", "_flush"])
+@pytest.mark.parametrize("where", ["_write_signal", "_entry", "as_json", "flush"])
 def test_a_kill_while_writing_leaves_no_half_recording(tmp_path, where):
     path = new_store(tmp_path / "s.zarr")
     done = subprocess.run([sys.executable, "-c", KILLED, str(path), where], check=False)

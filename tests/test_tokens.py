@@ -21,8 +21,9 @@ from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.tokenize import tokenize, vocabulary_hash
 from brainfm.store import open_store
+from brainfm.store.hold import create_store, writing
 from brainfm.store.tokens import TokenWriter, codebook_health, header, open_tokens
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.write import write_recording
 from brainfm.tokenizers import MotifTokenizer
 from brainfm.weights import load, save
 

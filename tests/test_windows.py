@@ -20,7 +20,8 @@ from brainfm.errors import UsageError
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.store import open_store
-from brainfm.store.write import create_store, write_recording, writing
+from brainfm.store.hold import create_store, writing
+from brainfm.store.write import write_recording
 from brainfm.windows.collate import Window, batch_of, collate
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.reader import Selection, WindowReader

@@ -23,6 +23,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from brainfm.disk import flush_folder
 from brainfm.errors import WorkError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -111,17 +112,7 @@ class WholeFiles(TorchCheckpointIO):
         if path.exists():
             path.replace(path.with_name(PREVIOUS))
         partial.replace(path)
-        _flush_names(path.parent)
-
-
-def _flush_names(folder: Path) -> None:
-    """Let renamed files survive a power cut, where the system can open folders."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush_folder(path.parent)
 
 
 class LastCheckpoint(Callback):

@@ -40,6 +40,7 @@ def open_raw(source: Source, form: Format | None) -> mne.io.BaseRaw:
     except Exception as error:
         raise unreadable(error) from error
     _check_parts(raw, source)
+    _cut_padding(raw)
     _check_gaps(raw)
     _check_end(raw)
     return raw
@@ -109,6 +110,18 @@ def _check_parts(raw: mne.io.BaseRaw, source: Source) -> None:
                 "It takes its samples from a file that does not bear its name; "
                 "give both the same name.",
             )
+
+
+def _cut_padding(raw: mne.io.BaseRaw) -> None:
+    """Leave out what MNE's export has filled up the last data record of an EDF file with, and marked."""
+    shift = raw.first_time if raw.annotations.orig_time is not None else 0.0
+    for i, mark in enumerate(raw.annotations):
+        start = round((mark["onset"] - shift) * raw.info["sfreq"])
+        stop = start + round(mark["duration"] * raw.info["sfreq"])
+        if mark["description"] == "BAD_ACQ_SKIP" and 0 < start < raw.n_times <= stop:
+            raw.annotations.delete(i)
+            raw.crop(tmax=start / raw.info["sfreq"], include_tmax=False, verbose="ERROR")
+            return
 
 
 def _check_gaps(raw: mne.io.BaseRaw) -> None:

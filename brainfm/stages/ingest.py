@@ -31,9 +31,9 @@ from brainfm.stages.executors import (
     queue,
 )
 from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
+from brainfm.store.hold import create_store, writing
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
-from brainfm.store.write import create_store, writing
 
 
 @dataclass(frozen=True)

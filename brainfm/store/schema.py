@@ -208,9 +208,19 @@ def _rows_of(rows: list[list[float] | None]) -> np.ndarray:
     return np.array([[np.nan] * 3 if row is None else row for row in rows], float).reshape(-1, 3)
 
 
+def group_json(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``zarr.json`` of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+
+
+def as_json(value: Any) -> bytes:
+    """Return JSON as the store's files hold it."""
+    return json.dumps(value, indent=1).encode()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    write_whole(path, json.dumps(value, indent=1).encode())
+    write_whole(path, as_json(value))
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.store.encoding import Encoded, Encoding
 from brainfm.store.fingerprint import Fingerprint
-from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, write_json
+from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, as_json
 from brainfm.store.shards import array_metadata, index_codecs, with_crc, write_shard
 
 MULTIPLE = 8
@@ -100,7 +100,7 @@ class SignalWriter:
             raise self._wrong_length(f"only {self._n_taken}")
         if self._n_held:
             self._write_shard()
-        write_json(self.folder / "signal" / "zarr.json", self._metadata())
+        (self.folder / "signal" / "zarr.json").write_bytes(as_json(self._metadata()))
         if self._scales:
             _write_scale(self.folder / "scale", np.stack(self._scales))
         return Written(self.encoding.dtype, self._checksum.hexdigest(), self._fingerprint.digest())
@@ -160,7 +160,7 @@ def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> N
         "attributes": {},
         "dimension_names": ["shard", "channel"],
     }
-    write_json(folder / "zarr.json", metadata)
+    (folder / "zarr.json").write_bytes(as_json(metadata))
 
 
 def _multiple(n: int) -> int:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
-from brainfm.errors import UsageError, WorkError
+from brainfm.disk import flush, flush_folder
 from brainfm.recordings.recording import (
     Findings,
     Recording,
@@ -21,16 +18,15 @@ from brainfm.recordings.recording import (
     join_annotations,
 )
 from brainfm.store.encoding import ENCODINGS, Encoding, TooCoarse
-from brainfm.store.files import LocalFiles
 from brainfm.store.schema import (
-    COLUMNS,
     PARTIAL,
     QUARANTINE,
     RECORDINGS,
-    VERSION,
     Entry,
     annotations_to_json,
+    as_json,
     entry_attributes,
+    group_json,
     read_json,
     recording_id,
     sensors_to_json,
@@ -38,148 +34,6 @@ from brainfm.store.schema import (
     write_json,
 )
 from brainfm.store.stream import SignalWriter, Written
-
-if TYPE_CHECKING:
-    from brainfm.store.read import Store
-
-
-def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
-    """Make an empty store, or check that the one there was made with the same preprocessing.
-
-    Raises
-    ------
-    UsageError
-        If something else is at ``path``, or a store of another version or preprocessing.
-    """
-    # Not at the top: read knows all about opening, and write is not needed to read.
-    from brainfm.store.read import read_root
-
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        attributes = read_root(LocalFiles(path), path)
-        if attributes["preprocessing_hash"] != preprocessing_hash:
-            raise UsageError(
-                f"The store {path} was made with {_words(attributes['preprocessing'])}, "
-                f"this recipe has {_words(preprocessing)}; give another --store or the same recipe."
-            )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    for name in (RECORDINGS, QUARANTINE):
-        (new / name).mkdir(parents=True)
-        write_json(new / name / "zarr.json", _group({}))
-    root = {
-        "version": VERSION,
-        "preprocessing": preprocessing,
-        "preprocessing_hash": preprocessing_hash,
-    }
-    write_json(new / "zarr.json", _group(root))
-    new.rename(path)
-
-
-def _group(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-
-
-def _words(preprocessing: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in preprocessing.items())
-
-
-@dataclass(frozen=True)
-class Held:
-    """A store that one ingest may write to.
-
-    Attributes
-    ----------
-    before
-        the store as it was.
-    run
-        name of this ingest.
-    """
-
-    before: Store
-    run: str
-
-
-@contextmanager
-def writing(path: Path) -> Generator[Held]:
-    """Hold the store for one ingest: sweep what a killed one left, list the recordings at the end.
-
-    Raises
-    ------
-    WorkError
-        If another ingest holds it, or its file system has no locks.
-    """
-    from brainfm.store.read import open_store
-
-    # The lock is on a file that never changes, so that nothing foreign lies in the root group.
-    with (path / QUARANTINE / "zarr.json").open("r+") as lock:
-        _lock(lock, path)
-        before, changed = open_store(path), _changed(path)
-        listed = before.attributes.get("table")
-        _ = before.table  # read while one file tells it
-        _set_table(path, None)
-        _sweep(path)
-        held = Held(before, uuid4().hex)
-        (path / PARTIAL / held.run).mkdir(parents=True)
-        yield held
-        _sweep(path)
-        if listed is not None and _changed(path) == changed:
-            _set_table(path, listed)
-        else:
-            write_table(path)
-
-
-def is_held(path: Path, run: str) -> bool:
-    """Whether the ingest of that name still holds the store."""
-    return (path / PARTIAL / run).is_dir()
-
-
-def _lock(file: IO[str], path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise WorkError(
-            f"Another ingest is writing to {path}; wait for its end and call again."
-        ) from error
-    except OSError as error:
-        raise WorkError(
-            f"The store {path} cannot be locked ({error.strerror}), so that two ingests could meet; "
-            "mount its file system with locks, or ingest to another and copy the store."
-        ) from error
-
-
-def _changed(path: Path) -> int:
-    """Return when a recording last came or went, in nanoseconds."""
-    return (path / RECORDINGS).stat().st_mtime_ns
-
-
-def _sweep(path: Path) -> None:
-    # Renamed first: what a worker of a killed ingest still writes there can no more be moved into
-    # place, and never while it is being removed.
-    aside = path / f"{PARTIAL}.{uuid4().hex}"
-    if (path / PARTIAL).exists():
-        (path / PARTIAL).rename(aside)
-    for left in path.glob(f"{PARTIAL}.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    for folder in (path, path / QUARANTINE):
-        for file in folder.glob(".*.json.*"):
-            file.unlink(missing_ok=True)
-
-
-def write_table(path: Path) -> None:
-    """List all recordings in the root's attributes, so that opening reads one file."""
-    from brainfm.store.read import list_entries
-
-    rows = list_entries(LocalFiles(path))
-    _set_table(path, {c: [row[c] for row in rows] for c in COLUMNS})
-
-
-def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
-    root = read_json(path / "zarr.json")
-    root["attributes"].pop("table", None)
-    if table is not None:
-        root["attributes"]["table"] = table
-    write_json(path / "zarr.json", root)
 
 
 def write_recording(
@@ -225,8 +79,8 @@ def write_recording(
             shutil.rmtree(temporary / "signal")
             written, findings = _write_signal(temporary, recording, ENCODINGS["float32"])
         entry = _entry(recording, findings, written, source_sha256, source_stat)
-        write_json(temporary / "zarr.json", _group(entry_attributes(entry)))
-        _flush(temporary)
+        (temporary / "zarr.json").write_bytes(as_json(group_json(entry_attributes(entry))))
+        flush(temporary)
         final = path / RECORDINGS / entry.id
         if final.exists():
             remove_recording(path, entry.id)
@@ -234,7 +88,7 @@ def write_recording(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _flush_folder(final.parent)
+    flush_folder(final.parent)
     return entry
 
 
@@ -340,19 +194,3 @@ def _marked(sensors: Sensors, bads: Sequence[str]) -> Sensors:
     """Return the sensors with ``bads`` marked beside those that were."""
     pairs = zip(sensors.names, sensors.bad, strict=True)
     return replace(sensors, bad=tuple(bad or name in bads for name, bad in pairs))
-
-
-def _flush(folder: Path) -> None:
-    for where, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            with open(os.path.join(where, name), "rb") as file:
-                os.fsync(file.fileno())
-        _flush_folder(Path(where))
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

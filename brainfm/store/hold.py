@@ -1,0 +1,154 @@
+"""Whose a store is: one ingest at a time may write to it, and lists what is in it when done."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from brainfm.errors import UsageError, WorkError
+from brainfm.store.files import LocalFiles
+from brainfm.store.read import Store, list_entries, open_store, read_root
+from brainfm.store.schema import (
+    COLUMNS,
+    PARTIAL,
+    QUARANTINE,
+    RECORDINGS,
+    VERSION,
+    group_json,
+    read_json,
+    write_json,
+)
+
+
+def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
+    """Make an empty store, or check that the one there was made with the same preprocessing.
+
+    Raises
+    ------
+    UsageError
+        If something else is at ``path``, or a store of another version or preprocessing.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        attributes = read_root(LocalFiles(path), path)
+        if attributes["preprocessing_hash"] != preprocessing_hash:
+            raise UsageError(
+                f"The store {path} was made with {_words(attributes['preprocessing'])}, "
+                f"this recipe has {_words(preprocessing)}; give another --store or the same recipe."
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    for name in (RECORDINGS, QUARANTINE):
+        (new / name).mkdir(parents=True)
+        write_json(new / name / "zarr.json", group_json({}))
+    root = {
+        "version": VERSION,
+        "preprocessing": preprocessing,
+        "preprocessing_hash": preprocessing_hash,
+    }
+    write_json(new / "zarr.json", group_json(root))
+    new.rename(path)
+
+
+def _words(preprocessing: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in preprocessing.items())
+
+
+@dataclass(frozen=True)
+class Held:
+    """A store that one ingest may write to.
+
+    Attributes
+    ----------
+    before
+        the store as it was.
+    run
+        name of this ingest.
+    """
+
+    before: Store
+    run: str
+
+
+@contextmanager
+def writing(path: Path) -> Generator[Held]:
+    """Hold the store for one ingest: sweep what a killed one left, list the recordings at the end.
+
+    Raises
+    ------
+    WorkError
+        If another ingest holds it, or its file system has no locks.
+    """
+    # The lock is on a file that never changes, so that nothing foreign lies in the root group.
+    with (path / QUARANTINE / "zarr.json").open("r+") as lock:
+        _lock(lock, path)
+        before, changed = open_store(path), _changed(path)
+        listed = before.attributes.get("table")
+        _ = before.table  # read while one file tells it
+        _set_table(path, None)
+        _sweep(path)
+        held = Held(before, uuid4().hex)
+        (path / PARTIAL / held.run).mkdir(parents=True)
+        yield held
+        _sweep(path)
+        if listed is not None and _changed(path) == changed:
+            _set_table(path, listed)
+        else:
+            write_table(path)
+
+
+def is_held(path: Path, run: str) -> bool:
+    """Whether the ingest of that name still holds the store."""
+    return (path / PARTIAL / run).is_dir()
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WorkError(
+            f"Another ingest is writing to {path}; wait for its end and call again."
+        ) from error
+    except OSError as error:
+        raise WorkError(
+            f"The store {path} cannot be locked ({error.strerror}), so that two ingests could meet; "
+            "mount its file system with locks, or ingest to another and copy the store."
+        ) from error
+
+
+def _changed(path: Path) -> int:
+    """Return when a recording last came or went, in nanoseconds."""
+    return (path / RECORDINGS).stat().st_mtime_ns
+
+
+def _sweep(path: Path) -> None:
+    # Renamed first: what a worker of a killed ingest still writes there can no more be moved into
+    # place, and never while it is being removed.
+    aside = path / f"{PARTIAL}.{uuid4().hex}"
+    if (path / PARTIAL).exists():
+        (path / PARTIAL).rename(aside)
+    for left in path.glob(f"{PARTIAL}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for folder in (path, path / QUARANTINE):
+        for file in folder.glob(".*.json.*"):
+            file.unlink(missing_ok=True)
+
+
+def write_table(path: Path) -> None:
+    """List all recordings in the root's attributes, so that opening reads one file."""
+    rows = list_entries(LocalFiles(path))
+    _set_table(path, {c: [row[c] for row in rows] for c in COLUMNS})
+
+
+def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
+    root = read_json(path / "zarr.json")
+    root["attributes"].pop("table", None)
+    if table is not None:
+        root["attributes"]["table"] = table
+    write_json(path / "zarr.json", root)
