@@ -110,8 +110,12 @@ def differences(card: dict[str, Any], use: Use) -> list[str]:
 
 
 def _words(view: dict[str, Any] | None) -> str:
-    """Return a view in one line, the same before and after JSON."""
-    return json.dumps(view, sort_keys=True)
+    """Return a view in a few words, the same before and after JSON."""
+    if view is None:
+        return "none"
+    name = str(view.get("class", view)).rsplit(".", maxsplit=1)[-1]
+    given = view.get("arguments", {})
+    return f"{name}({', '.join(f'{key}: {json.dumps(given[key])}' for key in sorted(given))})"
 
 
 def seen(card: dict[str, Any], fingerprints: set[str]) -> int:

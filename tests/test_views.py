@@ -422,7 +422,8 @@ def test_femba_is_trained_on_referential_recordings_through_the_temple_montage(
         probe = ["finetune", "--task", str(tmp_path / "task.yaml"), "--checkpoint", str(out)]
         probe += ["--adaptation", "probe", "--split.validation", "0.5"]
         assert main([*probe, "--out", str(tmp_path / f"probe {code}")]) == code
-    assert "give them the checkpoint's view" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'Tcp(bads: "keep", min_coverage: 1.0, n_channels: 20), not Native()' in said
 
 
 @pytest.mark.parametrize(
