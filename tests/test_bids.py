@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import mne
+import mne_bids
 import numpy as np
 import pytest
 
@@ -15,8 +16,6 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise
-
-mne_bids = pytest.importorskip("mne_bids")
 
 RECIPE = Recipe(l_freq=None, h_freq=None, line_freq=None)
 
