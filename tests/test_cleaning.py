@@ -417,7 +417,6 @@ def test_where_all_channels_are_alone_none_is_bad():
 
 
 @pytest.mark.data
-@pytest.mark.skipif("BRAINFM_DATA" not in os.environ, reason="BRAINFM_DATA is not set")
 def test_the_bad_channel_of_mne_s_sample_is_found():
     path = DATA / "formats" / "fif" / "sample_audvis_trunc_raw_sss.fif"
     found = consume(read_recording(str(path), Recipe()).blocks(), lambda block: None)

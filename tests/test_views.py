@@ -17,8 +17,8 @@ from brainfm.errors import UsageError
 from brainfm.evaluation import RecordingLabels, Task
 from brainfm.evaluation.report.motifs import open_motifs
 from brainfm.evaluation.report.occurrences import channel_rows
+from brainfm.recordings.labels import template_positions
 from brainfm.recordings.recording import Sensors
-from brainfm.recordings.sensors import template_positions
 from brainfm.recordings.spline import fit_origin, spline_matrix
 from brainfm.recordings.synthetic import CH_NAMES
 from brainfm.store import open_store

@@ -61,6 +61,7 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
+    # The last is what zipfile raises of a flipped byte that names another way to compress.
     except (zipfile.BadZipFile, EOFError, NotImplementedError):
         return False
 

@@ -22,9 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from brainfm.errors import UsageError
-
-MODERN = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
-"""10-20 names that the 10-10 system replaced, and what replaced them."""
+from brainfm.recordings.recording import MODERN
 
 EARS = ("A1", "A2", "M1", "M2")
 """Electrodes that measure the head as a whole rather than a place on the scalp."""

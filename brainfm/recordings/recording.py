@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
+MODERN = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+"""10-20 names that the 10-10 system replaced, and what replaced them."""
+
 KINDS = (
     "eeg",
     "mag",

@@ -20,19 +20,14 @@ import mne
 from mne.io.constants import FIFF
 
 from brainfm.recordings.labels import (
-    MODERN,
     Label,
     kind_by_word,
-    normalise_name,
     read_label,
-    template_positions,
 )
 from brainfm.recordings.places import MEG, find_places
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Sensors
-
-__all__ = ["MODERN", "normalise_name", "read_sensors", "template_positions"]
 
 _PLANAR = ("NM_122", "VV_PLANAR_W", *(f"VV_PLANAR_T{i}" for i in range(1, 5)))
 _AXIAL = (

@@ -15,9 +15,9 @@ from rich.progress import track
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.labels import template_positions
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
-from brainfm.recordings.sensors import template_positions
 from brainfm.recordings.side_files import attach_side_files
 from brainfm.recordings.sources import Source, find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of

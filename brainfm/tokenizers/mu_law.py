@@ -10,12 +10,13 @@ import math
 from typing import Literal
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from brainfm.contracts import Batch, Kind, Signal, SignalTokenizer, Tokens
 from brainfm.errors import UsageError
+from brainfm.tokenizers.by_channel import tokens_by_channel
 
 MU = 255
 LAWS = ("staged", "full", "none")
@@ -97,18 +98,7 @@ class MuLawPatches(SignalTokenizer):
     def tokens(self, signal: Signal, batch: Batch) -> Tokens:
         """Cut compressed samples into tokens."""
         value = rearrange(signal, "b c (t d) -> b c t d", d=self.dim)
-        n_windows, n_channels, n_patches = value.shape[:3]
-        start = torch.arange(n_patches, device=value.device) * (self.dim / batch.sfreq)
-        index = torch.arange(n_channels, device=value.device)
-        return Tokens(
-            value=rearrange(value, "b c t d -> b (c t) d"),
-            code=None,
-            time=repeat(start, "t -> b (c t)", b=n_windows, c=n_channels),
-            channel=repeat(index, "c -> b (c t)", b=n_windows, t=n_patches),
-            position=repeat(batch.position, "b c p -> b (c t) p", t=n_patches),
-            kind=repeat(batch.kind, "b c -> b (c t)", t=n_patches),
-            mask=repeat(batch.mask, "b c -> b (c t)", t=n_patches),
-        )
+        return tokens_by_channel(value, batch, step=self.dim / batch.sfreq)
 
     def volts(self, value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return compressed samples of electrodes as volts."""

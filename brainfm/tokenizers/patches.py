@@ -5,13 +5,13 @@ As in vision transformers (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929), in 
 
 from __future__ import annotations
 
-import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import nn
 
 from brainfm.contracts import Batch, Signal, SignalTokenizer, Tokens
 from brainfm.errors import UsageError
 from brainfm.layers.spectrum import scale_by_percentile
+from brainfm.tokenizers.by_channel import tokens_by_channel
 
 
 class Patches(SignalTokenizer):
@@ -54,15 +54,4 @@ class Patches(SignalTokenizer):
     def tokens(self, signal: Signal, batch: Batch) -> Tokens:
         """Make tokens of a normalised signal."""
         value = self.embed(rearrange(signal, "b c (k s) -> b c k s", s=self.n_samples))
-        n, n_channels, n_pieces = value.shape[:3]
-        start = torch.arange(n_pieces, device=signal.device) * (self.n_samples / batch.sfreq)
-        index = torch.arange(n_channels, device=signal.device)
-        return Tokens(
-            value=rearrange(value, "b c k d -> b (c k) d"),
-            code=None,
-            time=repeat(start, "k -> b (c k)", b=n, c=n_channels),
-            channel=repeat(index, "c -> b (c k)", b=n, k=n_pieces),
-            position=repeat(batch.position, "b c p -> b (c k) p", k=n_pieces),
-            kind=repeat(batch.kind, "b c -> b (c k)", k=n_pieces),
-            mask=repeat(batch.mask, "b c -> b (c k)", k=n_pieces),
-        )
+        return tokens_by_channel(value, batch, step=self.n_samples / batch.sfreq)

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from brainfm.recordings.recording import Sensors
+from brainfm.recordings.recording import MODERN, Sensors
 from brainfm.windows.plan import Channel
 
 ELECTRODES = ("eeg", "ecog", "seeg")
 """Kinds of channels that are a difference between two electrodes."""
 
 _SHARED = "the reference that channels without a known one share"
-_MODERN = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
+_MODERN = {old.casefold(): new.casefold() for old, new in MODERN.items()}
 
 
 def electrode_key(name: str) -> str:
@@ -108,7 +108,7 @@ class Circuit:
         for i, (own, _) in self.edges.items():
             if own == electrode and self.sensors.position_source[i] in ("file", "template"):
                 return self.sensors.position[i]
-        from brainfm.recordings.sensors import template_positions
+        from brainfm.recordings.labels import template_positions
 
         template = template_positions("standard_1005")
         known = {electrode_key(name): place for name, place in template.items()}

@@ -37,7 +37,7 @@ class Interpolate(View):
 
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
         """Return rows that choose, and rows that interpolate from all good electrodes."""
-        from brainfm.recordings.sensors import template_positions
+        from brainfm.recordings.labels import template_positions
 
         template = {electrode_key(n): p for n, p in template_positions(self.montage).items()}
         names = self.ch_names or tuple(template_positions(self.montage))
