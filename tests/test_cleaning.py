@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainfm.recordings import bads, clean, cleaning, faults, filters
-from brainfm.recordings.bads import find_bads
-from brainfm.recordings.cleaning import clean_blocks
-from brainfm.recordings.edf_samples import EdfSamples, read_edf
+from brainfm.recordings.cleaning import bads, clean, faults, filters, stream
+from brainfm.recordings.cleaning.bads import find_bads
+from brainfm.recordings.cleaning.filters import Filter, design_filters
+from brainfm.recordings.cleaning.overlap import convolve, plan_frames
+from brainfm.recordings.cleaning.plausible import RANGES, check_amplitude
+from brainfm.recordings.cleaning.stream import clean_blocks
 from brainfm.recordings.files import read_recording
-from brainfm.recordings.filters import Filter, design_filters
-from brainfm.recordings.overlap import convolve, plan_frames
-from brainfm.recordings.plausible import RANGES, check_amplitude
+from brainfm.recordings.formats.edf_samples import EdfSamples, read_edf
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import consume
@@ -536,7 +536,7 @@ def test_the_page_says_what_is_done():
         f"{low:g} to {high:g} Hz: {bads.Z:g} robust deviations and a factor of {bads.AMPLITUDE:g}",
         f"{noise}: {bads.Z:g} robust deviations and a factor of {bads.NOISE_RATIO:g}",
         f"correlation with any other is below {bads.CORRELATION:g}",
-        f"{cleaning.SEGMENTS} segments of {cleaning.SEGMENT_SECONDS:g} s",
+        f"{stream.SEGMENTS} segments of {stream.SEGMENT_SECONDS:g} s",
         f"from {bads.N_CHANNELS} channels on",
         f"up to {100 * filters.LIMIT_BEGIN:g} % of half the lower rate, {filters.LIMIT_DB:g} dB down",
     ):

@@ -12,10 +12,10 @@ import pytest
 from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
 from brainfm.recordings.files import read_recording
-from brainfm.recordings.formats import FORMATS, find_format
-from brainfm.recordings.labels import read_label, template_positions
+from brainfm.recordings.formats.known import FORMATS, find_format
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.sensors.labels import read_label, template_positions
 from brainfm.recordings.sources import Source, find_sources
 from brainfm.recordings.synthetic import synthesise
 
@@ -212,7 +212,7 @@ def test_links_to_equal_bytes_are_two_recordings(tmp_path):
 
 READER = """
 import mne, numpy as np
-from brainfm.recordings.reader import Reader
+from brainfm.recordings.formats.reader import Reader
 
 class Ours(Reader):
     pattern = r".+\\.ours"

@@ -17,11 +17,11 @@ import yaml
 from brainfm.cli import main
 from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
+from brainfm.recordings.events.clinical import ChbMitSummary
+from brainfm.recordings.events.side import attach_side_files, side_file
 from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
-from brainfm.recordings.side_clinical import ChbMitSummary
-from brainfm.recordings.side_files import attach_side_files, side_file
 from brainfm.recordings.sources import find_sources
 from brainfm.store import open_store
 from brainfm.windows.views import TCP, Tcp
@@ -350,7 +350,7 @@ def test_a_missing_label_file_is_told_by_status_and_the_rest_comes_in(tmp_path, 
 
 
 READER = '''
-from brainfm.recordings.side_files import Event, SideFile
+from brainfm.recordings.events.side import Event, SideFile
 
 class Notes(SideFile):
     """A reader of somebody else's."""

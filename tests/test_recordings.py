@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
-from brainfm.recordings import clean
+from brainfm.recordings.cleaning import clean
+from brainfm.recordings.cleaning.plausible import check_amplitude
 from brainfm.recordings.files import identify, read_recording
-from brainfm.recordings.labels import normalise_name, template_positions
-from brainfm.recordings.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
 from brainfm.recordings.recording import KINDS, MODERN
+from brainfm.recordings.sensors.labels import normalise_name, template_positions
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import POSTERIOR, synthesise, write_edf
 

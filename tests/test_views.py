@@ -17,9 +17,9 @@ from brainfm.errors import UsageError
 from brainfm.evaluation import RecordingLabels, Task
 from brainfm.evaluation.report.motifs import open_motifs
 from brainfm.evaluation.report.occurrences import channel_rows
-from brainfm.recordings.labels import template_positions
+from brainfm.recordings.cleaning.spline import fit_origin, spline_matrix
 from brainfm.recordings.recording import Sensors
-from brainfm.recordings.spline import fit_origin, spline_matrix
+from brainfm.recordings.sensors.labels import template_positions
 from brainfm.recordings.synthetic import CH_NAMES
 from brainfm.store import open_store
 from brainfm.store.tokens import TokenStore, open_tokens

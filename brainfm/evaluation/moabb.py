@@ -18,7 +18,7 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import auroc
 from brainfm.evaluation.parameters import filled_in
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.sensors import read_sensors
+from brainfm.recordings.sensors.channels import read_sensors
 
 
 class SIUnits(TransformerMixin, BaseEstimator):

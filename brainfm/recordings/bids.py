@@ -20,11 +20,11 @@ from typing import Any
 import mne
 import numpy as np
 
-from brainfm.recordings.labels import normalise_name
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations
+from brainfm.recordings.sensors.labels import normalise_name
 
 ROOT = "dataset_description.json"
 """The file by which a BIDS root is known."""

@@ -14,22 +14,22 @@ import mne
 import numpy as np
 
 from brainfm.errors import UsageError
-from brainfm.recordings import clean
 from brainfm.recordings.bids import describe
-from brainfm.recordings.cleaning import clean_blocks
-from brainfm.recordings.edf_samples import read_edf
-from brainfm.recordings.events import read_annotations
-from brainfm.recordings.formats import FORMATS, find_format
-from brainfm.recordings.opening import open_raw, unreadable
-from brainfm.recordings.places import MEG
+from brainfm.recordings.cleaning import clean
+from brainfm.recordings.cleaning.stream import clean_blocks
+from brainfm.recordings.events.own import read_annotations
+from brainfm.recordings.events.side import read_labels
+from brainfm.recordings.formats.edf_samples import read_edf
+from brainfm.recordings.formats.known import FORMATS, find_format
+from brainfm.recordings.formats.opening import open_raw, unreadable
+from brainfm.recordings.formats.reader import recipe_formats
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.reader import recipe_formats
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Recording, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
-from brainfm.recordings.sensors import read_sensors
-from brainfm.recordings.side_files import read_labels
+from brainfm.recordings.sensors.channels import read_sensors
+from brainfm.recordings.sensors.places import MEG
 from brainfm.recordings.sources import Source, source_of
 
 COMPARED = 10.0

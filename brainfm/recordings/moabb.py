@@ -19,7 +19,7 @@ import mne
 import numpy as np
 
 from brainfm.errors import UsageError
-from brainfm.recordings.formats import MOABB
+from brainfm.recordings.formats.known import MOABB
 from brainfm.recordings.sources import Source
 
 PREFIX = MOABB.pattern

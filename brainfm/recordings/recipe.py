@@ -43,12 +43,13 @@ class Recipe:
         else the file's stem is the subject.
     labels
         reader of the labels that stand in a file beside each recording, such as ``TuhCsv``: one of
-        `brainfm.recordings.side_tuh` and `brainfm.recordings.side_clinical`, or any subclass of
-        `brainfm.recordings.side_files.SideFile` by its full path. A recording without its file is
+        `brainfm.recordings.events.tuh` and `brainfm.recordings.events.clinical`, or any subclass of
+        `brainfm.recordings.events.side.SideFile` by its full path. A recording without its file is
         set aside.
     reader
         class that opens the files, for formats that MNE does not read: ``Eeghdf``, ``BonnText``, or the
-        full path of anyone's `brainfm.recordings.reader.Reader`, with ``init_args`` where it takes any.
+        full path of anyone's `brainfm.recordings.formats.reader.Reader`, with ``init_args`` where it
+        takes any.
     l_freq, h_freq
         edges of the band-pass in Hz; null leaves that side open.
     line_freq

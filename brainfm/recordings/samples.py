@@ -1,7 +1,7 @@
 """The samples of an opened file, read from any place in bounded memory.
 
 MNE is the authority on every format. Plain EDF and BDF have a faster way to the same numbers in
-`brainfm.recordings.edf_samples`, used only where it gives what MNE gives.
+`brainfm.recordings.formats.edf_samples`, used only where it gives what MNE gives.
 """
 
 from __future__ import annotations

@@ -23,9 +23,15 @@ from brainfm.recordings.bids import (
     is_recording,
     list_sidecars,
 )
-from brainfm.recordings.formats import FORMATS, MOABB, Format, find_format, looks_like_recording
-from brainfm.recordings.parts import first_part, is_continuation
-from brainfm.recordings.reader import recipe_formats
+from brainfm.recordings.formats.known import (
+    FORMATS,
+    MOABB,
+    Format,
+    find_format,
+    looks_like_recording,
+)
+from brainfm.recordings.formats.parts import first_part, is_continuation
+from brainfm.recordings.formats.reader import recipe_formats
 from brainfm.recordings.recipe import Recipe
 
 _Formats = Sequence[Format]

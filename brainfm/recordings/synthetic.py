@@ -8,8 +8,8 @@ import mne
 import numpy as np
 from jaxtyping import Float
 
-from brainfm.recordings.labels import template_positions
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
+from brainfm.recordings.sensors.labels import template_positions
 
 CH_NAMES = (
     *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T7", "T8", "C3", "C4"),

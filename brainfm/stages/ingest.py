@@ -15,10 +15,10 @@ from rich.progress import track
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.labels import template_positions
+from brainfm.recordings.events.side import attach_side_files
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
-from brainfm.recordings.side_files import attach_side_files
+from brainfm.recordings.sensors.labels import template_positions
 from brainfm.recordings.sources import Source, find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
 from brainfm.stages.executors import (

@@ -108,7 +108,7 @@ class Circuit:
         for i, (own, _) in self.edges.items():
             if own == electrode and self.sensors.position_source[i] in ("file", "template"):
                 return self.sensors.position[i]
-        from brainfm.recordings.labels import template_positions
+        from brainfm.recordings.sensors.labels import template_positions
 
         template = template_positions("standard_1005")
         known = {electrode_key(name): place for name, place in template.items()}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from brainfm.errors import UsageError
+from brainfm.recordings.cleaning.spline import fit_origin, spline_matrix
 from brainfm.recordings.recording import Sensors
-from brainfm.recordings.spline import fit_origin, spline_matrix
 from brainfm.windows.derivations import electrode_key
 from brainfm.windows.plan import Channel, Plan, keep
 from brainfm.windows.views import View, check_wanted, cover
@@ -37,7 +37,7 @@ class Interpolate(View):
 
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
         """Return rows that choose, and rows that interpolate from all good electrodes."""
-        from brainfm.recordings.labels import template_positions
+        from brainfm.recordings.sensors.labels import template_positions
 
         template = {electrode_key(n): p for n, p in template_positions(self.montage).items()}
         names = self.ch_names or tuple(template_positions(self.montage))

@@ -10,8 +10,8 @@ from pathlib import Path
 import mne
 import numpy as np
 
+from brainfm.recordings.formats.whole import ctf_trials
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.whole import ctf_trials
 
 
 def edf(path: Path) -> mne.io.BaseRaw:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from brainfm.recordings.fif import next_file
+from brainfm.recordings.formats.fif import next_file
 
 Parts = Callable[[Path], tuple[Path, ...]]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import mne
 
 from brainfm.recordings.component import build
-from brainfm.recordings.formats import Format
+from brainfm.recordings.formats.known import Format
 from brainfm.recordings.recipe import Recipe
 
 
@@ -55,8 +55,8 @@ def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
         If there is no such class, or it is no `Reader`.
     """
     # Not at the top: the shipped readers stand on this module.
-    from brainfm.recordings.bonn import BonnText
-    from brainfm.recordings.eeghdf import Eeghdf
+    from brainfm.recordings.formats.bonn import BonnText
+    from brainfm.recordings.formats.eeghdf import Eeghdf
 
     if recipe.reader is None:
         return ()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
 
-from brainfm.recordings.plausible import RANGES
+from brainfm.recordings.cleaning.plausible import RANGES
 from brainfm.recordings.recording import Annotations
 
 FLAT_PART = 1 / 200

@@ -12,8 +12,8 @@ from typing import Any
 import mne
 import numpy as np
 
+from brainfm.recordings.formats.reader import Reader
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.reader import Reader
 
 _VOLTS = {"uV": 1e-6, "µV": 1e-6, "mV": 1e-3, "V": 1.0}
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.fft import irfft, next_fast_len, rfft
 
-from brainfm.recordings.filters import Filter
+from brainfm.recordings.cleaning.filters import Filter
 
 FRAME_BYTES = 128_000_000
 """A frame is not larger, unless the filter alone is."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import mne
 import numpy as np
 
+from brainfm.recordings.formats.reader import Reader
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.reader import Reader
 
 
 class BonnText(Reader):

@@ -3,7 +3,7 @@
 A few segments spread over the file are looked at first: they tell the mains' frequency and the bad
 channels, which the filter and the average reference have to know. Then each sample is read once:
 checked to be finite, scaled, held against flat and saturated, re-referenced, filtered and resampled.
-What is done is that of `brainfm.recordings.clean`, in float32.
+What is done is that of `brainfm.recordings.cleaning.clean`, in float32.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from brainfm.recordings import clean, faults
-from brainfm.recordings.bads import find_bads
-from brainfm.recordings.filters import design_filters
-from brainfm.recordings.overlap import convolve
-from brainfm.recordings.plausible import check_amplitude
+from brainfm.recordings.cleaning import clean, faults
+from brainfm.recordings.cleaning.bads import find_bads
+from brainfm.recordings.cleaning.filters import design_filters
+from brainfm.recordings.cleaning.overlap import convolve
+from brainfm.recordings.cleaning.plausible import check_amplitude
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Sensors, Stream, join_annotations

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from mne.io.constants import FIFF
 
-from brainfm.recordings.labels import read_label, template_positions
+from brainfm.recordings.sensors.labels import read_label, template_positions
 
 HEAD_RADIUS = 0.3
 """No sensor is further than this from the head's origin, in metres; more is a wrong unit."""

@@ -9,7 +9,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainfm.recordings.side_files import Event, SameStem, meaningless, number, span
+from brainfm.recordings.events.side import Event, SameStem, meaningless, number, span
 
 REC_CHANNELS = (
     *("FP1-F7", "F7-T3", "T3-T5", "T5-O1", "FP2-F8", "F8-T4", "T4-T6", "T6-O2"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import mne
 import numpy as np
 
-from brainfm.recordings.opening import quiet
+from brainfm.recordings.formats.opening import quiet
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations

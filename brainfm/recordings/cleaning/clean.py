@@ -1,7 +1,7 @@
 """Cleaning as pure functions of arrays: re-reference, notch, band-pass, resample, in that order.
 
 Filters are MNE's zero-phase FIR (Hamming window) with MNE's default transition bands. These functions
-say what is done and hold the whole signal; `brainfm.recordings.cleaning` does the same in one pass.
+say what is done and hold the whole signal; `brainfm.recordings.cleaning.stream` does the same in one pass.
 """
 
 from __future__ import annotations

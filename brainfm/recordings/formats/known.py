@@ -13,10 +13,10 @@ from pathlib import Path
 
 import mne
 
-from brainfm.recordings import openers, parts, whole
-from brainfm.recordings.edf import check_edf
-from brainfm.recordings.fif import check_fif
-from brainfm.recordings.parts import Parts
+from brainfm.recordings.formats import openers, parts, whole
+from brainfm.recordings.formats.edf import check_edf
+from brainfm.recordings.formats.fif import check_fif
+from brainfm.recordings.formats.parts import Parts
 
 Claim = Callable[[Path], bool]
 

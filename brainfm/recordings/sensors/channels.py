@@ -3,7 +3,7 @@
 1. The recipe's ``rename``, ``types`` and ``drop`` win.
 2. Where the format states a channel's type, the type holds; MEG kinds follow the coil type, because
    MNE calls axial gradiometers magnetometers.
-3. Elsewhere a name decides, by the rules of `brainfm.recordings.labels`.
+3. Elsewhere a name decides, by the rules of `brainfm.recordings.sensors.labels`.
 4. EGI's E1, E2, … are electrodes of the net whose size their number shows; E65, E129, E257 are its Cz.
 5. A1 and A2 are ears unless there is an A3: then they are contacts of a grid or a BioSemi cap.
 6. A channel that the file has twice, sample by sample, is kept once.
@@ -19,15 +19,15 @@ from fnmatch import fnmatchcase
 import mne
 from mne.io.constants import FIFF
 
-from brainfm.recordings.labels import (
+from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Sensors
+from brainfm.recordings.sensors.labels import (
     Label,
     kind_by_word,
     read_label,
 )
-from brainfm.recordings.places import MEG, find_places
-from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Sensors
+from brainfm.recordings.sensors.places import MEG, find_places
 
 _PLANAR = ("NM_122", "VV_PLANAR_W", *(f"VV_PLANAR_T{i}" for i in range(1, 5)))
 _AXIAL = (

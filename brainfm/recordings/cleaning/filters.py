@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.signal import fftconvolve, firwin, kaiserord
 
-from brainfm.recordings.clean import harmonics, rate_ratio, upper_edge
+from brainfm.recordings.cleaning.clean import harmonics, rate_ratio, upper_edge
 
 LIMIT_DB = 120.0
 LIMIT_BEGIN = 0.98
@@ -58,7 +58,7 @@ def design_filters(
     line_freq: float | None,
     to: float,
 ) -> tuple[Filter, ...]:
-    """Return what `brainfm.recordings.clean`'s notch, band-pass and resample do, as one filter.
+    """Return what `brainfm.recordings.cleaning.clean`'s notch, band-pass and resample do, as one filter.
 
     Where the rate is to fall to an eighth or less there are two: at the full rate the kernel would
     be hundreds of thousands of taps, so a short one goes to four times the new rate or more first.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mne
 
-from brainfm.recordings.formats import FORMATS, UNREADABLE, Format
+from brainfm.recordings.formats.known import FORMATS, UNREADABLE, Format
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.sources import Source

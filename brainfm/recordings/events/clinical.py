@@ -10,9 +10,9 @@ from pathlib import Path
 
 import mne
 
-from brainfm.recordings.edf import read_header
+from brainfm.recordings.events.side import Event, SideFile, meaningless, number, span
+from brainfm.recordings.formats.edf import read_header
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.side_files import Event, SideFile, meaningless, number, span
 
 SEIZURE = "seizure"
 _DAY = 24 * 3600

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from brainfm.recordings.component import build
-from brainfm.recordings.labels import normalise_name
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations
+from brainfm.recordings.sensors.labels import normalise_name
 from brainfm.recordings.sources import Source
 
 
@@ -107,9 +107,9 @@ def side_file(recipe: Recipe) -> SideFile | None:
     """Return the recipe's reader of label files, or None where it names none."""
     if recipe.labels is None:
         return None
-    from brainfm.recordings import side_clinical, side_tuh
+    from brainfm.recordings.events import clinical, tuh
 
-    kinds = (*vars(side_tuh).values(), *vars(side_clinical).values())
+    kinds = (*vars(tuh).values(), *vars(clinical).values())
     known = {
         k.__name__: k
         for k in kinds

@@ -1,0 +1,1 @@
+"""Channels: which are kept, what they are called, what they measure and where they are."""
