@@ -26,6 +26,7 @@ from brainfm.objectives import Classification, LabelledBatch
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, TokenCache
 from brainfm.weights import build, count_parameters, describe, load, load_card, save
+from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
     steps=60,
@@ -37,8 +38,8 @@ FULL = Train(
     validate_every=6,
 )
 
-Trials = Float[np.ndarray, "trial channel time"]
-Validation = tuple[Float[np.ndarray, "held_out channel time"], np.ndarray]
+Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
+Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
 
 
 class Finetuned(ClassifierMixin, BaseEstimator):
