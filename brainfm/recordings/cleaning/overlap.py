@@ -178,7 +178,7 @@ def _gather(
 
 
 def _join(
-    parts: Sequence[Float32[np.ndarray, "channel piece"]],
+    parts: Sequence[Float32[np.ndarray, "channel _"]],
 ) -> Float32[np.ndarray, "channel time"]:
     # Joining one would copy it.
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
