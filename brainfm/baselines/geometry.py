@@ -3,7 +3,7 @@
 The mean (Pennec et al. 2006) is where the logarithms log(M^-½ X_i M^-½) sum to zero. Seeing the matrices
 from a place costs an eigendecomposition each, which is nearly all the time there is, so places must be
 few. The decomposition also tells how the logarithms turn when the place moves, for products of matrices
-alone: by this derivative Newton's method (as in Ferreira et al. 2013) needs a third of the places that the
+alone: by this derivative Newton's method needs a third of the places that the
 fixed point M ← M^½ exp(mean_i log_i) M^½ does, and the last short step is taken without looking again.
 """
 
@@ -154,7 +154,7 @@ def approach(X: Matrices) -> Sight:
     place = X.mean(axis=0)
     for _ in range(MAX_PLACES):
         sight = Sight.of(X, place)
-        length = np.linalg.norm(sight.mean)
+        length = float(np.linalg.norm(sight.mean))
         if length <= NEAR:
             return sight
         place = sight.at(sight.step(NEAR * length))
@@ -171,7 +171,8 @@ def karcher(X: Matrices, start: Matrix | None = None, *, tolerance: float = 1e-8
     start
         where to begin; the arithmetic mean when not given. It changes nothing but the time.
     tolerance
-        largest Frobenius norm of the mean logarithm; of nearly singular matrices what rounding leaves.
+        largest square of the last step's Frobenius norm, which bounds the error that it leaves; of nearly
+        singular matrices what rounding leaves.
 
     Raises
     ------
@@ -181,9 +182,8 @@ def karcher(X: Matrices, start: Matrix | None = None, *, tolerance: float = 1e-8
     place, last = X.mean(axis=0) if start is None else start, np.inf
     for _ in range(MAX_PLACES):
         sight = Sight.of(X, place)
-        length = np.linalg.norm(sight.mean)
+        length = float(np.linalg.norm(sight.mean))
         step = sight.step(max(tolerance / 10, length * min(NEAR, length)))
-        # What a step leaves is its square; at the floor of rounding nothing is gained by another.
         if (step * step).sum() <= tolerance or last / 2 < length < ROUNDING:
             return sight.from_nearby(step)
         place, last = sight.at(step), length
