@@ -35,7 +35,7 @@ from brainfm.tokenizers import (
     MotifTokenizer,
     MuLawPatches,
     Patches,
-    TokenCache,
+    WindowCache,
 )
 from brainfm.weights import build, describe
 
@@ -85,7 +85,7 @@ EXAMPLES = {
     ),
     "MotifTokenizer": small_tokenizer,
     "Frozen": lambda: Frozen(small_tokenizer()),
-    "Cached": lambda: Cached(small_tokenizer(), cache=TokenCache()),
+    "Cached": lambda: Cached(small_tokenizer(), cache=WindowCache()),
     "MotifEncoder": small_backbone,
     "PatchTransformer": lambda: PatchTransformer(WIDTH, width=48, depth=2, heads=4),
     "LinearHead": lambda: LinearHead(WIDTH, 3),

@@ -35,7 +35,7 @@ from brainfm.evaluation.records import (
     write_record,
 )
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
-from brainfm.tokenizers import TokenCache
+from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import Fold, SubjectFolds
 from brainfm.windows.trials import Trials
 
@@ -166,7 +166,7 @@ def run(
         for fold in folds.split(trials.meta, seed)
         for name, estimator in estimators.items()
     ]
-    cache = TokenCache()
+    cache = WindowCache()
     records = [_recorded(job, trials, out / "folds", cache) for job in _with_progress(jobs)]
     results = results_table(records, metrics)
     predictions = predictions_table(records, trials, classes)
@@ -211,7 +211,7 @@ def fit(estimator: Any, trials: Trials, fold: Fold) -> Any:
     return estimator.fit(train.X, train.y)
 
 
-def _recorded(job: Job, trials: Trials, folder: Path, cache: TokenCache) -> FoldRecord:
+def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:
     """Return a fold's result from its file, or compute it and write the file."""
     path = folder / f"{job.key}.json"
     record = read_record(path)
@@ -221,7 +221,7 @@ def _recorded(job: Job, trials: Trials, folder: Path, cache: TokenCache) -> Fold
     return record
 
 
-def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
+def _attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
     """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
     sealed = SealedTest(trials, job.fold.test)
     about: dict[str, Any] = {
