@@ -54,14 +54,19 @@ class Outcome:
         one row an estimator, seed and test window.
     statistics
         one row an estimator and measure.
-    failed
-        the folds without a result.
+    records
+        of all folds, done or not.
     """
 
     results: pd.DataFrame
     predictions: pd.DataFrame
     statistics: pd.DataFrame
-    failed: tuple[FoldRecord, ...]
+    records: tuple[FoldRecord, ...]
+
+    @property
+    def failed(self) -> tuple[FoldRecord, ...]:
+        """The folds without a result."""
+        return tuple(r for r in self.records if not r.done)
 
     def check_complete(self) -> None:
         """Raise ``WorkError`` where a fold has no result."""
@@ -176,7 +181,7 @@ def run(
     tables = {"results": results, "predictions": predictions, "statistics": statistics}
     for stem, table in tables.items():
         write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
-    return Outcome(results, predictions, statistics, tuple(r for r in records if not r.done))
+    return Outcome(results, predictions, statistics, tuple(records))
 
 
 def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:
@@ -224,6 +229,9 @@ def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> Fol
 def _attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
     """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
     sealed = SealedTest(trials, job.fold.test)
+    validation = np.flatnonzero(
+        trials.meta["subject"].isin(job.fold.validation).to_numpy(dtype=bool)
+    )
     about: dict[str, Any] = {
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(job.fold.test), "n_test": len(sealed.rows),
@@ -236,6 +244,9 @@ def _attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
         known = {"test_subjects": job.fold.test, "cache": cache}
         blank = fill_in(job.estimator, trials, job.seed, **known)
         fitted = fit(blank, trials, job.fold)
+        held_out = (
+            _proba(fitted, trials.X[validation], job.classes).tolist() if len(validation) else []
+        )
         test = sealed.open()
         proba = _proba(fitted, test.X, job.classes)
         seconds = time.perf_counter() - started
@@ -248,6 +259,8 @@ def _attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
             trials=sealed.rows.tolist(),
             proba=proba.tolist(),
             scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
+            validation=validation.tolist(),
+            validation_proba=held_out,
         )
     except Exception as error:  # whatever a third-party estimator raises must not stop the others
         where = (job.name, job.fold.index, job.seed)
