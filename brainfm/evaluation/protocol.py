@@ -35,7 +35,7 @@ from brainfm.evaluation.records import (
     write_record,
 )
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
-from brainfm.tokenizers import TokenCache
+from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import Fold, SubjectFolds
 from brainfm.windows.trials import Trials
 
@@ -54,14 +54,19 @@ class Outcome:
         one row an estimator, seed and test window.
     statistics
         one row an estimator and measure.
-    failed
-        the folds without a result.
+    records
+        of all folds, done or not.
     """
 
     results: pd.DataFrame
     predictions: pd.DataFrame
     statistics: pd.DataFrame
-    failed: tuple[FoldRecord, ...]
+    records: tuple[FoldRecord, ...]
+
+    @property
+    def failed(self) -> tuple[FoldRecord, ...]:
+        """The folds without a result."""
+        return tuple(r for r in self.records if not r.done)
 
     def check_complete(self) -> None:
         """Raise ``WorkError`` where a fold has no result."""
@@ -166,7 +171,7 @@ def run(
         for fold in folds.split(trials.meta, seed)
         for name, estimator in estimators.items()
     ]
-    cache = TokenCache()
+    cache = WindowCache()
     records = [_recorded(job, trials, out / "folds", cache) for job in _with_progress(jobs)]
     results = results_table(records, metrics)
     predictions = predictions_table(records, trials, classes)
@@ -176,7 +181,7 @@ def run(
     tables = {"results": results, "predictions": predictions, "statistics": statistics}
     for stem, table in tables.items():
         write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
-    return Outcome(results, predictions, statistics, tuple(r for r in records if not r.done))
+    return Outcome(results, predictions, statistics, tuple(records))
 
 
 def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:
@@ -211,7 +216,7 @@ def fit(estimator: Any, trials: Trials, fold: Fold) -> Any:
     return estimator.fit(train.X, train.y)
 
 
-def _recorded(job: Job, trials: Trials, folder: Path, cache: TokenCache) -> FoldRecord:
+def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:
     """Return a fold's result from its file, or compute it and write the file."""
     path = folder / f"{job.key}.json"
     record = read_record(path)
@@ -221,9 +226,12 @@ def _recorded(job: Job, trials: Trials, folder: Path, cache: TokenCache) -> Fold
     return record
 
 
-def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
+def _attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
     """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
     sealed = SealedTest(trials, job.fold.test)
+    validation = np.flatnonzero(
+        trials.meta["subject"].isin(job.fold.validation).to_numpy(dtype=bool)
+    )
     about: dict[str, Any] = {
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(job.fold.test), "n_test": len(sealed.rows),
@@ -236,6 +244,9 @@ def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
         known = {"test_subjects": job.fold.test, "cache": cache}
         blank = fill_in(job.estimator, trials, job.seed, **known)
         fitted = fit(blank, trials, job.fold)
+        held_out = (
+            _proba(fitted, trials.X[validation], job.classes).tolist() if len(validation) else []
+        )
         test = sealed.open()
         proba = _proba(fitted, test.X, job.classes)
         seconds = time.perf_counter() - started
@@ -248,6 +259,8 @@ def _attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
             trials=sealed.rows.tolist(),
             proba=proba.tolist(),
             scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
+            validation=validation.tolist(),
+            validation_proba=held_out,
         )
     except Exception as error:  # whatever a third-party estimator raises must not stop the others
         where = (job.name, job.fold.index, job.seed)

@@ -49,6 +49,9 @@ class FoldRecord:
         what went wrong, or None for a fold that is done.
     n_train
         number of training windows.
+    validation, validation_proba
+        row of each validation window, and its probabilities: what a threshold or a temperature may be
+        chosen on.
     """
 
     task: str
@@ -65,6 +68,8 @@ class FoldRecord:
     scores: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
     n_train: int = 0
+    validation: list[int] = field(default_factory=list)
+    validation_proba: list[list[float]] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -131,6 +136,7 @@ class Job:
             "seed": self.seed,
             "metrics": self.metrics,
             "classes": self.classes,
+            "holds": [f.name for f in fields(FoldRecord)],  # a record of before lacks some
         }
         return _digest(json.dumps(parts, sort_keys=True).encode())
 
