@@ -17,7 +17,7 @@ from brainfm.evaluation.parameters import filled_in, flops_per_window, trained_p
 from brainfm.evaluation.records import FoldRecord, Job
 from brainfm.evaluation.shots import draw_rows
 from brainfm.evaluation.tuning import fit_validated, fits_of
-from brainfm.tokenizers import TokenCache
+from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
@@ -72,7 +72,7 @@ def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any)
     return filled_in(estimator, known)
 
 
-def attempt(job: Job, trials: Trials, cache: TokenCache) -> FoldRecord:
+def attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
     """Compute one fold; a failure becomes a record too, so that it is shown as missing."""
     sealed = SealedTest(trials, job.fold)
     train = training_rows(job, trials)
@@ -107,7 +107,7 @@ def _measured(
     train: np.ndarray,
     *,
     about: dict[str, Any],
-    cache: TokenCache,
+    cache: WindowCache,
 ) -> FoldRecord:
     """Fit, then open the test and predict it."""
     # The names of the test subjects let an estimator with several checkpoints take one whose

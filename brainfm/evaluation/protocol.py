@@ -26,7 +26,7 @@ from brainfm.evaluation.records import FoldRecord, Job, fingerprint, read_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
 from brainfm.evaluation.tuning import UNLIMITED, Budget, check_budget
-from brainfm.tokenizers import TokenCache
+from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import NESTED, Fold, Split
 from brainfm.windows.trials import Trials
 
@@ -153,7 +153,7 @@ def run(
     ]
     for job in jobs:
         training_rows(job, trials)  # refuses a curve that wants more labels than there are
-    cache = TokenCache()
+    cache = WindowCache()
     records = [_recorded(job, trials, out / "folds", cache) for job in _with_progress(jobs)]
     whole = [r for r in records if r.shots is None]
     statistics = statistics_table(
@@ -197,7 +197,7 @@ def _tested(trials: Trials, fold: Fold) -> pd.DataFrame:
     return rows[sorted(known)].drop_duplicates()
 
 
-def _recorded(job: Job, trials: Trials, folder: Path, cache: TokenCache) -> FoldRecord:
+def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:
     """Return a fold's result from its file, or compute it and write the file."""
     path = folder / f"{job.key}.json"
     record = read_record(path)
