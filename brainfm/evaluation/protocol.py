@@ -24,6 +24,7 @@ from sklearn.base import BaseEstimator
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation.measures import Evidence, Measure, measure_all
 from brainfm.evaluation.metrics import METRICS, check_metrics, score
 from brainfm.evaluation.overlap import check_people, overlap, pretraining_of
 from brainfm.evaluation.parameters import filled_in, trained_parameters
@@ -119,6 +120,8 @@ def run(
     classes: tuple[str, ...] | None = None,
     reference: str | None = None,
     draws: int = 1000,
+    measures: Sequence[Measure] = (),
+    store: Path | None = None,
 ) -> Outcome:
     """Fit and test every estimator on every fold of every seed, and write the tables.
 
@@ -149,6 +152,10 @@ def run(
         name of the estimator that the others are compared with, subject by subject.
     draws
         bootstrap draws and permutations.
+    measures
+        what is measured beside; each leaves a table in ``out``, and ``measures.csv`` sums them up.
+    store
+        of the recordings, for measures that need more of them than windows.
 
     Returns
     -------
@@ -171,6 +178,9 @@ def run(
         for fold in folds.split(trials.meta, seed)
         for name, estimator in estimators.items()
     ]
+    evidence = Evidence(trials, classes, store)
+    for measure in measures:
+        measure.check(evidence, [job.fold for job in jobs])
     cache = TokenCache()
     records = [_recorded(job, trials, out / "folds", cache) for job in _with_progress(jobs)]
     results = results_table(records, metrics)
@@ -179,7 +189,7 @@ def run(
         records, trials, classes, metrics=metrics, reference=reference, draws=draws, seed=seeds[0]
     )
     tables = {"results": results, "predictions": predictions, "statistics": statistics}
-    for stem, table in tables.items():
+    for stem, table in (tables | measure_all(measures, evidence, records)).items():
         write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
     return Outcome(results, predictions, statistics, tuple(records))
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from brainfm.errors import UsageError
+from brainfm.evaluation.measures import Measure
 from brainfm.evaluation.metrics import METRICS, check_metrics
 from brainfm.recordings.recording import Annotations, Sensors
 from brainfm.store.read import Store, open_store
@@ -154,6 +155,9 @@ class Task:
     dataset
         name of the recipe whose recordings belong to the task, where the store has others; None for
         all.
+    measures
+        what is measured beside: ``Calibration``, ``SeizureEvents``, ``Hypnograms``, or a class of your
+        own; ``Calibration`` where none is named.
     """
 
     name: str
@@ -166,6 +170,7 @@ class Task:
     metrics: tuple[str, ...] = tuple(METRICS)
     view: View | None = None
     dataset: str | None = None
+    measures: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
         check_metrics(self.metrics)

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from brainfm.card import check_card
+from brainfm.evaluation.calibration import Calibration
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.protocol import check_call, run
 from brainfm.evaluation.task import Task
@@ -43,7 +44,8 @@ def evaluate(
     seeds
         each shuffles the folds anew and seeds the estimators; five or more are advised.
     out
-        folder for results.csv, predictions.csv, statistics.csv, report.html and the finished folds.
+        folder for results.csv, predictions.csv, statistics.csv, measures.csv, report.html and the finished
+        folds.
         The same command again computes missing folds only.
     reference
         name of the estimator that the others are compared with, subject by subject.
@@ -64,6 +66,7 @@ def evaluate(
     outcome = run(
         trials, estimators, folds=folds, seeds=seeds, out=out,
         task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
+        measures=task.measures or (Calibration(),), store=task.store,
     )  # fmt: skip
     facts = {"seeds": seeds, "data": _data(trials), "complete": not outcome.failed}
     write_manifest(out, started, **facts)
