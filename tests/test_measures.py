@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,14 +11,13 @@ from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
 from brainfm.errors import UsageError
-from brainfm.evaluation import Calibration, Hypnograms, SeizureEvents, Task
+from brainfm.evaluation import Calibration, Hypnograms, OverlapLabels, SeizureEvents, Task
 from brainfm.evaluation.calibration import brier, reliability
 from brainfm.evaluation.hypnogram import compare_hypnograms, unbroken
 from brainfm.evaluation.intervals import Interval
 from brainfm.evaluation.measures import Evidence, over_subjects
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import FoldRecord
-from brainfm.evaluation.task import Labels, Span
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.store.hold import create_store, writing
 from brainfm.store.write import write_recording
@@ -29,26 +26,7 @@ from brainfm.windows.trials import Trials
 
 SFREQ, WINDOW, SECONDS = 32.0, 10, 2400
 SUBJECTS = 6
-
-
-@dataclass(frozen=True)
-class Tiles(Labels):
-    """Windows all over a recording, ictal where a seizure touches them."""
-
-    def names(self):
-        return ("background", "seizure")
-
-    def selects(self, row):
-        return True
-
-    def spans(self, row, annotations):
-        starts = np.arange(0, SECONDS, WINDOW)
-        ends = annotations.onset + annotations.duration
-        ictal = [((s < ends) & (s + WINDOW > annotations.onset)).any() for s in starts]
-        return [
-            Span(float(s), float(s + WINDOW), self.names()[int(i)])
-            for s, i in zip(starts, ictal, strict=True)
-        ]
+TILES = OverlapLabels("background", {"seizure": "seizure"})
 
 
 class Loudness(ClassifierMixin, BaseEstimator):
@@ -104,7 +82,7 @@ EVENTS = SeizureEvents(false_alarms_a_day=40.0)
 
 @pytest.fixture(scope="module")
 def evaluated(store, tmp_path_factory):
-    task = Task("seizures", store, Tiles(), seconds=float(WINDOW), measures=(EVENTS, Calibration()))
+    task = Task("seizures", store, TILES, seconds=float(WINDOW), measures=(EVENTS, Calibration()))
     out = tmp_path_factory.mktemp("evaluation")
     run(
         task.load(), {"loudness": Loudness()}, folds=FOLDS, seeds=[0, 1], out=out, draws=50,
@@ -203,7 +181,7 @@ class _Prior(ClassifierMixin, BaseEstimator):
 
 
 def test_what_cannot_be_measured_is_refused_before_any_fit(store):
-    trials = Task("t", store, Tiles(), seconds=float(WINDOW)).load()
+    trials = Task("t", store, TILES, seconds=float(WINDOW)).load()
     evidence = Evidence(trials, ("background", "seizure"), store)
     folds = FOLDS.split(trials.meta, 0)
     SeizureEvents().check(evidence, folds)

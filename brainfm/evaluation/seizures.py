@@ -62,13 +62,14 @@ class SeizureEvents(Measure):
                 "two, the event the second."
             )
         recorded = self.recorded(evidence)
-        _check_covered(evidence, recorded)
         eventful = {name for name, r in recorded.items() if len(r.events)}
+        meta = evidence.trials.meta
         for fold in folds:
-            held_out = evidence.trials.meta["subject"].isin(fold.validation)
-            if not eventful & set(evidence.trials.meta["recording"][held_out]):
+            held_out = fold.rows("validation", meta)
+            _check_covered(meta[held_out | fold.rows("test", meta)], evidence.seconds, recorded)
+            if not eventful & set(meta["recording"][held_out]):
                 raise UsageError(
-                    f"The validation subjects {list(fold.validation)} of fold {fold.index} have no event "
+                    f"The validation {fold.by}s of fold {fold.index} have no event "
                     f"{list(self.annotations)} to choose a threshold on: put more subjects aside."
                 )
 
@@ -170,12 +171,12 @@ def _scored(
     return scored
 
 
-def _check_covered(evidence: Evidence, recorded: dict[str, Recorded]) -> None:
+def _check_covered(meta: pd.DataFrame, length: float, recorded: dict[str, Recorded]) -> None:
     """Refuse windows that leave much of a recording out: its false alarms cannot be counted."""
-    for name, onsets in evidence.trials.meta.groupby("recording")["onset"]:
+    for name, onsets in meta.groupby("recording")["onset"]:
         start = np.sort(onsets.to_numpy(dtype=np.float64))
-        seen = np.minimum(np.diff(start, append=np.inf), evidence.seconds).sum()
-        if seen < COVERED * recorded[str(name)].seconds - evidence.seconds:
+        seen = np.minimum(np.diff(start, append=np.inf), length).sum()
+        if seen < COVERED * recorded[str(name)].seconds - length:
             raise UsageError(
                 f"The windows show {seen:.0f} s of the {recorded[str(name)].seconds:.0f} s of {name}, and "
                 "false alarms a day are of whole recordings: give labels that lay windows over all of it."
