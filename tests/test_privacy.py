@@ -13,7 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.dates import DateShift
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.formats.bonn import BonnText  # noqa: F401
 from brainfm.recordings.formats.eeghdf import Eeghdf  # noqa: F401
@@ -385,6 +386,91 @@ def test_nothing_planted_in_a_real_file_is_in_the_store(name, tmp_path):
     look(tmp_path / "s.zarr")
 
 
+# Dates
+
+
+WHEN = st.datetimes(datetime(1930, 1, 1), datetime(2070, 1, 1))
+
+
+@given(key=st.binary(min_size=16, max_size=40), first=WHEN, second=WHEN, subject=st.text())
+def test_a_subject_s_dates_keep_their_order_and_intervals_and_lie_before_1925(
+    key, first, second, subject
+):
+    shifted = [DateShift(key).shift(when, dataset="a", subject=subject) for when in (first, second)]
+    assert shifted[1] - shifted[0] == second - first
+    assert max(shifted).year < 1925
+    assert shifted[0].time() == first.time()
+
+
+def test_the_shift_is_the_subject_s_the_data_set_s_and_the_key_s_own():
+    keys, people = (bytes(16), bytes(15) + b"1"), [f"{i:02d}" for i in range(50)]
+    shifts = {
+        DateShift(key).shift(datetime(2000, 1, 1), dataset=dataset, subject=subject)
+        for key in keys
+        for dataset in "ab"
+        for subject in people
+    }
+    assert len(shifts) > 180  # by chance some fall on one of 36,525 days
+    assert "1" not in repr(DateShift(keys[1]))
+    assert DateShift(keys[0]).id != DateShift(keys[1]).id
+
+
+def dated(folder, subject, *whens):
+    for run, when in enumerate(whens, start=1):
+        raw = raw_of().set_meas_date(when.replace(tzinfo=UTC))
+        raw.save(folder / f"sub-{subject}_run-{run}_raw.fif", verbose="ERROR")
+
+
+def test_shifted_dates_come_into_the_store_and_true_ones_do_not(tmp_path):
+    (tmp_path / "in").mkdir()
+    night, next_night = datetime(2011, 3, 31, 22, 10, 5), datetime(2011, 4, 14, 23, 0, 0)
+    dated(tmp_path / "in", "1", night, next_night)
+    dated(tmp_path / "in", "2", night)
+    key, store = tmp_path / "dates.key", tmp_path / "s.zarr"
+    key.write_bytes(b"a secret of which nobody knows")
+
+    def ingested(**how):
+        summary = ingest([str(tmp_path / "in")], store=store, **how)
+        opened = open_store(store)
+        found = {
+            (row.subject, row.run): opened.entry(row.id).provenance.get("date")
+            for row in opened.table.itertuples()
+        }
+        return summary, {who: date and datetime.fromisoformat(date) for who, date in found.items()}
+
+    assert set(ingested()[1].values()) == {None}
+    summary, found = ingested(date_key=key)
+    assert len(summary.added) == 3
+    assert found["1", "2"] - found["1", "1"] == next_night - night
+    assert found["1", "1"] != found["2", "1"]
+    assert found["1", "1"].time() == found["2", "1"].time() == night.time()
+    for data in bytes_of(store).values():
+        assert not any(word in data for word in (b"2011-0", b"201103", b"nobody knows"))
+    assert len(ingested(date_key=key)[0].unchanged) == 3
+    key.write_bytes(b"another secret of which nobody knows")
+    summary, changed = ingested(date_key=key)
+    assert len(summary.added) == 3
+    assert changed["1", "1"] != found["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "said"),
+    [
+        ("none.key", None, "There is no date key.*urandom"),
+        ("short.key", b"short", "5 bytes where 16"),
+        ("s.zarr/in.key", bytes(32), "lies in the store"),
+    ],
+)
+def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
+    plant_fif(tmp_path)
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    if key is not None:
+        path.write_bytes(key)
+    with pytest.raises(UsageError, match=said):
+        ingest([str(tmp_path / "sub-1_raw.fif")], store=tmp_path / "s.zarr", date_key=path)
+
+
 # The scrubber itself
 
 
@@ -464,6 +550,7 @@ def test_no_date_is_in_a_recording(tmp_path):
     recording = read_recording(str(tmp_path / "sub-1_raw.fif"), Recipe())
     assert recording.annotations.onset.tolist() == [0.0, 1.0]
     assert "1951" not in str(recording)
+    assert "date" not in recording.provenance
 
 
 def test_synthetic_recordings_name_nobody():
