@@ -5,7 +5,6 @@
 #   pipelines/families.sh DATA
 #
 # DATA holds the folders eegmat_arithmetic, eegmmidb, kalunga2016_ssvep and eeghdf_clinical. About an hour on two cores.
-# EEGDM is left out: its probe takes hours (docs/log.md); `brainfm pretrain --config families-eegdm-pretrain` trains it.
 # Interrupted, it goes on where it stopped; `rm -r runs/families` begins anew.
 set -euo pipefail
 data=$(realpath "${1:?give the folder that holds the recordings}")
@@ -25,7 +24,7 @@ for half in a b; do
   pretrain() { brainfm pretrain --config "families-$1" --data.exclude_subjects "$unseen" --out "$run/$half/$2" "${@:3}"; }
   pretrain motif-tokenizer tokenizer
   pretrain tfm-pretrain tfm --tokenizer $run/$half/tokenizer
-  for family in patches femba; do
+  for family in patches eegdm femba; do
     pretrain $family-pretrain $family
   done
 done

@@ -320,6 +320,27 @@ def test_the_same_content_under_other_names_is_reported(raw, store, capsys):
         assert first[:12] in told
 
 
+# Sources that are gone
+
+
+def test_sources_that_are_gone_are_told_and_stay_in_the_store(raw, store, capsys, monkeypatch):
+    (raw / "empty.edf").write_bytes(b"")
+    monkeypatch.chdir(raw.parent)
+    ingest(["raw"], store=store)
+    assert reported(store, capsys)["vanished"] == []
+    status(store)
+    assert "gone since" not in capsys.readouterr().out
+    for name in ("Subject01_1.edf", "empty.edf"):
+        (raw / name).unlink()
+    assert sorted(reported(store, capsys)["vanished"]) == ["raw/Subject01_1.edf", "raw/empty.edf"]
+    status(store)
+    told = capsys.readouterr().out.partition("gone since")[2]
+    assert "sub-Subject01-1" in told
+    assert "empty" in told
+    assert len(ingest(["raw"], store=store).unchanged) == 5
+    assert len(open_store(store)) == 6
+
+
 # Bad files
 
 

@@ -26,7 +26,7 @@ from brainfm.layers.spectrum import magnitude_spectrogram, scale_by_percentile
 from brainfm.objectives import MaskedCodes, MotifReconstruction
 from brainfm.objectives.masks import frequency_time_mask, token_mask
 from brainfm.objectives.motif_reconstruction import perplexity
-from brainfm.tokenizers import Cached, Frozen, MotifTokenizer, TokenCache
+from brainfm.tokenizers import Cached, Frozen, MotifTokenizer, MuLawPatches, WindowCache
 from brainfm.tokenizers.quantizer import Quantizer
 from brainfm.weights import count_parameters
 
@@ -388,7 +388,7 @@ def part(batch: Batch, rows: list[int]) -> Batch:
 
 
 def test_cached_tokens_are_the_tokenizer_s_and_each_window_s_are_made_once() -> None:
-    plain, cache, batch = spread().eval(), TokenCache(), windows(6)
+    plain, cache, batch = spread().eval(), WindowCache(), windows(6)
     cached = Cached(plain, cache=cache)
     for rows in ([0, 1], [1, 2, 0], [5, 5, 4], [0, 1, 2, 3, 4, 5]):
         assert_same_tokens(cached(part(batch, rows)), plain(part(batch, rows)))
@@ -400,8 +400,15 @@ def test_cached_tokens_are_the_tokenizer_s_and_each_window_s_are_made_once() -> 
     assert cache.n_computed == 12
 
 
+def test_a_cache_tells_tokenizers_apart_that_differ_in_an_option_alone() -> None:
+    loud, cache = replace(windows(2), signal=1e3 * windows(2).signal), WindowCache()
+    for law in ("staged", "full", "none"):
+        plain = MuLawPatches(200, law=law)
+        assert torch.equal(Cached(plain, cache=cache)(loud).value, plain(loud).value)
+
+
 def test_a_cache_does_not_answer_for_another_sampling_rate() -> None:
-    cached = Cached(spread(), cache=TokenCache())
+    cached = Cached(spread(), cache=WindowCache())
     cached(windows())
     with pytest.raises(UsageError, match="250 Hz"):
         cached(windows(sfreq=250.0))
@@ -409,7 +416,7 @@ def test_a_cache_does_not_answer_for_another_sampling_rate() -> None:
 
 def test_a_small_cache_forgets_and_is_right_all_the_same() -> None:
     plain, batch = spread().eval(), windows(6)
-    cache = TokenCache(max_bytes=20_000)
+    cache = WindowCache(max_bytes=20_000)
     cached = Cached(plain, cache=cache)
     for _ in range(2):
         for rows in ([0, 1, 2], [3, 4, 5], [2, 2, 0]):

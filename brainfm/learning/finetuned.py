@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import Tensor
 
 from brainfm.card import Use, check_card
-from brainfm.contracts import Backbone, Head, Tokenizer
+from brainfm.contracts import Backbone, Batch, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.learning.callbacks import BestState
@@ -22,10 +22,12 @@ from brainfm.learning.loop import fit as train_loop
 from brainfm.learning.probe import solve_probe
 from brainfm.learning.train import Train
 from brainfm.learning.trial_batches import LabelledTrials, OrderedBatches, ShuffledBatches
-from brainfm.objectives import Classification, LabelledBatch
+from brainfm.objectives import Classification
 from brainfm.recordings.recording import Sensors
-from brainfm.tokenizers import Cached, Frozen, TokenCache
+from brainfm.tokenizers import Cached, Frozen, WindowCache
+from brainfm.tokenizers.cached import Row, fingerprint
 from brainfm.weights import build, count_parameters, describe, load, load_card, save
+from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
     steps=60,
@@ -37,8 +39,8 @@ FULL = Train(
     validate_every=6,
 )
 
-Trials = Float[np.ndarray, "trial channel time"]
-Validation = tuple[Float[np.ndarray, "held_out channel time"], np.ndarray]
+Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
+Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
 
 
 class Finetuned(ClassifierMixin, BaseEstimator):
@@ -68,7 +70,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
     test_subjects
         names of the subjects that will be tested, to choose a checkpoint by.
     cache
-        tokens that other fits have made of the same windows; its own where None.
+        tokens and features that other fits have made of the same windows; its own where None.
     out
         folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
 
@@ -96,7 +98,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         sfreq: float | None = None,
         random_state: int = 0,
         test_subjects: Sequence[str] = (),
-        cache: TokenCache | None = None,
+        cache: WindowCache | None = None,
         out: Path | None = None,
     ):
         self.checkpoint, self.adaptation, self.head, self.train = (
@@ -161,6 +163,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
     def _start(self, X: Trials) -> None:
         """Build tokenizer, backbone and head, and check that they suit the trials."""
         self.checkpoint_ = self._chosen()
+        self.cache_ = WindowCache() if self.cache is None else self.cache
         model, self.card_ = load(self.checkpoint_)
         trained = getattr(model, "backbone", None)
         if not isinstance(trained, Backbone):
@@ -183,8 +186,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
             return tokenizer
         card = getattr(tokenizer, "card", None)
         inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
-        cache = TokenCache() if self.cache is None else self.cache
-        return Cached(inner, cache=cache, card=card)
+        return Cached(inner, cache=self.cache_, card=card)
 
     def _check(self, X: Trials, tokenizer: Tokenizer) -> None:
         """Refuse trials that the checkpoint was not made for."""
@@ -237,7 +239,7 @@ class Finetuned(ClassifierMixin, BaseEstimator):
 
     @torch.no_grad()
     def _compute(
-        self, X: Trials, what: Callable[[LabelledBatch], Tensor]
+        self, X: Trials, what: Callable[[Batch], Tensor]
     ) -> Float64[np.ndarray, "trial output"]:
         self.model_.eval()
         batches = OrderedBatches(self._labelled(X))
@@ -245,12 +247,24 @@ class Finetuned(ClassifierMixin, BaseEstimator):
         return torch.cat(parts).double().numpy()
 
     def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
-        """Return the pooled features of each trial."""
+        """Return the pooled features of each trial, computed once for the same weights."""
         model = self.model_
-        return self._compute(X, lambda b: model.backbone(model.tokenizer(b)).pooled())
+        by = fingerprint(model.tokenizer, model.backbone)
+
+        def pool(window: Batch) -> Row:
+            return {"pooled": model.backbone(model.tokenizer(window)).pooled()}
+
+        def pooled(batch: Batch) -> Tensor:
+            return torch.cat([row["pooled"] for row in self.cache_.rows(batch, by, pool)])
+
+        return self._compute(X, pooled)
 
     def predict_proba(self, X: Trials) -> Float[np.ndarray, "trial output"]:
         """Return the probability of each class."""
+        head = self.model_.head
+        if self.adaptation == "probe" and isinstance(head, LinearHead):
+            features = torch.from_numpy(self.transform(X)).to(head.linear.weight.dtype)
+            return head.linear(features).detach().double().softmax(-1).numpy()
         return self._compute(X, lambda b: self.model_.scores(b).double().softmax(-1))
 
     def predict(self, X: Trials) -> np.ndarray:

@@ -26,6 +26,7 @@ from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Recording, Stream
 from brainfm.recordings.sources import Source
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
+from brainfm.stages.patience import Patience
 from brainfm.store.hold import is_held
 from brainfm.store.write import (
     clear_quarantine,
@@ -83,6 +84,8 @@ class Here:
         how recordings are stored, see `brainfm.store.encoding`.
     version
         of the brainfm that gives the jobs.
+    patience
+        how long a file may keep its reader waiting.
     """
 
     store: Path
@@ -91,6 +94,7 @@ class Here:
     recipe: Recipe
     encoding: Encoding
     version: str
+    patience: Patience
 
 
 @dataclass(frozen=True)
@@ -178,13 +182,14 @@ def _bring_in(job: Job) -> Outcome:
         if known is not None:
             _note_times(job, known, state)
             return known
-        recording = read_recording(job.source, job.here.recipe)
+        with job.here.patience.limit():
+            recording = read_recording(job.source, job.here.recipe)
     except UsageError:
         raise
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
     except Exception as error:
         return set_aside(job, _as_refused(error), state)
-    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256)
+    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256, job.here.patience)
     return _write(job, replace(recording, blocks=blocks), state)
 
 
@@ -236,10 +241,11 @@ def _checked(
     source: Source,
     times: tuple[tuple[int, int, int], ...],
     sha256: str,
+    patience: Patience,
 ) -> Stream:
     """Yield the blocks of a recording, and refuse it at its end where its source has changed."""
     try:
-        findings = yield from blocks()
+        findings = yield from patience.watch(blocks())
         changed = times_of(source) != times and hash_of(source) != sha256
     except (Refused, UsageError):
         raise

@@ -40,6 +40,8 @@ class Data(Selection):
         length of a window.
     validation
         share of the subjects to measure on instead of training on them.
+    validation_windows
+        measure on so many of their windows at most, evenly spread; on all where None.
     licence
         of the data, for the model card.
     stretches
@@ -49,6 +51,7 @@ class Data(Selection):
 
     seconds: float = 5.0
     validation: float = 0.2
+    validation_windows: int | None = None
     licence: str = "unknown"
     stretches: int | None = None
 
@@ -97,7 +100,7 @@ def pretrain(
     covered = coverage(reader, table)
     training, validation = _split(table, data.validation, seed)
     batches = RandomBatches(reader, _windows(reader, training, data, train.batch_size, seed))
-    held_out = _validation(reader, validation, data.seconds, train.batch_size)
+    held_out = _validation(reader, validation, data, train.batch_size)
     _rehearse(objective, batches)
     out.mkdir(parents=True, exist_ok=True)
     fit(
@@ -189,16 +192,22 @@ def _windows(
 
 
 def _validation(
-    reader: WindowReader, table: pd.DataFrame | None, seconds: float, batch_size: int
+    reader: WindowReader, table: pd.DataFrame | None, data: Data, batch_size: int
 ) -> ListedBatches | None:
     if table is None:
         return None
-    places = sequential(table, seconds)
+    places = sequential(table, data.seconds)
     if not places:
         raise UsageError(
-            f"No validation recording (subjects {sorted(set(table['subject']))}) has {seconds:g} s; "
+            f"No validation recording (subjects {sorted(set(table['subject']))}) has {data.seconds:g} s; "
             "ask for shorter windows or for no validation."
         )
+    n = len(places) if data.validation_windows is None else data.validation_windows
+    if n < 1:
+        raise UsageError(
+            f"data.validation_windows is {n} and must be at least 1; for none set data.validation to 0."
+        )
+    places = places[:: -(-len(places) // n)]
     return ListedBatches(reader, places, float(table["sfreq"].iloc[0]), batch_size)
 
 

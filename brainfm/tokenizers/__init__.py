@@ -1,6 +1,6 @@
 """`Batch` → `Tokens`, one idea a file."""
 
-from brainfm.tokenizers.cached import Cached, TokenCache
+from brainfm.tokenizers.cached import Cached, WindowCache
 from brainfm.tokenizers.frozen import Frozen, Pretrained
 from brainfm.tokenizers.montage_patches import MontagePatches
 from brainfm.tokenizers.motif import MotifTokenizer
@@ -15,5 +15,5 @@ __all__ = [
     "MuLawPatches",
     "Patches",
     "Pretrained",
-    "TokenCache",
+    "WindowCache",
 ]

@@ -1,47 +1,79 @@
-"""A frozen tokenizer that does not tokenize the same window twice."""
+"""What does not change is not computed twice for the same window: tokens, and features.
+
+A window is always computed by itself. In a batch its last bits may depend on the other windows, and which
+others are new depends on what was computed before: a run that is resumed would end at other numbers.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from brainfm.contracts import Batch, Tokenizer, Tokens
+from brainfm.contracts import Batch, Component, Tokenizer, Tokens
 from brainfm.tokenizers.frozen import Frozen
+from brainfm.weights import describe
+
+Row = dict[str, Tensor]
+WINDOW = ("signal", "position", "orientation", "kind", "mask")  # what decides a window's tokens
 
 
-class TokenCache:
-    """Tokens by the content of their window and of the tokenizer; the oldest give way.
+class WindowCache:
+    """What was made of windows, by the content of the window and of what made it.
 
-    An evaluation fits many estimators on the same windows with the same tokenizer. They share one
-    cache, which therefore stays itself where scikit-learn clones an estimator that holds it.
+    An evaluation fits many estimators on the same windows with the same frozen parts. They share one
+    cache, which therefore stays itself where scikit-learn clones an estimator that holds it. What was
+    longest not asked for gives way.
 
     Parameters
     ----------
     max_bytes
         what it may hold.
+
+    Attributes
+    ----------
+    n_computed
+        how often something was made of a window.
     """
 
     def __init__(self, max_bytes: int = 1_000_000_000):
         self.max_bytes, self.n_bytes, self.n_computed = max_bytes, 0, 0
-        self._rows: OrderedDict[bytes, dict[str, Tensor | None]] = OrderedDict()
+        self._rows: OrderedDict[bytes, Row] = OrderedDict()
 
-    def __deepcopy__(self, memo: Any) -> TokenCache:
+    def __deepcopy__(self, memo: Any) -> WindowCache:
         return self
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._rows
+    def rows(self, batch: Batch, by: bytes, make: Callable[[Batch], Row]) -> list[Row]:
+        """Return what is made of each window of a batch.
 
-    def __getitem__(self, key: bytes) -> dict[str, Tensor | None]:
-        return self._rows[key]
+        Parameters
+        ----------
+        batch
+            the windows.
+        by
+            `fingerprint` of what makes it.
+        make
+            is called with a window that is new, a batch of one.
+        """
+        found = []
+        for i in range(len(batch.signal)):
+            window = _window(batch, i)
+            key = by + _digest(repr(batch.sfreq), *(getattr(window, name) for name in WINDOW))
+            if key not in self._rows:
+                self._put(key, make(window))
+            self._rows.move_to_end(key)
+            found.append(self._rows[key])
+        return found
 
-    def put(self, key: bytes, row: dict[str, Tensor | None]) -> None:
-        """Remember the tokens of one window."""
-        self._rows[key] = row
+    def _put(self, key: bytes, made: Row) -> None:
+        # Copies: a view would keep all that it is a view of in memory.
+        self._rows[key] = row = {k: v.clone() for k, v in made.items()}
         self.n_bytes += _size(row)
         self.n_computed += 1
         while self.n_bytes > self.max_bytes and len(self._rows) > 1:
@@ -64,61 +96,46 @@ class Cached(Frozen):
     saved_as = Frozen
 
     def __init__(
-        self, tokenizer: Tokenizer, *, cache: TokenCache, card: dict[str, Any] | None = None
+        self, tokenizer: Tokenizer, *, cache: WindowCache, card: dict[str, Any] | None = None
     ):
         super().__init__(tokenizer, card=card)
-        self.cache = cache
-        self.key = _digest(*(v for _, v in sorted(tokenizer.state_dict().items())))
+        self.cache, self.key = cache, fingerprint(tokenizer)
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Tokens:
         """Tokenize the windows that are new, and join all in their order."""
-        rate = repr(batch.sfreq).encode()
-        keys = [
-            self.key + rate + _digest(*(getattr(batch, name)[i] for name in WINDOW))
-            for i in range(len(batch.signal))
-        ]
-        new = [i for i, key in enumerate(keys) if key not in self.cache and key not in keys[:i]]
-        rows = {key: self.cache[key] for key in keys if key in self.cache}
-        if new:
-            tokens = self.tokenizer(_rows(batch, new))
-            for place, i in enumerate(new):
-                rows[keys[i]] = _part(tokens, place)
-                self.cache.put(keys[i], rows[keys[i]])
-        joined: dict[str, Any] = {
-            f.name: _stack([rows[k][f.name] for k in keys]) for f in fields(Tokens)
-        }
-        return Tokens(**joined)
+        rows = self.cache.rows(batch, self.key, lambda window: _parts(self.tokenizer(window)))
+        joined: dict[str, Any] = dict.fromkeys(f.name for f in fields(Tokens))
+        return Tokens(**joined | {k: torch.cat([row[k] for row in rows]) for k in rows[0]})
 
 
-WINDOW = ("signal", "position", "orientation", "kind", "mask")  # what decides a window's tokens
+def fingerprint(*components: Component) -> bytes:
+    """Return what tells components apart: how they are built, and their weights."""
+    tensors = [v for c in components for _, v in sorted(c.state_dict().items())]
+    return _digest(json.dumps([describe(c) for c in components], sort_keys=True), *tensors)
 
 
-def _part(tokens: Tokens, i: int) -> dict[str, Tensor | None]:
-    """Return the tokens of one window."""
-    every = {f.name: getattr(tokens, f.name) for f in fields(Tokens)}
-    return {name: None if v is None else v[i].clone() for name, v in every.items()}
+def _window(batch: Batch, i: int) -> Batch:
+    """Return one window of a batch, as a batch."""
+    part = {name: getattr(batch, name)[i : i + 1] for name in WINDOW}
+    name, onset = batch.recording[i : i + 1], batch.onset[i : i + 1]
+    return Batch(**part, sfreq=batch.sfreq, recording=name, onset=onset)
 
 
-def _rows(batch: Batch, chosen: list[int]) -> Batch:
-    """Return some windows of a batch."""
-    part = {name: getattr(batch, name)[chosen] for name in WINDOW}
-    names = tuple(batch.recording[i] for i in chosen)
-    return Batch(**part, sfreq=batch.sfreq, recording=names, onset=batch.onset[chosen])
+def _parts(tokens: Tokens) -> Row:
+    return {k: v for k, v in vars(tokens).items() if v is not None}
 
 
-def _stack(parts: list[Tensor | None]) -> Tensor | None:
-    real = [part for part in parts if part is not None]
-    return torch.stack(real) if real else None
-
-
-def _digest(*tensors: Tensor) -> bytes:
+def _digest(*parts: str | Tensor) -> bytes:
     whole = hashlib.blake2b(digest_size=16)
-    for tensor in tensors:
-        whole.update(str(tuple(tensor.shape)).encode())
-        whole.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for part in parts:
+        if isinstance(part, str):
+            whole.update(part.encode())
+        else:
+            whole.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+            whole.update(part.detach().cpu().contiguous().numpy().tobytes())
     return whole.digest()
 
 
-def _size(row: dict[str, Tensor | None]) -> int:
-    return sum(v.nbytes for v in row.values() if v is not None)
+def _size(row: Row) -> int:
+    return sum(v.nbytes for v in row.values())

@@ -159,7 +159,7 @@ def check_ant(path: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Refused(Reason.damaged, "ANT's library hangs on it; get the original.") from error
+        raise Refused(Reason.timed_out, "ANT's library hangs on it; get the original.") from error
     if tried.returncode:
         raise Refused(Reason.damaged, "ANT's library cannot read it to its end; get the original.")
 
