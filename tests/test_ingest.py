@@ -408,7 +408,9 @@ def test_what_no_reader_foresaw_is_set_aside_too(raw, store, monkeypatch):
 def test_nothing_coming_in_is_a_failure(raw, store, tmp_path):
     only = tmp_path / "notes.txt"
     only.write_text("no recording")
-    with pytest.raises(WorkError, match="None of the 1 files came in"):
+    with pytest.raises(
+        WorkError, match=r"None of the 1 files came in.*notes\.txt: No reader claims"
+    ):
         ingest([str(only)], store=store)
     assert open_store(store).quarantined.reason.tolist() == ["unknown_format"]
 

@@ -439,16 +439,16 @@ def test_shifted_dates_come_into_the_store_and_true_ones_do_not(tmp_path):
         return summary, {who: date and datetime.fromisoformat(date) for who, date in found.items()}
 
     assert set(ingested()[1].values()) == {None}
-    summary, found = ingested(date_key=key)
+    summary, found = ingested(dates=key)
     assert len(summary.added) == 3
     assert found["1", "2"] - found["1", "1"] == next_night - night
     assert found["1", "1"] != found["2", "1"]
     assert found["1", "1"].time() == found["2", "1"].time() == night.time()
     for data in bytes_of(store).values():
         assert not any(word in data for word in (b"2011-0", b"201103", b"nobody knows"))
-    assert len(ingested(date_key=key)[0].unchanged) == 3
+    assert len(ingested(dates=key)[0].unchanged) == 3
     key.write_bytes(b"another secret of which nobody knows")
-    summary, changed = ingested(date_key=key)
+    summary, changed = ingested(dates=key)
     assert len(summary.added) == 3
     assert changed["1", "1"] != found["1", "1"]
 
@@ -468,7 +468,7 @@ def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
     if key is not None:
         path.write_bytes(key)
     with pytest.raises(UsageError, match=said):
-        ingest([str(tmp_path / "sub-1_raw.fif")], store=tmp_path / "s.zarr", date_key=path)
+        ingest([str(tmp_path / "sub-1_raw.fif")], store=tmp_path / "s.zarr", dates=path)
 
 
 # The scrubber itself

@@ -133,7 +133,8 @@ def identify(source: str, recipe: Recipe) -> Identity:
         if match is None:
             raise Refused(
                 Reason.pattern_mismatch,
-                f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
+                f"Its path does not match the recipe's pattern '{recipe.pattern}'; take the recipe of "
+                "its data set, correct the pattern, or leave the file out.",
             )
         named = match.groupdict()
         who = (named.get(key) for key in ("session", "run", "task", "label"))

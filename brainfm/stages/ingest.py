@@ -94,7 +94,7 @@ def ingest(
     slurm: Slurm | None = None,
     encoding: Encoding = "int16",
     timeout: float = 300.0,
-    date_key: Path | None = None,
+    dates: Path | None = None,
     retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
@@ -127,7 +127,7 @@ def ingest(
     timeout
         seconds that a file may keep its reader waiting, for its opening and for each of its blocks, before it
         is set aside.
-    date_key
+    dates
         file with a secret, 16 bytes or more, by which the dates of recordings are shifted into the years
         before 1925; those of one subject keep their order, intervals and times of day. Without it no dates
         are kept.
@@ -145,14 +145,14 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
-    dates = load_key(date_key, store=store) if date_key is not None else None
+    shift = load_key(dates, store=store) if dates is not None else None
     if timeout <= 0:
         raise UsageError(f"timeout is {timeout:g} s; more than 0 is wanted.")
     sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
         patience = Patience(timeout, deadly=not isinstance(executor, InProcess))
         outcomes = _fill(
-            Here(store.absolute(), "", Path.cwd(), how, encoding, __version__, patience, dates),
+            Here(store.absolute(), "", Path.cwd(), how, encoding, __version__, patience, shift),
             sources,
             executor,
             retry=retry_quarantined,
@@ -283,8 +283,10 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
             "files back, and call again."
         )
     if not summary.added and not summary.unchanged:
+        first = open_store(summary.store).quarantined.iloc[0]
         raise WorkError(
-            f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}."
+            f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}. "
+            f"The first is {Path(first.source).name}: {first.detail}"
         )
     if strict and summary.quarantined:
         raise WorkError(
