@@ -334,7 +334,7 @@ def test_nothing_at_all_is_still_a_page(tmp_path):
 
 
 def test_a_damaged_recording_does_not_stop_the_page(root):
-    for chunk in (root / "store.zarr/recordings").glob("*/signal/c/**/*"):
+    for chunk in (root / "store.zarr/recordings").glob("*/signal/c.*"):
         if chunk.is_file():
             chunk.write_bytes(b"no zarr")
     html = report(root)
