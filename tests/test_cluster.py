@@ -258,8 +258,8 @@ def test_a_worker_that_outlives_its_ingest_writes_nothing(job, monkeypatch):
     with writing(store), pytest.raises(WorkError, match="is over"):
         bring_in(job)
 
-    def read(source, recipe, read=jobs.read_recording):
-        recording = read(source, recipe)
+    def read(source, recipe, read=jobs.read_recording, **how):
+        recording = read(source, recipe, **how)
 
         def blocks():
             findings = yield from recording.blocks()

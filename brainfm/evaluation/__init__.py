@@ -1,5 +1,7 @@
 """Every estimator × task × fold × seed to tables and a report."""
 
+from brainfm.evaluation.calibration import Calibration
+from brainfm.evaluation.hypnogram import Hypnograms
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.labels import (
     AnnotationLabels,
@@ -10,18 +12,22 @@ from brainfm.evaluation.labels import (
     RecordingLabels,
     SpanLabels,
 )
+from brainfm.evaluation.seizures import SeizureEvents
 from brainfm.evaluation.task import PublishedSplit, Task
 from brainfm.evaluation.tuning import ValidationSearch
 
 __all__ = [
     "AnnotationLabels",
     "BiotSeizureLabels",
+    "Calibration",
     "HypnogramLabels",
+    "Hypnograms",
     "JoinedLabels",
     "Journey",
     "OverlapLabels",
     "PublishedSplit",
     "RecordingLabels",
+    "SeizureEvents",
     "SpanLabels",
     "Task",
     "ValidationSearch",

@@ -20,6 +20,7 @@ from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.attempt import attempt, fill_in, subjects_tested, training_rows
 from brainfm.evaluation.leakage import check_leaks, find_leaks, seen_before
+from brainfm.evaluation.measures import Evidence, Measure, measure_all
 from brainfm.evaluation.metrics import METRICS, check_metrics
 from brainfm.evaluation.overlap import pretraining_of
 from brainfm.evaluation.records import FoldRecord, Job, fingerprint, read_record, write_record
@@ -86,6 +87,8 @@ def run(
     classes: tuple[str, ...] | None = None,
     reference: str | None = None,
     draws: int = 1000,
+    measures: Sequence[Measure] = (),
+    store: Path | None = None,
     budget: Budget = UNLIMITED,
     few_shot: FewShot = ALL_LABELS,
     allow_leakage: str | None = None,
@@ -120,6 +123,10 @@ def run(
         name of the estimator that the others are compared with, subject by subject.
     draws
         bootstrap draws and permutations.
+    measures
+        what is measured beside; each leaves a table in ``out``, and ``measures.csv`` sums them up.
+    store
+        of the recordings, for measures that need more of them than windows.
     budget
         what each estimator may spend on tuning in a fold.
     few_shot
@@ -151,6 +158,9 @@ def run(
         for shots in (None, *few_shot)
         for name, estimator in estimators.items()
     ]
+    evidence = Evidence(trials, classes, store)
+    for measure in measures:
+        measure.check(evidence, [fold for mine in divided.values() for fold in mine])
     for job in jobs:
         training_rows(job, trials)  # refuses a curve that wants more labels than there are
     cache = WindowCache()
@@ -166,8 +176,9 @@ def run(
         tuple(records),
         tuple(leaks),
     )
-    for stem in ("results", "predictions", "statistics"):
-        write_whole(out / f"{stem}.csv", getattr(outcome, stem).to_csv(index=False).encode())
+    tables = {stem: getattr(outcome, stem) for stem in ("results", "predictions", "statistics")}
+    for stem, table in (tables | measure_all(measures, evidence, whole)).items():
+        write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
     return outcome
 
 

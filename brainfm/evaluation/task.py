@@ -12,6 +12,7 @@ import pandas as pd
 
 from brainfm.errors import UsageError
 from brainfm.evaluation.labels import Cut, Labels, Tiling
+from brainfm.evaluation.measures import Measure
 from brainfm.evaluation.metrics import METRICS, check_metrics
 from brainfm.recordings.recording import Sensors
 from brainfm.store.read import Store, open_store
@@ -100,6 +101,9 @@ class Task:
     lacking
         what becomes of a recording that lacks a channel: ``refuse`` the task, or ``leave out`` the recording,
         which is logged.
+    measures
+        what is measured beside: ``Calibration``, ``SeizureEvents``, ``Hypnograms``, or a class of your
+        own; ``Calibration`` where none is named.
     people
         who is behind a subject that is another one too, such as ``{chb21: chb01}``: splits by subject and
         intervals then count one person.
@@ -119,6 +123,7 @@ class Task:
     view: View | None = None
     dataset: str | None = None
     lacking: Literal["refuse", "leave out"] = "refuse"
+    measures: tuple[Measure, ...] = ()
     people: dict[str, str] = field(default_factory=dict)
     splits: dict[str, PublishedSplit] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from brainfm.card import check_card
+from brainfm.evaluation.calibration import Calibration
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.protocol import SEEDS, Outcome, check_call, run
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
@@ -49,7 +50,8 @@ def evaluate(
     estimators
         scikit-learn classifiers by name.
     out
-        folder for results.csv, predictions.csv, statistics.csv, report.html and the finished folds.
+        folder for results.csv, predictions.csv, statistics.csv, measures.csv, report.html and the finished
+        folds.
         The same command again computes missing folds only.
     folds
         how the subjects are divided.
@@ -90,6 +92,7 @@ def evaluate(
         trials, estimators, folds=_division(task, split, folds, corpus, trials=trials), seeds=seeds,
         out=out, task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
         budget=budget, few_shot=few_shot, allow_leakage=allow_leakage,
+        measures=task.measures or (Calibration(),), store=task.store,
     )  # fmt: skip
     facts: dict[str, Any] = {
         "seeds": list(seeds), "data": _data(trials), "complete": not outcome.failed,
