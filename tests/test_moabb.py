@@ -8,7 +8,9 @@ from pathlib import Path
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from planted import planted
 from pyriemann.classification import MDM, FgMDM
 from pyriemann.estimation import Covariances
@@ -21,13 +23,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from brainfm import baselines
+from brainfm.cli import main
 from brainfm.errors import UsageError
-from brainfm.evaluation.moabb import for_moabb, moabb_table
+from brainfm.evaluation import AnnotationLabels, Task
+from brainfm.evaluation.moabb import for_moabb, moabb_table, task_yaml
 from brainfm.evaluation.protocol import run
 from brainfm.windows.splits import SubjectFolds
 
 features = pytest.importorskip("moabb.pipelines.features", reason="MOABB is not installed")
 AugmentedDataset = features.AugmentedDataset
+ROOT = Path(__file__).parents[1]
 CHANNELS = ["FC3", "FCz", "FC4", "C3", "Cz", "C4", "CP3", "CP4"]
 
 
@@ -209,6 +214,66 @@ def test_channels_that_are_no_sensors_are_refused():
     info = mne.create_info(["C3", "C4", "EMG1"], 100.0, ["eeg", "eeg", "emg"])
     with pytest.raises(UsageError, match="EMG1"):
         for_moabb(baselines.mdm(), info)
+
+
+def test_a_paradigm_becomes_the_task_that_its_file_holds():
+    from moabb.datasets import Kalunga2016, PhysionetMI
+    from moabb.paradigms import P300, SSVEP, LeftRightImagery
+
+    text = task_yaml(Kalunga2016(), SSVEP(n_classes=4), "runs/kalunga2016/store.zarr")
+    assert "7–45 Hz" in text
+    committed = (ROOT / "configs" / "tasks" / "kalunga2016-ssvep.yaml").read_text()
+    assert yaml.safe_load(text) == yaml.safe_load(committed)
+    paradigm = LeftRightImagery(tmin=0.5, tmax=2.5, channels=["C3", "C4"])
+    imagery = yaml.safe_load(task_yaml(PhysionetMI(), paradigm, "s.zarr"))
+    labels = imagery["label"]["init_args"]
+    assert (labels["tmin"], labels["tmax"], imagery["seconds"]) == (0.5, 2.5, 2.0)
+    assert imagery["channels"] == ["C3", "C4"]
+    assert list(labels["classes"]) == [
+        "left_hand",
+        "right_hand",
+    ]  # MOABB counts the last as positive
+    with pytest.raises(UsageError, match="no data set of the paradigm P300"):
+        task_yaml(PhysionetMI(), P300(), "s.zarr")
+
+
+@pytest.mark.data
+@pytest.mark.filterwarnings("ignore")
+def test_a_data_set_of_moabb_is_a_task_on_the_command_line(moabb_home, tmp_path):
+    from moabb.datasets import Kalunga2016
+    from moabb.paradigms import SSVEP
+
+    store, bench = tmp_path / "s.zarr", tmp_path / "bench.yaml"
+    assert (
+        main(["ingest", "moabb:Kalunga2016/1-3", "--recipe", "kalunga2016", "--store", str(store)])
+        == 0
+    )
+    text = task_yaml(Kalunga2016(), SSVEP(n_classes=4), store)
+    (tmp_path / "task.yaml").write_text(text)
+    mdm = {"class_path": "brainfm.baselines.mdm"}
+    in_band = {"class_path": "brainfm.baselines.InBand",
+               "init_args": {"low": 7, "high": 45, "estimator": mdm}}  # fmt: skip
+    config = {"task": "task.yaml", "estimators": {"MDM": in_band}, "seeds": [0],
+              "folds": {"folds": 3, "validation": 0.0}, "out": str(tmp_path / "out")}  # fmt: skip
+    bench.write_text(yaml.safe_dump(config))
+    assert main(["evaluate", "--config", str(bench)]) == 0
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert results["n_test"].unique().tolist() == [64]
+
+    label = AnnotationLabels({c: c for c in ("13", "17", "21", "rest")}, 0.0, 2.0)
+    trials = Task("ssvep", store, label, 2.0).load()
+    paradigm = SSVEP(n_classes=4, resample=200)
+    X, y, meta = paradigm.get_data(flicker([1, 2, 3]), [1, 2, 3])
+    assert trials.y.tolist() == y.tolist()
+    assert trials.meta["subject"].tolist() == meta["subject"].astype(str).tolist()
+    ours = baselines.InBand(baselines.mdm(), 7.0, 45.0, sfreq=200.0)._filtered(trials.X)[
+        ..., 50:350
+    ]
+    theirs = X[..., 50:350]
+    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(ours, theirs, strict=True)]
+    assert (
+        min(alike) > 0.9
+    )  # ingestion has taken the mains out, of which MOABB's filter leaves some
 
 
 def test_our_results_are_a_table_that_moabb_analyses(tmp_path):
