@@ -132,6 +132,9 @@ class Features(_Value):
     time
         (batch, token) start of the token in seconds from the start of the window, or None where
         the backbone does not say.
+    channel
+        (batch, token) channel of the window that the token describes, or None where the backbone
+        does not say.
     """
 
     value: Float[Tensor, "batch token dim"]
@@ -139,6 +142,7 @@ class Features(_Value):
     summary: Float[Tensor, "batch dim"] | None = None
     layers: tuple[Float[Tensor, "batch token width"], ...] = ()
     time: Float[Tensor, "batch token"] | None = None
+    channel: Int[Tensor, "batch token"] | None = None
 
     def pooled(self) -> Float[Tensor, "batch dim"]:
         """Return the summary, or the mean over real tokens where there is none."""

@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 
 from brainfm import baselines
 from brainfm.baselines.choice import embedded, some_series
-from brainfm.baselines.geometry import karcher
+from brainfm.baselines.geometry import Sight, approach, karcher, logarithms
 from brainfm.baselines.lagged import AugmentedGrid, Delay
 from brainfm.baselines.mutual_information import cao_e1, mutual_information
 from brainfm.baselines.search import Setting, area_under_roc
@@ -44,6 +44,40 @@ def test_the_mean_does_not_depend_on_where_the_search_starts():
     np.testing.assert_allclose(
         karcher(X, X[3]).reference, karcher(X).reference, rtol=1e-7, atol=1e-17
     )
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_logarithms_follow_a_short_step_without_another_look(size):
+    X, rng = matrices(6, size), np.random.default_rng(1)
+    sight = Sight.of(X, X.mean(axis=0))
+    direction = rng.normal(size=(size, size))
+    errors = []
+    for length in (1e-3, 1e-4):
+        tangent = sight.from_nearby(length * (direction + direction.T))
+        errors.append(np.abs(tangent.logarithms - logarithms(X, tangent.whitener)).max())
+    assert errors[1] < errors[0] / 90  # what is left goes with the square of the step
+    assert errors[1] < 1e-6
+
+
+@pytest.mark.parametrize("spread", [1.0, 5.0, 10.0])
+def test_a_mean_is_found_in_few_looks_however_far_apart_the_matrices_are(spread, monkeypatch):
+    rng = np.random.default_rng(0)
+    turns = np.linalg.qr(rng.normal(size=(3, 12, 12)))[0]
+    X = turns * np.exp(rng.uniform(-spread, spread, (3, 1, 12))) @ turns.swapaxes(1, 2)
+    looks, of = [], Sight.of
+    monkeypatch.setattr(Sight, "of", lambda X, place: looks.append(place) or of(X, place))
+    tangent = karcher((X + X.swapaxes(1, 2)) / 2)
+    assert len(looks) <= 6
+    assert np.linalg.norm(logarithms(X, tangent.whitener).mean(axis=0)) < 1e-7
+
+
+def test_the_mean_of_some_is_nearly_known_from_the_sight_of_all():
+    X = matrices(20, 6)
+    everyone, rows = approach(X), np.arange(15)
+    near = everyone.at(everyone.take(rows).step(1e-6))
+    want = karcher(X[rows]).reference
+    np.testing.assert_allclose(near, want, rtol=1e-2)
+    assert np.abs(near - want).max() < np.abs(X.mean(axis=0) - want).max() / 10
 
 
 def test_the_mean_moves_with_the_matrices():

@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from brainfm import baselines
 from brainfm.errors import UsageError
+from brainfm.evaluation import RecordingLabels, Task
+from brainfm.evaluation.attempt import fill_in
 from brainfm.evaluation.parameters import trained_parameters
-from brainfm.evaluation.protocol import fill_in
-from brainfm.evaluation.task import RecordingLabels, Task
 from brainfm.stages.ingest import ingest
 
 PIPELINES = {

@@ -67,6 +67,70 @@ def decibel(error, signal):
     return 20 * np.log10(np.std(error) / np.std(signal))
 
 
+# The steps, each on a whole signal
+
+
+FS = 256.0
+
+
+def tone(freq, sfreq=FS, seconds=60.0):
+    return np.sin(2 * np.pi * freq * np.arange(round(seconds * sfreq)) / sfreq)[None]
+
+
+def middle(signal):
+    return signal[:, signal.shape[1] // 4 : -signal.shape[1] // 4]
+
+
+@pytest.mark.parametrize(("freq", "kept"), [(0.01, 0), (1, 1), (40, 1), (74, 1), (95, 0)])
+def test_band_pass_keeps_the_band(freq, kept):
+    wave = tone(freq, seconds=200.0)
+    got = middle(clean.band_pass(wave, FS, l_freq=0.1, h_freq=75.0))
+    np.testing.assert_allclose(got, kept * middle(wave), atol=0.02)
+
+
+def test_band_pass_passes_an_edge_over_that_the_recording_cannot_hold():
+    wave = tone(10, 100.0)
+    got = clean.band_pass(wave, 100.0, l_freq=None, h_freq=75.0)
+    assert np.array_equal(got, wave)
+
+
+@pytest.mark.parametrize("line", [50.0, 60.0])
+def test_line_is_found_and_taken_out_with_its_harmonics(line):
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((3, 256 * 60))
+    hum = tone(line) + 0.5 * tone(2 * line)
+    assert clean.detect_line_freq(noise, FS) is None
+    assert clean.detect_line_freq(noise + hum, FS) == line
+    got = clean.notch(np.vstack([hum, tone(10)]), FS, line_freq=line)
+    assert np.abs(middle(got)[0]).max() < 0.02
+    np.testing.assert_allclose(middle(got)[1:], middle(tone(10)), atol=0.02)
+
+
+@pytest.mark.parametrize("sfreq", [128.0, 160.0, 250.0, 256.0, 500.0, 512.0, 1000.0, 2048.0])
+@pytest.mark.parametrize("seconds", [7.0, 61.0])
+def test_resampling_keeps_a_rhythm_where_it_is(sfreq, seconds):
+    got = clean.resample(tone(10, sfreq, seconds), sfreq, to=200.0)
+    wanted = tone(10, 200.0, seconds)
+    assert got.shape == wanted.shape
+    np.testing.assert_allclose(middle(got), middle(wanted), atol=2e-3)
+
+
+def test_resampling_from_an_odd_rate_keeps_time():
+    sfreq = 300.3074951171875
+    got = clean.resample(tone(10, sfreq, 600.0), sfreq, to=200.0)
+    wanted = tone(10, 200.0, 600.0)[:, : got.shape[1]]
+    assert abs(got.shape[1] - 120_000) <= 1
+    np.testing.assert_allclose(middle(got), middle(wanted), atol=2e-3)
+
+
+@given(n_times=st.integers(1, 400), sfreq=st.sampled_from([100.0, 160.0, 256.0, 500.0, 1000.0]))
+@settings(max_examples=50, deadline=None)
+def test_resampling_takes_any_length(n_times, sfreq):
+    got = clean.resample(np.ones((2, n_times)), sfreq, to=200.0)
+    assert got.shape == (2, max(round(n_times * 200 / sfreq), 1))
+    assert np.isfinite(got).all()
+
+
 # The filter
 
 
@@ -167,6 +231,38 @@ def test_frames_hold_whole_samples_of_both_rates(reach, ratio, n_times, n_channe
     assert frames.reach >= reach
     assert frames.new_size == frames.size * ratio
     assert frames.new_reach == frames.reach * ratio
+
+
+def test_signal_is_mne_s_own_after_the_same_filters():
+    raw = mne.io.read_raw_edf(SAMPLE[0], preload=True, verbose="ERROR")
+    raw.pick(raw.ch_names[:19])
+    raw.notch_filter([50, 100, 150, 200], verbose="ERROR")
+    wanted = raw.filter(0.1, 75, verbose="ERROR").get_data()
+    got = read_recording(str(SAMPLE[0]), Recipe(sfreq=500.0, line_freq=50.0)).load()
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=5e-7 * np.abs(wanted).max())
+
+
+def test_signal_is_mne_s_own_after_resampling_too_where_mne_s_padding_fits(tmp_path):
+    # 160 to 200 Hz: a power of two, times 5 / 4, is whole. What lies between the band's edge and half
+    # the rate is in neither's passband.
+    (recording, *_) = synthesise(1, seconds=40.0, sfreq=160.0)
+    path = write_edf(recording, tmp_path)
+    raw = mne.io.read_raw_edf(path, preload=True, verbose="ERROR")
+    raw.notch_filter([60], verbose="ERROR").filter(0.1, 75, verbose="ERROR")
+    wanted = raw.resample(200, verbose="ERROR").get_data()
+    error = read_recording(str(path), Recipe(line_freq=60.0)).load() - wanted
+    error = mne.filter.filter_data(error, 200.0, None, 75.0, h_trans_bandwidth=2, verbose="ERROR")
+    assert middle(error).std() < 1e-3 * wanted.std()
+    np.testing.assert_allclose(error, 0, rtol=0, atol=0.1 * wanted.std())
+
+
+def test_signal_is_mne_s_other_method_where_it_does_not():
+    raw = mne.io.read_raw_edf(SAMPLE[0], preload=True, verbose="ERROR")
+    raw.pick(raw.ch_names[:19]).filter(0.1, 75, verbose="ERROR")
+    wanted = raw.resample(200, method="polyphase", verbose="ERROR").get_data()
+    got = read_recording(str(SAMPLE[0]), Recipe(line_freq=None)).load()
+    assert (middle(got) - middle(wanted)).std() < 0.003 * middle(wanted).std()
 
 
 def test_a_standing_voltage_costs_no_precision(tmp_path):
@@ -270,6 +366,20 @@ def test_every_kind_is_refused_when_off_by_a_thousand_or_a_million(kind, power):
         check_amplitude(signal * 10.0**power, [kind] * 3)
 
 
+def test_microvolts_taken_for_volts_are_refused(tmp_path):
+    (recording, *_) = synthesise(1, seconds=5.0)
+    check_amplitude(recording.load(), recording.sensors.kind)
+    for factor in (1e3, 1e6):
+        with pytest.raises(Refused, match="unit_scale"):
+            check_amplitude(recording.load() * factor, recording.sensors.kind)
+
+
+def test_flat_recordings_are_refused():
+    with pytest.raises(Refused) as refused:
+        check_amplitude(np.zeros((2, 100)), ["eeg", "eeg"])
+    assert refused.value.reason is Reason.flat
+
+
 def test_a_scale_mends_the_unit_of_a_stream():
     signal = brainlike()
     with pytest.raises(Refused, match=r"10\^6"):
@@ -359,6 +469,100 @@ def test_saturation_and_flatness_are_found_in_a_file(tmp_path):
     assert found.description == ("BAD_saturated", "BAD_flat")
     assert found.channels == (("Cz",), ("Fp1",))
     assert (found.onset.tolist(), found.duration.tolist()) == ([10, 20], [1, 10])
+
+
+def write_brainvision(path, counts, names):
+    head = ["Brain Vision Data Exchange Header File Version 1.0", "[Common Infos]"]
+    head += [f"DataFile={path.stem}.eeg", f"MarkerFile={path.stem}.vmrk", "DataFormat=BINARY"]
+    head += ["DataOrientation=MULTIPLEXED", f"NumberOfChannels={len(names)}"]
+    head += ["SamplingInterval=5000", "[Binary Infos]", "BinaryFormat=INT_16", "[Channel Infos]"]
+    head += [f"Ch{i}={name},,0.1,µV" for i, name in enumerate(names, 1)]
+    path.write_text("\n".join(head), encoding="utf-8")
+    path.with_suffix(".vmrk").write_text(
+        "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\n"
+        f"DataFile={path.stem}.eeg\n[Marker Infos]\nMk1=New Segment,,1,1,0\n"
+    )
+    path.with_suffix(".eeg").write_bytes(counts.T.astype("<i2").tobytes())
+
+
+def write_fif(path, counts, names):
+    info = mne.create_info(list(names), 200.0, "eeg")
+    raw = mne.io.RawArray(1e-7 * counts, info, verbose="ERROR")
+    raw.save(path, verbose="ERROR")
+
+
+def write_nicolet(path, counts, names):
+    path.write_bytes(counts.T.astype("<i2").tobytes())
+    path.with_suffix(".head").write_text(
+        "start_ts=2014-01-01 10:10:10.000\n"
+        f"num_samples={counts.shape[1]}\nsample_freq=200\nconversion_factor=0.1\n"
+        f"num_channels={len(names)}\nelec_names=[{','.join(names)}]\npat_id=1\nadm_id=1\n"
+        "rec_id=1\nduration_in_sec=30\nsample_bytes=2\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("a.vhdr", write_brainvision), ("a_raw.fif", write_fif), ("a.data", write_nicolet)],
+)
+def test_saturation_is_found_in_formats_that_tell_no_range(tmp_path, name, write):
+    """The amplifier ends at 20,000 steps, far from the end of the file's integers."""
+    counts = np.round(1e7 * brainlike(3))
+    counts[1, 2050:2090] = counts[1, 5500:5530] = 20_000
+    counts[2, 4000:4100] = -20_000
+    write(tmp_path / name, counts, ("Fp1", "Cz", "Oz"))
+    found = consume(read_recording(str(tmp_path / name), AS_IT_IS).blocks(), lambda _: None)
+    marks = found.annotations
+    assert marks.description == ("BAD_saturated",) * 3
+    assert marks.channels == (("Cz",), ("Oz",), ("Cz",))
+    assert marks.onset.tolist() == [10, 20, 27]
+    assert marks.duration.tolist() == [1, 1, 1]
+
+
+@given(
+    held=st.lists(st.tuples(st.integers(0, 2900), st.integers(0, 60)), max_size=4),
+    piece=st.integers(1, 30),
+    sign=st.sampled_from([-1, 1]),
+)
+@settings(max_examples=60, deadline=None)
+def test_plateaus_are_those_of_the_readable_rule_whatever_the_pieces(held, piece, sign):
+    signal = np.round(1e6 * brainlike(1, 30, 100))
+    for i, (start, length) in enumerate(held):
+        signal[0, start : start + length] = (
+            300 + i // 2
+        )  # above all else, two at each of two levels
+    plateaus = faults.Plateaus(("eeg",), 100)
+    by_second = (sign * signal).reshape(1, 30, 100)
+    for begin in range(0, 30, piece):
+        part = by_second[:, begin : begin + piece]
+        plateaus.take(part, part.min(axis=2), part.max(axis=2), begin=begin)
+    ends = (by_second.min(), by_second.max())
+    wanted = [
+        any("1" * 10 in "".join(map(str, 1 * (second == end))) for end in ends)
+        for second in by_second[0]
+    ]
+    assert plateaus.find(30).tolist() == [wanted]
+
+
+def test_no_plateau_is_seen_in_what_is_alive_constant_or_a_trigger():
+    alive = np.round(1e6 * brainlike(2, 60, 100))
+    for kind, signal in (("eeg", alive), ("eeg", np.ones((2, 6000))), ("misc", np.sign(alive))):
+        by_second = signal.reshape(2, 60, 100)
+        plateaus = faults.Plateaus((kind,) * 2, 100)
+        plateaus.take(by_second, by_second.min(axis=2), by_second.max(axis=2), begin=0)
+        assert not plateaus.find(60).any()
+
+
+@pytest.mark.data
+def test_the_channels_of_a_real_tms_recording_that_saturate_are_found():
+    path = DATA / "formats" / "eximia" / "test_eximia.nxe"
+    found = consume(read_recording(str(path), AS_IT_IS).blocks(), lambda _: None).annotations
+    where = {
+        n for d, c in zip(found.description, found.channels, strict=True) for n in c if "sat" in d
+    }
+    counts = np.fromfile(path, "<i2").reshape(-1, 64)
+    ends = np.isin(counts, (-32768, 32767)).sum(axis=0) >= 145
+    assert ends.sum() == len(where) == 3
 
 
 # Bad channels
@@ -533,6 +737,7 @@ def test_the_page_says_what_is_done():
     for words in (
         f"{faults.FLAT_SECONDS} whole seconds or more that span less than 1/{1 / faults.FLAT_PART:g}",
         f"for {faults.SATURATED_SECONDS:g} s and {faults.SATURATED_SAMPLES} samples",
+        f"for {faults.HELD_SECONDS:g} s and {faults.HELD_SAMPLES} samples",
         f"{low:g} to {high:g} Hz: {bads.Z:g} robust deviations and a factor of {bads.AMPLITUDE:g}",
         f"{noise}: {bads.Z:g} robust deviations and a factor of {bads.NOISE_RATIO:g}",
         f"correlation with any other is below {bads.CORRELATION:g}",

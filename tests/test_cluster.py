@@ -31,6 +31,7 @@ from brainfm.stages.executors import (
 )
 from brainfm.stages.ingest import ingest
 from brainfm.stages.jobs import Here, Job, bring_in
+from brainfm.stages.patience import Patience
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
 from brainfm.store.hold import writing
@@ -231,7 +232,10 @@ def job(raw, tmp_path):
     ingest([str(raw / "Subject00_1.edf")], store=tmp_path / "s.zarr")
     (source,) = find_sources([str(raw / "Subject01_1.edf")])
     return Job(
-        source, Here(tmp_path / "s.zarr", "run", raw, Recipe(), "int16", __version__), (), None
+        source,
+        Here(tmp_path / "s.zarr", "run", raw, Recipe(), "int16", __version__, Patience(60.0, True)),
+        (),
+        None,
     )
 
 
@@ -254,8 +258,8 @@ def test_a_worker_that_outlives_its_ingest_writes_nothing(job, monkeypatch):
     with writing(store), pytest.raises(WorkError, match="is over"):
         bring_in(job)
 
-    def read(source, recipe, read=jobs.read_recording):
-        recording = read(source, recipe)
+    def read(source, recipe, read=jobs.read_recording, **how):
+        recording = read(source, recipe, **how)
 
         def blocks():
             findings = yield from recording.blocks()

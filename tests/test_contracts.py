@@ -15,7 +15,7 @@ from conftest import windows
 from brainfm.backbones import BiMamba, MotifEncoder, PatchTransformer, StateSpaceDenoiser
 from brainfm.contracts import Batch, Component, Features, Tokenizer, Tokens
 from brainfm.errors import UsageError
-from brainfm.heads import LatentFusionHead, LinearHead, MambaHead
+from brainfm.heads import LatentFusionHead, LinearHead, MambaHead, StampHead
 from brainfm.objectives import (
     Classification,
     Diffusion,
@@ -83,6 +83,7 @@ EXAMPLES = {
     "LatentFusionHead": lambda: LatentFusionHead(
         WIDTH, 3, n_layers=2, n_pools=3, n_tokens=4, depth=1, heads=4
     ),
+    "StampHead": lambda: StampHead(WIDTH, 3, n_channels=2, n_steps=3, width=16, depth=2),
     "MotifTokenizer": small_tokenizer,
     "Frozen": lambda: Frozen(small_tokenizer()),
     "Cached": lambda: Cached(small_tokenizer(), cache=WindowCache()),
@@ -127,7 +128,9 @@ def features(n: int = 2, n_tokens: int = 6, seed: int = 0) -> Features:
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(n, n_tokens, WIDTH, generator=generator, requires_grad=True)
     time = (torch.arange(n_tokens) % 3).float().expand(n, n_tokens)
-    return Features(value, torch.ones(n, n_tokens, dtype=torch.bool), time=time)
+    channel = (torch.arange(n_tokens) // 3).expand(n, n_tokens)
+    real = torch.ones(n, n_tokens, dtype=torch.bool)
+    return Features(value, real, time=time, channel=channel)
 
 
 def batch(n: int = 2) -> LabelledBatch:
@@ -240,8 +243,11 @@ class TestBackbones:
     def test_keeps_the_shape_for_any_number_of_tokens(self, name: str) -> None:
         backbone = make("backbones", name).eval()
         for n_tokens in (1, 5, 32):
-            made = backbone(tokens(2, n_tokens), layers=True)
+            given = tokens(2, n_tokens)
+            made = backbone(given, layers=True)
             assert made.value.shape == (2, n_tokens, backbone.dim)
+            assert made.time is given.time
+            assert made.channel is given.channel
             torch.testing.assert_close(made.layers[-1], made.value)
 
     def test_padded_tokens_change_nothing(self, name: str) -> None:
@@ -290,6 +296,7 @@ class TestHeads:
             torch.cat([given.value, rubbish], 1),
             torch.cat([given.mask, torch.zeros(2, 3, dtype=torch.bool)], 1),
             time=torch.cat([given.time, torch.full((2, 3), 99.0)], 1),
+            channel=torch.cat([given.channel, torch.full((2, 3), 99)], 1),
         )
         assert head(given).shape == (2, 3)
         torch.testing.assert_close(head(padded), head(given))

@@ -372,8 +372,8 @@ def test_a_real_file_cut_and_flipped_is_refused_or_right(name, tmp_path):
 def changing(monkeypatch, name, change):
     """Let something happen to a source when its first block has been read."""
 
-    def read(source, recipe, read=jobs.read_recording):
-        recording = read(source, recipe)
+    def read(source, recipe, read=jobs.read_recording, **how):
+        recording = read(source, recipe, **how)
 
         def blocks():
             stream = recording.blocks()

@@ -19,11 +19,13 @@ from sklearn.preprocessing import FunctionTransformer
 
 from brainfm import baselines
 from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation.attempt import SealedTest
+from brainfm.evaluation.labels import AnnotationLabels, RecordingLabels
 from brainfm.evaluation.metrics import METRICS
 from brainfm.evaluation.overlap import Twice, find_twice, overlap, pretraining_of
-from brainfm.evaluation.protocol import SealedTest, run
+from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import describe
-from brainfm.evaluation.task import AnnotationLabels, RecordingLabels, Task
+from brainfm.evaluation.task import Task
 from brainfm.evaluation.tuning import ValidationSearch
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
@@ -32,7 +34,7 @@ from brainfm.stages.ingest import ingest
 from brainfm.store.hold import create_store, writing
 from brainfm.store.read import open_store
 from brainfm.store.write import write_recording
-from brainfm.windows.splits import SubjectFolds
+from brainfm.windows.splits import Fold, SubjectFolds
 from brainfm.windows.trials import Trials
 
 ROOT = Path(__file__).parent.parent
@@ -87,9 +89,9 @@ def test_test_windows_are_never_seen_before_they_are_opened_once(trials, tmp_pat
     assert len(SEEN) == 8
     tested = {0: [], 1: []}
     for note in SEEN:
-        first, test = note["tests"]  # each predicted once
+        validated, test = note["tests"]  # each predicted once
         fitted, chosen = known(note["fit"]), known(note["validation"][0])
-        assert known(first) == chosen
+        assert known(validated) == chosen
         assert not known(test) & (fitted | chosen)
         assert not fitted & chosen
         assert len(fitted) + len(chosen) + len(test) == len(trials)
@@ -101,7 +103,7 @@ def test_test_windows_are_never_seen_before_they_are_opened_once(trials, tmp_pat
 
 
 def test_a_sealed_test_opens_once(trials):
-    sealed = SealedTest(trials, ("03",))
+    sealed = SealedTest(trials, Fold(0, ("01",), (), ("03",)))
     opened = sealed.open()
     assert set(opened.meta["subject"]) == {"03"}
     with pytest.raises(WorkError, match=r"\['03'\] were already opened"):
@@ -281,7 +283,13 @@ def test_hyper_parameters_are_chosen_on_validation_subjects(trials, tmp_path):
 
 
 def test_what_pretraining_has_seen_is_said(trials, tmp_path):
-    outcome = run(trials, {"fm": Pretrained()}, folds=FOLDS, seeds=[0], out=tmp_path)
+    call = {"folds": FOLDS, "seeds": [0], "out": tmp_path}
+    with pytest.raises(UsageError, match=r"'fm' has seen test .* of 1 of 4 folds"):
+        run(trials, {"fm": Pretrained()}, **call)
+    assert SEEN == []
+    outcome = run(trials, {"fm": Pretrained()}, allow_leakage="to see what it is worth", **call)
+    assert set(outcome.results["leakage"]) == {"to see what it is worth"}
+    assert "'fm' has seen" in outcome.leaks[0]
     seen = outcome.results[outcome.results["overlap"] == "seen-unlabelled"]
     assert seen["test_subjects"].unique().size == 1
     assert "03" in seen["test_subjects"].iloc[0]

@@ -9,12 +9,10 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
-from brainfm.recordings.cleaning import clean
-from brainfm.recordings.cleaning.plausible import check_amplitude
 from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
@@ -189,38 +187,6 @@ def test_meg_kinds_follow_the_coils(file, counts, places):
 # Values
 
 
-def test_signal_is_mne_s_own_after_the_same_filters():
-    raw = mne.io.read_raw_edf(FILES[0], preload=True, verbose="ERROR")
-    raw.pick(raw.ch_names[:19])
-    raw.notch_filter([50, 100, 150, 200], verbose="ERROR")
-    wanted = raw.filter(0.1, 75, verbose="ERROR").get_data()
-    got = read_recording(str(FILES[0]), Recipe(sfreq=500.0, line_freq=50.0)).load()
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=5e-7 * np.abs(wanted).max())
-
-
-def test_signal_is_mne_s_own_after_resampling_too_where_mne_s_padding_fits(tmp_path):
-    # 160 to 200 Hz: a power of two, times 5 / 4, is whole. What lies between the band's edge and half
-    # the rate is in neither's passband.
-    (recording, *_) = synthesise(1, seconds=40.0, sfreq=160.0)
-    path = write_edf(recording, tmp_path)
-    raw = mne.io.read_raw_edf(path, preload=True, verbose="ERROR")
-    raw.notch_filter([60], verbose="ERROR").filter(0.1, 75, verbose="ERROR")
-    wanted = raw.resample(200, verbose="ERROR").get_data()
-    error = read_recording(str(path), Recipe(line_freq=60.0)).load() - wanted
-    error = mne.filter.filter_data(error, 200.0, None, 75.0, h_trans_bandwidth=2, verbose="ERROR")
-    assert middle(error).std() < 1e-3 * wanted.std()
-    np.testing.assert_allclose(error, 0, rtol=0, atol=0.1 * wanted.std())
-
-
-def test_signal_is_mne_s_other_method_where_it_does_not():
-    raw = mne.io.read_raw_edf(FILES[0], preload=True, verbose="ERROR")
-    raw.pick(raw.ch_names[:19]).filter(0.1, 75, verbose="ERROR")
-    wanted = raw.resample(200, method="polyphase", verbose="ERROR").get_data()
-    got = read_recording(str(FILES[0]), Recipe(line_freq=None)).load()
-    assert (middle(got) - middle(wanted)).std() < 0.003 * middle(wanted).std()
-
-
 def test_untouched_signal_is_the_file_s(tmp_path):
     (recording, *_) = synthesise(1, seconds=20.0)
     path = write_edf(recording, tmp_path)
@@ -303,101 +269,6 @@ def test_events_and_annotations_of_a_fif_count_from_its_first_sample(tmp_path):
     marks = read_recording(str(tmp_path / "sub-a_raw.fif"), AS_IT_IS).annotations
     assert marks.description == ("7", "late")
     assert marks.onset == pytest.approx([3.0, 4.0])
-
-
-# Cleaning
-
-
-FS = 256.0
-
-
-def tone(freq, sfreq=FS, seconds=60.0):
-    return np.sin(2 * np.pi * freq * np.arange(round(seconds * sfreq)) / sfreq)[None]
-
-
-def middle(signal):
-    return signal[:, signal.shape[1] // 4 : -signal.shape[1] // 4]
-
-
-@pytest.mark.parametrize(("freq", "kept"), [(0.01, 0), (1, 1), (40, 1), (74, 1), (95, 0)])
-def test_band_pass_keeps_the_band(freq, kept):
-    wave = tone(freq, seconds=200.0)
-    got = middle(clean.band_pass(wave, FS, l_freq=0.1, h_freq=75.0))
-    np.testing.assert_allclose(got, kept * middle(wave), atol=0.02)
-
-
-def test_band_pass_passes_an_edge_over_that_the_recording_cannot_hold():
-    wave = tone(10, 100.0)
-    got = clean.band_pass(wave, 100.0, l_freq=None, h_freq=75.0)
-    assert np.array_equal(got, wave)
-
-
-@pytest.mark.parametrize("line", [50.0, 60.0])
-def test_line_is_found_and_taken_out_with_its_harmonics(line):
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((3, 256 * 60))
-    hum = tone(line) + 0.5 * tone(2 * line)
-    assert clean.detect_line_freq(noise, FS) is None
-    assert clean.detect_line_freq(noise + hum, FS) == line
-    got = clean.notch(np.vstack([hum, tone(10)]), FS, line_freq=line)
-    assert np.abs(middle(got)[0]).max() < 0.02
-    np.testing.assert_allclose(middle(got)[1:], middle(tone(10)), atol=0.02)
-
-
-@pytest.mark.parametrize("sfreq", [128.0, 160.0, 250.0, 256.0, 500.0, 512.0, 1000.0, 2048.0])
-@pytest.mark.parametrize("seconds", [7.0, 61.0])
-def test_resampling_keeps_a_rhythm_where_it_is(sfreq, seconds):
-    got = clean.resample(tone(10, sfreq, seconds), sfreq, to=200.0)
-    wanted = tone(10, 200.0, seconds)
-    assert got.shape == wanted.shape
-    np.testing.assert_allclose(middle(got), middle(wanted), atol=2e-3)
-
-
-def test_resampling_from_an_odd_rate_keeps_time():
-    sfreq = 300.3074951171875
-    got = clean.resample(tone(10, sfreq, 600.0), sfreq, to=200.0)
-    wanted = tone(10, 200.0, 600.0)[:, : got.shape[1]]
-    assert abs(got.shape[1] - 120_000) <= 1
-    np.testing.assert_allclose(middle(got), middle(wanted), atol=2e-3)
-
-
-@given(n_times=st.integers(1, 400), sfreq=st.sampled_from([100.0, 160.0, 256.0, 500.0, 1000.0]))
-@settings(max_examples=50, deadline=None)
-def test_resampling_takes_any_length(n_times, sfreq):
-    got = clean.resample(np.ones((2, n_times)), sfreq, to=200.0)
-    assert got.shape == (2, max(round(n_times * 200 / sfreq), 1))
-    assert np.isfinite(got).all()
-
-
-# Amplitudes
-
-
-@given(
-    kind=st.sampled_from([("eeg", 2e-5), ("mag", 5e-13), ("grad_planar", 1e-11)]),
-    power=st.sampled_from([-9, -6, 6, 9]),
-)
-@settings(max_examples=20)
-def test_an_amplitude_off_by_a_power_of_ten_is_refused_with_the_power(kind, power):
-    name, usual = kind
-    signal = usual * np.random.default_rng(0).standard_normal((3, 1000))
-    check_amplitude(signal, [name] * 3)
-    with pytest.raises(Refused, match=rf"10\^{power} times") as refused:
-        check_amplitude(signal * 10.0**power, [name] * 3)
-    assert refused.value.reason is Reason.implausible_amplitude
-
-
-def test_microvolts_taken_for_volts_are_refused(tmp_path):
-    (recording, *_) = synthesise(1, seconds=5.0)
-    check_amplitude(recording.load(), recording.sensors.kind)
-    for factor in (1e3, 1e6):
-        with pytest.raises(Refused, match="unit_scale"):
-            check_amplitude(recording.load() * factor, recording.sensors.kind)
-
-
-def test_flat_recordings_are_refused():
-    with pytest.raises(Refused) as refused:
-        check_amplitude(np.zeros((2, 100)), ["eeg", "eeg"])
-    assert refused.value.reason is Reason.flat
 
 
 # What is refused

@@ -125,4 +125,5 @@ class BiMamba(Backbone):
             mask=mask,
             layers=tuple(outputs) if layers else (),
             time=tokens.time,
+            channel=tokens.channel,
         )

@@ -130,6 +130,7 @@ class MotifEncoder(Backbone):
             value=outputs[-1][:, 1:],
             mask=tokens.mask,
             time=tokens.time,
+            channel=tokens.channel,
             summary=outputs[-1][:, 0],
             layers=tuple(y[:, 1:] for y in outputs) if layers else (),
         )

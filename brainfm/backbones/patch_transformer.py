@@ -106,4 +106,5 @@ class PatchTransformer(Backbone):
             mask=tokens.mask,
             layers=(*outputs[:-1], value) if layers else (),
             time=tokens.time,
+            channel=tokens.channel,
         )

@@ -241,6 +241,7 @@ class StateSpaceDenoiser(Backbone):
             value=torch.cat(latents, -1) if self.readout == "all" else latents[-1],
             mask=tokens.mask,
             time=tokens.time,
+            channel=tokens.channel,
             layers=tuple(latents) if layers else (),
         )
 

@@ -10,43 +10,10 @@ import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
-
-
-class Attention(nn.Module):
-    """Multi-head attention of one sequence to another.
-
-    Parameters
-    ----------
-    dim
-        width of the tokens that ask.
-    context
-        width of the tokens that are asked.
-    heads
-        number of heads.
-    """
-
-    def __init__(self, dim: int, context: int, *, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query, self.out = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.key, self.value = nn.Linear(context, dim), nn.Linear(context, dim)
-
-    def forward(
-        self,
-        x: Float[Tensor, "row token dim"],
-        context: Float[Tensor, "row other width"],
-        mask: Bool[Tensor, "row other"] | None = None,
-    ) -> Float[Tensor, "row token dim"]:
-        """Attend to what ``mask`` calls real."""
-        pairs = (self.query, x), (self.key, context), (self.value, context)
-        q, k, v = (rearrange(f(y), "r t (h d) -> r h t d", h=self.heads) for f, y in pairs)
-        where = None if mask is None else mask[:, None, None]
-        y = scaled_dot_product_attention(q, k, v, attn_mask=where)
-        return self.out(rearrange(y, "r h t d -> r t (h d)"))
+from brainfm.layers.attention import Attention
 
 
 def _feed_forward(dim: int) -> nn.Sequential:

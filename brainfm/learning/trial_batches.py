@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from brainfm.objectives import LabelledBatch
 from brainfm.recordings.recording import Sensors
 from brainfm.windows.collate import batch_of
+from brainfm.windows.stored import StoredWindows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class LabelledTrials:
         sampling rate in Hz.
     """
 
-    X: Float[np.ndarray, "trial channel time"]
+    X: Float[np.ndarray, "trial channel time"] | StoredWindows
     label: Int[np.ndarray, " trial"]
     sensors: Sensors
     sfreq: float

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     flat = "flat"
     implausible_amplitude = "implausible_amplitude"
     changed_while_read = "changed_while_read"
+    timed_out = "timed_out"
     killed_worker = "killed_worker"
 
 

@@ -104,6 +104,11 @@ def source_of(path: str | Path, recipe: Recipe | None = None) -> Source:
     return _source(Path(path), _formats(recipe), list_sidecars)
 
 
+def is_there(source: str) -> bool:
+    """Say whether what a recording was read from can be found; of MOABB's data sets MOABB knows."""
+    return source.startswith(MOABB.pattern) or os.path.exists(source)
+
+
 def _formats(recipe: Recipe | None) -> _Formats:
     return FORMATS if recipe is None else (*recipe_formats(recipe), *FORMATS)
 

@@ -78,9 +78,9 @@ def known_classes(key: str) -> list[str]:
     if folder in COMPONENTS:
         return list(components(folder))
     if key == "label":
-        from brainfm.evaluation import task
+        from brainfm.evaluation import labels
 
-        return [n for n in vars(task) if n.endswith("Labels")]
+        return [n for n in vars(labels) if n.endswith("Labels") and n != "Labels"]
     if key == "view":
         from brainfm.windows import interpolation, views
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -30,9 +31,12 @@ class Lost:
     ----------
     job
         the one.
+    seconds
+        how long the last of them lived with it.
     """
 
     job: Any
+    seconds: float
 
 
 @runtime_checkable
@@ -77,8 +81,9 @@ class Processes:
             for job in suspects:
                 alone = deque([job])
                 while alone:
+                    begin = time.monotonic()
                     died = yield from self._until_death(work, alone)
-                    yield from map(Lost, died)
+                    yield from (Lost(job, time.monotonic() - begin) for job in died)
         except BaseException:
             self._pool().shutdown(wait=True, kill_workers=True)
             raise
@@ -144,22 +149,23 @@ class OnCluster:
         """Yield outcomes as they come; the scheduler hands a dead worker's jobs to others."""
         suspects = yield from self._together(work, jobs)
         # A job that waited beside a deadly one is blamed for its deaths.
-        for job in suspects:
-            died = yield from self._together(work, [job])
-            yield from map(Lost, died)
+        for suspect in suspects:
+            yield from (yield from self._together(work, [suspect.job]))
 
     def _together(
         self, work: Callable[[Any], Any], jobs: Sequence[Any]
-    ) -> Generator[Any, None, list[Any]]:
+    ) -> Generator[Any, None, list[Lost]]:
         from distributed import KilledWorker, as_completed
 
         futures = {self.client.submit(work, job, pure=False): job for job in jobs}
-        died = []
+        begin, died = time.monotonic(), []
         try:
             for future in as_completed(list(futures)):
                 job = futures.pop(future)
-                if isinstance(future.exception(), KilledWorker):
-                    died.append(job)
+                error = future.exception()
+                if isinstance(error, KilledWorker):
+                    tries = error.allowed_failures + 1
+                    died.append(Lost(job, (time.monotonic() - begin) / tries))
                 else:
                     yield future.result()
         finally:

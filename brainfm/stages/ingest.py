@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.progress import track
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.dates import load_key
 from brainfm.recordings.events.side import attach_side_files
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
@@ -31,6 +32,7 @@ from brainfm.stages.executors import (
     queue,
 )
 from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
+from brainfm.stages.patience import Patience, timed_out
 from brainfm.store.hold import create_store, writing
 from brainfm.store.read import Store, open_store
 from brainfm.store.schema import source_key
@@ -91,6 +93,8 @@ def ingest(
     cluster: str | None = None,
     slurm: Slurm | None = None,
     encoding: Encoding = "int16",
+    timeout: float = 300.0,
+    dates: Path | None = None,
     retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
@@ -120,6 +124,13 @@ def ingest(
         how new recordings are stored: as 16-bit integers with a step for each channel and shard, which
         differ from the samples by half a step at most (and as floats where that step is more than 1/64
         of a channel's robust amplitude), or all as 32-bit floats.
+    timeout
+        seconds that a file may keep its reader waiting, for its opening and for each of its blocks, before it
+        is set aside.
+    dates
+        file with a secret, 16 bytes or more, by which the dates of recordings are shifted into the years
+        before 1925; those of one subject keep their order, intervals and times of day. Without it no dates
+        are kept.
     retry_quarantined
         read files again that are in quarantine and have not changed since.
     strict
@@ -134,28 +145,30 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
+    shift = load_key(dates, store=store) if dates is not None else None
+    if timeout <= 0:
+        raise UsageError(f"timeout is {timeout:g} s; more than 0 is wanted.")
     sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
-        outcomes = _fill(store, sources, how, executor, encoding=encoding, retry=retry_quarantined)
+        patience = Patience(timeout, deadly=not isinstance(executor, InProcess))
+        outcomes = _fill(
+            Here(store.absolute(), "", Path.cwd(), how, encoding, __version__, patience, shift),
+            sources,
+            executor,
+            retry=retry_quarantined,
+        )
     summary = _summary(open_store(store), outcomes)
     _report(summary, strict=strict)
     return summary
 
 
-def _fill(
-    path: Path,
-    sources: list[Source],
-    recipe: Recipe,
-    executor: Executor,
-    *,
-    encoding: Encoding,
-    retry: bool,
-) -> list[Outcome]:
+def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool) -> list[Outcome]:
+    path, recipe = here.store, here.recipe
     try:
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
         with writing(path) as held:
             known = _known(held.before, retry=retry)
-            here = Here(path.absolute(), held.run, Path.cwd(), recipe, encoding, __version__)
+            here = replace(here, run=held.run)
             jobs = [_job(source, known, here) for source in sources]
             # The largest first, so that none is left over when the others are done.
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)
@@ -221,19 +234,22 @@ def _outcomes(executor: Executor, jobs: list[Job]) -> Iterator[Outcome]:
         else:
             yield known
     for outcome in executor.run(bring_in, waiting):
-        yield _killed(outcome.job) if isinstance(outcome, Lost) else outcome
+        yield _killed(outcome) if isinstance(outcome, Lost) else outcome
 
 
-def _killed(job: Job) -> Outcome:
-    told = (
+def _killed(lost: Lost) -> Outcome:
+    job, limit = lost.job, lost.job.here.patience.seconds
+    refused = Refused(
+        Reason.killed_worker,
         "Each process that read it died, also when it read nothing else: it may need more memory than "
-        "there is, or crash its reader; read it on another machine, or leave it out."
+        "there is, or crash its reader; read it on another machine, or leave it out.",
     )
+    refused = timed_out(limit) if lost.seconds >= limit else refused
     try:
         state = State(hash_of(job.source), stat_of(job.source))
     except OSError:
         state = UNKNOWN
-    return set_aside(job, Refused(Reason.killed_worker, told), state)
+    return set_aside(job, refused, state)
 
 
 def _progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
@@ -267,8 +283,10 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
             "files back, and call again."
         )
     if not summary.added and not summary.unchanged:
+        first = open_store(summary.store).quarantined.iloc[0]
         raise WorkError(
-            f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}."
+            f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}. "
+            f"The first is {Path(first.source).name}: {first.detail}"
         )
     if strict and summary.quarantined:
         raise WorkError(

@@ -19,13 +19,15 @@ from typing import Literal
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.files import read_recording
+from brainfm.recordings.dates import DateShift
+from brainfm.recordings.files import hash_of_reading, read_recording
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Recording, Stream
 from brainfm.recordings.sources import Source
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
+from brainfm.stages.patience import Patience
 from brainfm.store.hold import is_held
 from brainfm.store.write import (
     clear_quarantine,
@@ -83,6 +85,10 @@ class Here:
         how recordings are stored, see `brainfm.store.encoding`.
     version
         of the brainfm that gives the jobs.
+    patience
+        how long a file may keep its reader waiting.
+    dates
+        how dates are shifted; None where none are kept.
     """
 
     store: Path
@@ -91,6 +97,13 @@ class Here:
     recipe: Recipe
     encoding: Encoding
     version: str
+    patience: Patience
+    dates: DateShift | None = None
+
+    @property
+    def hash(self) -> str:
+        """Return the hash of how sources are read."""
+        return hash_of_reading(self.recipe, self.dates)
 
 
 @dataclass(frozen=True)
@@ -141,9 +154,9 @@ class Outcome:
 
 def recall(job: Job, state: State) -> Outcome | None:
     """Return the outcome of a job whose source is as it was; None where there is work to do."""
-    if len(job.made) == 1 and job.made[0].holds(state, job.here.recipe.hash):
+    if len(job.made) == 1 and job.made[0].holds(state, job.here.hash):
         return Outcome(job.source.path, "unchanged")
-    if job.refused is not None and job.refused.holds(state, job.here.recipe.hash):
+    if job.refused is not None and job.refused.holds(state, job.here.hash):
         return Outcome(job.source.path, "quarantined", job.refused.result)
     return None
 
@@ -178,13 +191,14 @@ def _bring_in(job: Job) -> Outcome:
         if known is not None:
             _note_times(job, known, state)
             return known
-        recording = read_recording(job.source, job.here.recipe)
+        with job.here.patience.limit():
+            recording = read_recording(job.source, job.here.recipe, dates=job.here.dates)
     except UsageError:
         raise
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
     except Exception as error:
         return set_aside(job, _as_refused(error), state)
-    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256)
+    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256, job.here.patience)
     return _write(job, replace(recording, blocks=blocks), state)
 
 
@@ -225,7 +239,7 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
         detail=error.detail,
         sha256=state.sha256,
         stat=state.stat,
-        recipe_hash=job.here.recipe.hash,
+        recipe_hash=job.here.hash,
         version=job.here.version,
     )
     return Outcome(job.source.path, "quarantined", error.reason.value)
@@ -236,10 +250,11 @@ def _checked(
     source: Source,
     times: tuple[tuple[int, int, int], ...],
     sha256: str,
+    patience: Patience,
 ) -> Stream:
     """Yield the blocks of a recording, and refuse it at its end where its source has changed."""
     try:
-        findings = yield from blocks()
+        findings = yield from patience.watch(blocks())
         changed = times_of(source) != times and hash_of(source) != sha256
     except (Refused, UsageError):
         raise

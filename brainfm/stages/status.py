@@ -1,4 +1,4 @@
-"""What a store holds, and what did not come in."""
+"""What a store holds, what did not come in, and what was read from files that are gone."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from brainfm.recordings.sources import is_there
 from brainfm.store.read import Store, open_store
 
 
 def status(store: Path, *, json: bool = False) -> None:
     """Print what a store holds: recordings, subjects, hours, sensors, size, duplicates, quarantine.
+
+    Sources that are gone are listed, too; a relative path counts from the folder of the call.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def status(store: Path, *, json: bool = False) -> None:
         return
     console = Console()
     console.print(_overview(opened))
-    for told in (_duplicates(opened), _quarantine(opened)):
+    for told in (_duplicates(opened), _quarantine(opened), _vanished(opened)):
         if told.row_count:
             console.print(told)
 
@@ -50,7 +53,15 @@ def summarise(store: Store) -> dict[str, Any]:
         "hours": float(table.hours.sum()),
         "recordings": recordings,
         "quarantined": quarantined,
+        "vanished": list(find_vanished(store)),
     }
+
+
+def find_vanished(store: Store) -> dict[str, str]:
+    """Return the sources that are not there any more, with the recording's id or the reason code."""
+    had = dict(zip(store.quarantined.source, store.quarantined.reason, strict=True))
+    had |= dict(zip(store.table.source, store.table.id, strict=True))
+    return {source: what for source, what in had.items() if not is_there(source)}
 
 
 def _overview(store: Store) -> Table:
@@ -85,6 +96,13 @@ def _quarantine(store: Store) -> Table:
     shown = _listing("quarantined", "source", "reason", "detail")
     for row in store.quarantined.to_dict("records"):
         shown.add_row(*(_printable(row[column]) for column in ("source", "reason", "detail")))
+    return shown
+
+
+def _vanished(store: Store) -> Table:
+    shown = _listing("gone since", "source", "what the store has of it")
+    for source, what in find_vanished(store).items():
+        shown.add_row(_printable(source), what)
     return shown
 
 

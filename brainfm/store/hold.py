@@ -148,6 +148,7 @@ def write_table(path: Path) -> None:
 
 def _set_table(path: Path, table: dict[str, list[Any]] | None) -> None:
     root = read_json(path / "zarr.json")
+    root["attributes"]["version"] = VERSION  # what is written from here on may be new to older ones
     root["attributes"].pop("table", None)
     if table is not None:
         root["attributes"]["table"] = table

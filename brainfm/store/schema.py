@@ -33,8 +33,11 @@ import numpy as np
 from brainfm.disk import write_whole
 from brainfm.recordings.recording import Annotations, Sensors
 
-VERSION = 2
+VERSION = 3
 """Raised when an older brainfm could not read the store."""
+
+READABLE = (2, VERSION)
+"""The versions that are read; an ingest into an older store makes it one of this version."""
 
 CHUNK_SECONDS = 4.0
 SHARD_BYTES = 32_000_000

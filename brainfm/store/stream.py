@@ -16,9 +16,6 @@ from brainfm.store.fingerprint import Fingerprint
 from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, as_json
 from brainfm.store.shards import array_metadata, index_codecs, with_crc, write_shard
 
-MULTIPLE = 8
-"""Bitshuffle moves this many values at a time, and leaves a chunk as it is where they do not fit."""
-
 
 @dataclass(frozen=True)
 class Written:
@@ -54,7 +51,7 @@ class SignalWriter:
         self, folder: Path, *, n_channels: int, n_times: int, sfreq: float, encoding: Encoding
     ):
         self.folder, self.n_times, self.encoding = folder, n_times, encoding
-        self.chunk = _multiple(min(round(CHUNK_SECONDS * sfreq), n_times))
+        self.chunk = max(1, min(round(CHUNK_SECONDS * sfreq), n_times))
         fitting = SHARD_BYTES // (4 * n_channels * self.chunk)
         self.n_chunks = max(1, min(fitting, -(-n_times // self.chunk)))
         length = min(self.chunk * self.n_chunks, n_times)
@@ -161,7 +158,3 @@ def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> N
         "dimension_names": ["shard", "channel"],
     }
     (folder / "zarr.json").write_bytes(as_json(metadata))
-
-
-def _multiple(n: int) -> int:
-    return max(MULTIPLE, -(-n // MULTIPLE) * MULTIPLE)

@@ -65,7 +65,9 @@ class Results:
     Attributes
     ----------
     results, statistics, predictions
-        the three CSV files.
+        the three CSV files; of the first, the rows of fits on all labels.
+    few
+        its other rows, of fits on few labels.
     config
         config.yaml, as it stands in the file.
     manifest
@@ -80,6 +82,13 @@ class Results:
     config: str
     manifest: dict[str, Any]
     missing: tuple[str, ...] = ()
+    few: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def leakage(self) -> dict[str, Any]:
+        """Why leakage was allowed (reason) and what was found; empty where there was none to allow."""
+        said = self.manifest.get("leakage")
+        return said if isinstance(said, dict) and said.get("reason") else {}
 
 
 @dataclass
@@ -113,7 +122,7 @@ class _Reader:
 
 TEXT = (
     *("task", "estimator", "metric", "subject", "test_subjects", "recording", "y_true"),
-    *("reference", "overlap", "error", "complete"),
+    *("reference", "overlap", "error", "complete", "leakage", "shots_of"),
 )
 """Columns that are text even where they look like numbers or like no value: subject ``01``, class ``NA``."""
 
@@ -134,8 +143,11 @@ def _object(path: Path) -> dict[str, Any]:
 def read_results(out: Path) -> Results:
     """Read the folder of an evaluation."""
     reader = _Reader(out)
+    results = reader.table("results.csv")
+    few = results["shots"].notna() if "shots" in results else pd.Series(False, index=results.index)
     return Results(
-        results=reader.table("results.csv"),
+        results=results[~few],
+        few=results[few],
         statistics=reader.table("statistics.csv"),
         predictions=reader.table("predictions.csv"),
         config=reader.text("config.yaml"),

@@ -121,25 +121,27 @@ def _filter(
         yield _transform(frame, frames, response)
 
 
-def _response(filter: Filter, frames: Frames) -> Float32[np.ndarray, " freq"]:
+def _response(filter: Filter, frames: Frames) -> Float32[np.ndarray, " part"]:
     """Return the filter's spectrum, real because the kernel is symmetric about sample 0."""
     kernel = np.zeros(frames.size)
     kernel[: filter.reach + 1] = filter.taps[filter.reach :]
     kernel[frames.size - filter.reach :] = filter.taps[: filter.reach]
     kept = min(frames.size, frames.new_size) // 2 + 1
-    return (rfft(kernel).real[:kept] * float(filter.ratio)).astype(np.float32)
+    response = rfft(kernel).real[:kept] * float(filter.ratio)
+    # Twice each, for the real and the imaginary part: floats multiply faster than complex numbers.
+    return np.repeat(response, 2).astype(np.float32)
 
 
 def _transform(
     frame: Float32[np.ndarray, "channel time"],
     frames: Frames,
-    response: Float32[np.ndarray, " freq"],
+    response: Float32[np.ndarray, " part"],
 ) -> Float32[np.ndarray, "channel new_time"]:
     first, last = frames.new_reach, frames.new_size - frames.new_reach
     out = np.empty((len(frame), last - first), np.float32)
     for row in range(0, len(frame), ROWS):
-        spectrum = rfft(frame[row : row + ROWS])[:, : len(response)]
-        spectrum *= response
+        spectrum = rfft(frame[row : row + ROWS])[:, : len(response) // 2]
+        spectrum.view(np.float32)[...] *= response
         out[row : row + ROWS] = irfft(spectrum, frames.new_size, overwrite_x=True)[:, first:last]
     return out
 
@@ -159,7 +161,7 @@ def _extend(
         length += piece.shape[1]
         while length - last[0].shape[1] > after:
             length -= last.popleft().shape[1]
-    yield _reflection(np.concatenate(last, axis=1), after)
+    yield _reflection(_join(last), after)
 
 
 def _gather(
@@ -172,7 +174,14 @@ def _gather(
         length += piece.shape[1]
         if length >= n_times:
             break
-    return np.concatenate(parts, axis=1)
+    return _join(parts)
+
+
+def _join(
+    parts: Sequence[Float32[np.ndarray, "channel _"]],
+) -> Float32[np.ndarray, "channel time"]:
+    # Joining one would copy it.
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def _reflection(
