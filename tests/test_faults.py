@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from brainfm.cli import main
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import jobs
@@ -59,7 +59,7 @@ def tree(store):
 DRIVER = """
 import os, random, shutil, signal, sys, time
 from pathlib import Path
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
 from brainfm.recordings import state
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.recipe import Recipe
@@ -458,6 +458,16 @@ def test_a_loop_of_links_ends(raw, store):
     summary = ingest([str(raw)], store=store)
     assert len(summary.added) == 6
     assert list(summary.quarantined.items()) == [(str(raw / "gone.edf"), "missing")]
+
+
+def test_a_pipe_is_not_waited_for(raw, store):
+    os.mkfifo(raw / "pipe.cnt")
+    os.mkfifo(raw / "pipe.edf")
+    with within(30):
+        assert len(ingest([str(raw)], store=store).added) == 6
+        assert len(ingest([str(raw / "*")], store=store).unchanged) == 6
+        with pytest.raises(UsageError, match="is a pipe or a device"):
+            ingest([str(raw / "pipe.edf")], store=store)
 
 
 ODD = ("two words", "Zoë Müller", "line\nbreak", "per%cent [x] *", "-rf", "$(id)", "ключ")
