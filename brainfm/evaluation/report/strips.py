@@ -115,7 +115,7 @@ def marker(value: float, x: Linear, y: float, family: Family) -> Markup:
 
 
 def subject_strip(scores: pd.Series, s: Standing, x: Linear, height: int = 34) -> Markup:
-    """Return one estimator's subjects as dots, moved apart where they would hide each other, and their median."""
+    """Return one estimator's subjects as dots, apart where they would hide each other, and their median."""
     shares = [float(x(v)) for v in scores]
     dots = [
         Markup(
