@@ -289,7 +289,7 @@ def test_the_page_s_defaults_are_the_code_s() -> None:
             part, _, option = path.partition(".")
             objective = load_model(ROOT / "configs" / "models" / f"{FAMILY[model]}.yaml").build(0)
             holder = objective if part == "objective" else getattr(objective, part)
-                default = getattr(holder, option)
+            default = getattr(holder, option)
             assert value == default or float(Fraction(value)) == default, path
             checked += 1
     assert checked > 8
