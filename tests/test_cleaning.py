@@ -471,6 +471,100 @@ def test_saturation_and_flatness_are_found_in_a_file(tmp_path):
     assert (found.onset.tolist(), found.duration.tolist()) == ([10, 20], [1, 10])
 
 
+def write_brainvision(path, counts, names):
+    head = ["Brain Vision Data Exchange Header File Version 1.0", "[Common Infos]"]
+    head += [f"DataFile={path.stem}.eeg", f"MarkerFile={path.stem}.vmrk", "DataFormat=BINARY"]
+    head += ["DataOrientation=MULTIPLEXED", f"NumberOfChannels={len(names)}"]
+    head += ["SamplingInterval=5000", "[Binary Infos]", "BinaryFormat=INT_16", "[Channel Infos]"]
+    head += [f"Ch{i}={name},,0.1,µV" for i, name in enumerate(names, 1)]
+    path.write_text("\n".join(head), encoding="utf-8")
+    path.with_suffix(".vmrk").write_text(
+        "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\n"
+        f"DataFile={path.stem}.eeg\n[Marker Infos]\nMk1=New Segment,,1,1,0\n"
+    )
+    path.with_suffix(".eeg").write_bytes(counts.T.astype("<i2").tobytes())
+
+
+def write_fif(path, counts, names):
+    info = mne.create_info(list(names), 200.0, "eeg")
+    raw = mne.io.RawArray(1e-7 * counts, info, verbose="ERROR")
+    raw.save(path, verbose="ERROR")
+
+
+def write_nicolet(path, counts, names):
+    path.write_bytes(counts.T.astype("<i2").tobytes())
+    path.with_suffix(".head").write_text(
+        "start_ts=2014-01-01 10:10:10.000\n"
+        f"num_samples={counts.shape[1]}\nsample_freq=200\nconversion_factor=0.1\n"
+        f"num_channels={len(names)}\nelec_names=[{','.join(names)}]\npat_id=1\nadm_id=1\n"
+        "rec_id=1\nduration_in_sec=30\nsample_bytes=2\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("a.vhdr", write_brainvision), ("a_raw.fif", write_fif), ("a.data", write_nicolet)],
+)
+def test_saturation_is_found_in_formats_that_tell_no_range(tmp_path, name, write):
+    """The amplifier ends at 20,000 steps, far from the end of the file's integers."""
+    counts = np.round(1e7 * brainlike(3))
+    counts[1, 2050:2090] = counts[1, 5500:5530] = 20_000
+    counts[2, 4000:4100] = -20_000
+    write(tmp_path / name, counts, ("Fp1", "Cz", "Oz"))
+    found = consume(read_recording(str(tmp_path / name), AS_IT_IS).blocks(), lambda _: None)
+    marks = found.annotations
+    assert marks.description == ("BAD_saturated",) * 3
+    assert marks.channels == (("Cz",), ("Oz",), ("Cz",))
+    assert marks.onset.tolist() == [10, 20, 27]
+    assert marks.duration.tolist() == [1, 1, 1]
+
+
+@given(
+    held=st.lists(st.tuples(st.integers(0, 2900), st.integers(0, 60)), max_size=4),
+    piece=st.integers(1, 30),
+    sign=st.sampled_from([-1, 1]),
+)
+@settings(max_examples=60, deadline=None)
+def test_plateaus_are_those_of_the_readable_rule_whatever_the_pieces(held, piece, sign):
+    signal = np.round(1e6 * brainlike(1, 30, 100))
+    for i, (start, length) in enumerate(held):
+        signal[0, start : start + length] = (
+            300 + i // 2
+        )  # above all else, two at each of two levels
+    plateaus = faults.Plateaus(("eeg",), 100)
+    by_second = (sign * signal).reshape(1, 30, 100)
+    for begin in range(0, 30, piece):
+        part = by_second[:, begin : begin + piece]
+        plateaus.take(part, part.min(axis=2), part.max(axis=2), begin=begin)
+    ends = (by_second.min(), by_second.max())
+    wanted = [
+        any("1" * 10 in "".join(map(str, 1 * (second == end))) for end in ends)
+        for second in by_second[0]
+    ]
+    assert plateaus.find(30).tolist() == [wanted]
+
+
+def test_no_plateau_is_seen_in_what_is_alive_constant_or_a_trigger():
+    alive = np.round(1e6 * brainlike(2, 60, 100))
+    for kind, signal in (("eeg", alive), ("eeg", np.ones((2, 6000))), ("misc", np.sign(alive))):
+        by_second = signal.reshape(2, 60, 100)
+        plateaus = faults.Plateaus((kind,) * 2, 100)
+        plateaus.take(by_second, by_second.min(axis=2), by_second.max(axis=2), begin=0)
+        assert not plateaus.find(60).any()
+
+
+@pytest.mark.data
+def test_the_channels_of_a_real_tms_recording_that_saturate_are_found():
+    path = DATA / "formats" / "eximia" / "test_eximia.nxe"
+    found = consume(read_recording(str(path), AS_IT_IS).blocks(), lambda _: None).annotations
+    where = {
+        n for d, c in zip(found.description, found.channels, strict=True) for n in c if "sat" in d
+    }
+    counts = np.fromfile(path, "<i2").reshape(-1, 64)
+    ends = np.isin(counts, (-32768, 32767)).sum(axis=0) >= 145
+    assert ends.sum() == len(where) == 3
+
+
 # Bad channels
 
 
@@ -643,6 +737,7 @@ def test_the_page_says_what_is_done():
     for words in (
         f"{faults.FLAT_SECONDS} whole seconds or more that span less than 1/{1 / faults.FLAT_PART:g}",
         f"for {faults.SATURATED_SECONDS:g} s and {faults.SATURATED_SAMPLES} samples",
+        f"for {faults.HELD_SECONDS:g} s and {faults.HELD_SAMPLES} samples",
         f"{low:g} to {high:g} Hz: {bads.Z:g} robust deviations and a factor of {bads.AMPLITUDE:g}",
         f"{noise}: {bads.Z:g} robust deviations and a factor of {bads.NOISE_RATIO:g}",
         f"correlation with any other is below {bads.CORRELATION:g}",

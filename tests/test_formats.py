@@ -13,6 +13,7 @@ from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.formats.known import FORMATS, find_format
+from brainfm.recordings.formats.whole import check_brainvision, check_persyst
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sensors.labels import read_label, template_positions
@@ -205,6 +206,51 @@ def test_links_to_equal_bytes_are_two_recordings(tmp_path):
     for name in ("sub-1.edf", "sub-2.edf"):
         (tmp_path / name).symlink_to(SAMPLE)
     assert len(find_sources([str(tmp_path)])) == 2
+
+
+# Lengths that headers tell
+
+
+def refusal_of(check, path):
+    try:
+        check(path)
+    except Refused as error:
+        return error.reason.value
+    return None
+
+
+@pytest.mark.parametrize(
+    ("points", "wanted"), [(1000, None), (1001, "truncated"), (999, "damaged"), ("x", "damaged")]
+)
+def test_brainvision_is_as_long_as_its_header_says_where_it_does(tmp_path, points, wanted):
+    (tmp_path / "a.eeg").write_bytes(bytes(2 * 3 * 1000))
+    (tmp_path / "a.vmrk").write_text("[Marker Infos]\nMk1=New Segment,,1,1,0\n")
+    (tmp_path / "a.vhdr").write_text(
+        "[Common Infos]\nDataFile=a.eeg\nMarkerFile=a.vmrk\nDataFormat=BINARY\n"
+        f"NumberOfChannels=3\nDataPoints={points}\n[Binary Infos]\nBinaryFormat=INT_16\n"
+    )
+    assert refusal_of(check_brainvision, tmp_path / "a.vhdr") == wanted
+
+
+@pytest.mark.parametrize(
+    ("times", "wanted"),
+    [
+        ("0=86395.0\n500=86397.5\n800=86399.1", None),
+        ("0=86395.0\n2000=5.0\n", "truncated"),
+        ("0=86395.0\n900=-", None),
+        ("0=86395.0\n500=86397.6", None),
+        ("0=86399.0\n500=1.5", None),
+        ("0=86399.0\n500=61.5", "discontinuous"),
+        ("", None),
+    ],
+)
+def test_persyst_is_as_long_as_its_layout_and_without_pauses(tmp_path, times, wanted):
+    (tmp_path / "a.dat").write_bytes(bytes(2 * 3 * 1000))
+    (tmp_path / "a.lay").write_text(
+        "[FileInfo]\nFile=a.dat\nSamplingRate=200\nHeaderLength=0\nWaveformCount=3\nDataType=0\n"
+        f"[Comments]\n1.0,0.0,0,100,awake\n[SampleTimes]\n{times}\n"
+    )
+    assert refusal_of(check_persyst, tmp_path / "a.lay") == wanted
 
 
 # Readers of one's own

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,11 +13,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.dates import DateShift
 from brainfm.recordings.files import read_recording
+from brainfm.recordings.formats.bonn import BonnText  # noqa: F401
+from brainfm.recordings.formats.eeghdf import Eeghdf  # noqa: F401
+from brainfm.recordings.formats.known import FORMATS
+from brainfm.recordings.formats.reader import Reader
 from brainfm.recordings.privacy import Scrubber, find_identity, redact
 from brainfm.recordings.quarantine import Refused
 from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise
 from brainfm.recordings.vocabulary import WORDS
 from brainfm.stages.ingest import ingest
@@ -27,7 +32,7 @@ from brainfm.store.read import open_store
 DATA = Path(os.environ.get("BRAINFM_DATA", "")) / "formats"
 FIRST, LAST, CODE, STAFF = "Ottoline", "Quillfeather", "ZQ7741935", "Hawksworth"
 NOTE = f"Patient {FIRST} {LAST} ({CODE}, born 02.05.1951) awake, Dr. {STAFF} called +49 89 1234567"
-PLANTED = ("ottoline", "quillfeath", "7741935", "hawksworth", "1234567")
+PLANTED = ("ottoline", "quil", "7741935", "hawksworth", "1234567")
 PLANTED += ("02.05.1951", "02-may-1951", "1951-05-02", "19510502", "1991-05-02")
 NAMES = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]
 
@@ -132,6 +137,72 @@ def plant_hdf5(folder):
         marks.create_dataset("texts", data=["SZ START", NOTE], dtype=text)
 
 
+def plant_egi(folder):
+    """EGI's simple binary: a date, codes of four letters, samples; version 4 is float32."""
+    import struct
+
+    n_times, codes = signal().shape[1], (b"rest", LAST[:4].encode())
+    date = (1951, 5, 2, 3, 4, 5)
+    head = struct.pack(">i6hi5hih", 4, *date, 0, 200, 32, 1, 0, 0, n_times, len(codes))
+    frames = np.zeros((n_times, 32 + len(codes)), ">f4")
+    frames[:, :32] = 10 * np.random.default_rng(0).standard_normal((n_times, 32))
+    frames[[100, 300], 32], frames[200, 33] = 1, 1
+    (folder / "sub-1.raw").write_bytes(head + b"".join(codes) + frames.tobytes())
+
+
+CURRY = f"""DATA_PARAMETERS START
+   CurrentSessionLabel  = {LAST}
+   DataByteOrder        = INTEL
+   DataSampOrder        = SAMP
+   AmplifierInfo        = {CODE}
+   Comments             = {NOTE}
+   NumSamples           =  800
+   NumTrials            =  1
+   NumChannels          =  {len(NAMES)}
+   DataFormat           =  6
+   StartYear            =  1951
+   StartMonth           =  5
+   StartDay             =  2
+   StartHour            =  8
+   StartMin             =  4
+   StartSec             =  12
+   StartMillisec        =  0
+   SampleTimeUsec       =  5000
+   SampleFreqHz         =  200
+   TriggerOffsetUsec    =  0
+DATA_PARAMETERS END
+DEVICE_PARAMETERS START
+   DataUnit             = uV
+   NumChanThisGroup     =  {len(NAMES)}
+DEVICE_PARAMETERS END
+"""
+
+
+def plant_curry(folder):
+    """Curry 7: parameters, float32 samples, labels and events in four files."""
+
+    def listed(name, rows):
+        head = [f"\n{name} START", f"{name} END", f"{name} START_LIST\t# Do not edit!"]
+        return "\n".join([*head, *rows, f"{name} END_LIST", ""])
+
+    (folder / "sub-1.dap").write_text(CURRY)
+    (folder / "sub-1.dat").write_bytes((1e6 * signal()).T.astype("<f4").tobytes())
+    places = [f"{10 * i}\t{10 * i}\t90" for i in range(len(NAMES))]
+    (folder / "sub-1.rs3").write_text(listed("LABELS", NAMES) + listed("SENSORS", places))
+    events = [
+        f"{at}\t0\t{code}\t-1\t{at}\t{at}\t0\t0\t0\t0\t0" for at, code in ((100, 1), (300, 2))
+    ]
+    (folder / "sub-1.cef").write_text(
+        listed("NUMBER_LIST", events) + listed("REMARK_LIST", ["rest", NOTE])
+    )
+
+
+def plant_bonn(folder):
+    values = np.round(1e6 * signal()[0]).astype(int)
+    (folder / "sub-1.txt").write_text("\n".join(map(str, values)))
+    (folder / "sub-2.txt").write_text(f"{NOTE}\n1\n2\n3")
+
+
 def plant_bids(folder):
     (folder / "dataset_description.json").write_text(f'{{"Name": "{NOTE}", "Authors": ["{LAST}"]}}')
     (folder / "participants.tsv").write_text(
@@ -168,9 +239,13 @@ def plant_damaged(folder):
 
 
 WRITERS = {
-    "edf": plant_edf, "bdf": plant_bdf, "fif": plant_fif, "brainvision": plant_brainvision,
-    "eeglab": plant_eeglab, "hdf5": plant_hdf5, "bids": plant_bids, "damaged": plant_damaged,
+    "EDF": plant_edf, "BDF": plant_bdf, "FIF": plant_fif, "BrainVision": plant_brainvision,
+    "EEGLAB": plant_eeglab, "EGI simple binary": plant_egi, "Curry 7": plant_curry,
+    "Eeghdf": plant_hdf5, "BonnText": plant_bonn, "BIDS": plant_bids,
 }  # fmt: skip
+"""What writes a file of each format, or its reader, with a person in every place that holds text."""
+SILENT = ("BonnText", "EGI simple binary")
+"""Formats without free text."""
 
 
 def bytes_of(store):
@@ -199,33 +274,37 @@ def brought_or_not(folder, tmp_path, **recipe):
     assert len(store.table) + len(store.quarantined) == 1
 
 
-@pytest.mark.parametrize("name", [n for n in WRITERS if n != "damaged"])
-def test_nothing_planted_in_a_file_is_in_the_store(name, tmp_path):
-    folder = tmp_path / "in"
+def written(name, folder):
     folder.mkdir()
     WRITERS[name](folder)
-    summary = brought(folder, tmp_path, **({"reader": "Eeghdf"} if name == "hdf5" else {}))
-    assert summary.quarantined == {}
+    held = b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file()).lower()
+    assert any(word.encode() in held for word in PLANTED) or name == "EEGLAB"  # which compresses
+    return folder
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_nothing_planted_in_a_file_is_in_the_store(name, tmp_path):
+    reader = {"reader": name} if name in ("Eeghdf", "BonnText") else {}
+    summary = brought(written(name, tmp_path / "in"), tmp_path, **reader)
     assert len(summary.added) == 1
+    assert len(summary.quarantined) == (name == "BonnText")
     (row,) = open_store(tmp_path / "s.zarr").table.to_dict("records")
     assert row["subject"] == "1" or row["subject"].startswith("sub-1")
     look(tmp_path / "s.zarr")
-    # What was planted was there to be found, and what is harmless was kept.
-    assert (
-        any(LAST.encode() in p.read_bytes() for p in folder.rglob("*") if p.is_file())
-        or name == "eeglab"
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in SILENT])
+def test_what_is_harmless_beside_what_was_planted_is_kept(name, tmp_path):
+    from brainfm.recordings.component import Component
+
+    (source, *_) = find_sources(
+        [str(written(name, tmp_path / "in"))],
+        recipe := Recipe(reader=Component("Eeghdf") if name == "Eeghdf" else None),
     )
-    recording = read_recording(summary.added[0], Recipe(**_reader(name)))
-    texts = recording.annotations.description
+    texts = read_recording(source, recipe).annotations.description
     assert len(texts) >= 2
     assert {"rest", "square", "SZ START", "Stimulus/S  1"} & set(texts)
     assert any("Patient" in text and "awake" in text for text in texts)
-
-
-def _reader(name):
-    from brainfm.recordings.component import Component
-
-    return {"reader": Component("Eeghdf")} if name == "hdf5" else {}
 
 
 def test_nothing_planted_is_in_the_quarantine(tmp_path):
@@ -237,50 +316,159 @@ def test_nothing_planted_is_in_the_quarantine(tmp_path):
     look(tmp_path / "s.zarr")
 
 
+PERSYST = "persyst/sub-pt1_ses-02_task-monitor_acq-ecog_run-01_clip2.lay"
 PATCHES = {
-    "gdf/kalunga_subject01_run1.gdf": {b"X" + b" " * 19: f"{LAST:<20}".encode()},
-    "cnt/scan41_short.cnt": {b"Unspecified": LAST[:11].encode()},
-    "ant/test_CA_208.cnt": {b"antio test": LAST[:10].encode()},
-    "persyst/sub-pt1_ses-02_task-monitor_acq-ecog_run-01_clip2.lay": {
+    "GDF": ("gdf/kalunga_subject01_run1.gdf", {b"X" + b" " * 19: f"{LAST:<20}".encode()}),
+    "Neuroscan CNT": ("cnt/scan41_short.cnt", {b"Unspecified": LAST[:11].encode()}),
+    "ANT": ("ant/test_CA_208.cnt", {b"antio test": LAST[:10].encode()}),
+    "Persyst": (PERSYST, {
         b"FullName=No_Name": f"FullName={FIRST} {LAST}".encode(),
         b"Physician=": f"Physician={STAFF}".encode(),
         b"ID=0": f"ID={CODE}".encode(),
         b"Clip1": NOTE.replace(",", " ").encode(),
-    },
-    "nicolet/test_nicolet_raw.data": {b"pat_id=102": f"pat_id={CODE}".encode()},
-    "nihon/MB0400FU.EEG": {b"A1+A2 OFF": LAST[:9].encode(), b"No_Name": LAST[:7].encode()},
-    "curry/test_bdf_stim_channel Curry 8.cdt": {
-        b"DataGuid": f"Subject = {LAST}\n   DataGuid".encode()
-    },
-    "egi/test_egi_multiepoch_eprime.mff": {b"</patient>": f"<n>{LAST}</n></patient>".encode()},
-    "ctf/testdata_ctf_short_discontinuous.ds": {b"Anonymized": LAST[:10].encode()},
-}
-"""In copies of real files: what is replaced by what, in any of a recording's files."""
+    }),
+    "Nicolet": ("nicolet/test_nicolet_raw.data", {b"pat_id=102": f"pat_id={CODE}".encode()}),
+    "Nihon Kohden": (
+        "nihon/MB0400FU.EEG", {b"A1+A2 OFF": LAST[:9].encode(), b"No_Name": LAST[:7].encode()}
+    ),
+    "Curry 8": ("curry/test_bdf_stim_channel Curry 8.cdt", {
+        b"DataGuid": f"Subject = {LAST}\n   DataGuid".encode(),
+        b"Comments             =": f"Comments             = {NOTE}".encode(),
+        b"AmplifierInfo        =": f"AmplifierInfo        = {CODE}".encode(),
+    }),
+    "EGI MFF": (
+        "egi/test_egi_multiepoch_eprime.mff", {b"</patient>": f"<n>{LAST}</n></patient>".encode()}
+    ),
+    "CTF": ("ctf/testdata_ctf_short_discontinuous.ds", {b"Anonymized": LAST[:10].encode()}),
+    "KIT": ("kit/Example_PQA160C_1001-export_anonymyze.con", {
+        b"anonymized": LAST[:10].encode(), b"11122200000000000": f"{CODE}19510502".encode(),
+        b"PQA160C": CODE[2:].encode(),
+    }),
+    "BTi/4D": ("bti/4Dsim/c,rfDC", {
+        b"Juelich-II": LAST[:10].encode(),
+        b"Calib_29-Jun-07_11:01": f"{STAFF} 02.05.1951".encode(),
+        b"eeich" + bytes(5): LAST[:9].encode() + bytes(1),
+    }),
+    "eXimia": ("eximia/test_eximia.nxe", {}),
+}  # fmt: skip
+"""For each format a real file, and what is replaced by what in copies of all its files; eXimia's has no
+header and no text, so that something is written over its first samples."""
+
+
+def test_every_format_and_reader_has_a_planted_person():
+    readers = {kind.__name__ for kind in Reader.__subclasses__() if "brainfm." in kind.__module__}
+    assert {form.name for form in FORMATS} | readers | {"BIDS"} == WRITERS.keys() | PATCHES.keys()
+    assert not WRITERS.keys() & PATCHES.keys()
+
+
+def patched(name, folder):
+    """Copy a real recording and plant people in it."""
+    file, changes = PATCHES[name]
+    (source,) = find_sources([str(DATA / file)])
+    top = Path(source.path).parent
+    planted = 0
+    for part in map(Path, source.files):
+        copy = folder / part.relative_to(top)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        data = part.read_bytes()
+        for old, new in changes.items():
+            planted += data.count(old)
+            data = data.replace(old, new)
+        copy.write_bytes(data if changes else NOTE.encode() + data[len(NOTE) :])
+    assert planted or not changes
+    return folder
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("file", PATCHES)
-def test_nothing_planted_in_a_real_file_is_in_the_store(file, tmp_path):
-    from brainfm.recordings.sources import find_sources
-
-    folder = tmp_path / "in"
-    folder.mkdir()
-    (source,) = find_sources([str(DATA / file)])
-    if Path(source.path).is_dir():
-        shutil.copytree(source.path, folder / Path(source.path).name)
-    else:
-        for part in source.files:
-            shutil.copy(part, folder / Path(part).name)
-    planted = 0
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        data = path.read_bytes()
-        for old, new in PATCHES[file].items():
-            planted += data.count(old)
-            data = data.replace(old, new)
-        path.write_bytes(data)
-    assert planted
-    brought_or_not(folder, tmp_path, types={"*": "eeg"})
+@pytest.mark.parametrize("name", PATCHES)
+def test_nothing_planted_in_a_real_file_is_in_the_store(name, tmp_path):
+    brought_or_not(patched(name, tmp_path / "in"), tmp_path, types={"*": "eeg"})
     look(tmp_path / "s.zarr")
+
+
+# Dates
+
+
+WHEN = st.datetimes(datetime(1930, 1, 1), datetime(2070, 1, 1))
+
+
+@given(key=st.binary(min_size=16, max_size=40), first=WHEN, second=WHEN, subject=st.text())
+def test_a_subject_s_dates_keep_their_order_and_intervals_and_lie_before_1925(
+    key, first, second, subject
+):
+    shifted = [DateShift(key).shift(when, dataset="a", subject=subject) for when in (first, second)]
+    assert shifted[1] - shifted[0] == second - first
+    assert max(shifted).year < 1925
+    assert shifted[0].time() == first.time()
+
+
+def test_the_shift_is_the_subject_s_the_data_set_s_and_the_key_s_own():
+    keys, people = (bytes(16), bytes(15) + b"1"), [f"{i:02d}" for i in range(50)]
+    shifts = {
+        DateShift(key).shift(datetime(2000, 1, 1), dataset=dataset, subject=subject)
+        for key in keys
+        for dataset in "ab"
+        for subject in people
+    }
+    assert len(shifts) > 180  # by chance some fall on one of 36,525 days
+    assert "1" not in repr(DateShift(keys[1]))
+    assert DateShift(keys[0]).id != DateShift(keys[1]).id
+
+
+def dated(folder, subject, *whens):
+    for run, when in enumerate(whens, start=1):
+        raw = raw_of().set_meas_date(when.replace(tzinfo=UTC))
+        raw.save(folder / f"sub-{subject}_run-{run}_raw.fif", verbose="ERROR")
+
+
+def test_shifted_dates_come_into_the_store_and_true_ones_do_not(tmp_path):
+    (tmp_path / "in").mkdir()
+    night, next_night = datetime(2011, 3, 31, 22, 10, 5), datetime(2011, 4, 14, 23, 0, 0)
+    dated(tmp_path / "in", "1", night, next_night)
+    dated(tmp_path / "in", "2", night)
+    key, store = tmp_path / "dates.key", tmp_path / "s.zarr"
+    key.write_bytes(b"a secret of which nobody knows")
+
+    def ingested(**how):
+        summary = ingest([str(tmp_path / "in")], store=store, **how)
+        opened = open_store(store)
+        found = {
+            (row.subject, row.run): opened.entry(row.id).provenance.get("date")
+            for row in opened.table.itertuples()
+        }
+        return summary, {who: date and datetime.fromisoformat(date) for who, date in found.items()}
+
+    assert set(ingested()[1].values()) == {None}
+    summary, found = ingested(dates=key)
+    assert len(summary.added) == 3
+    assert found["1", "2"] - found["1", "1"] == next_night - night
+    assert found["1", "1"] != found["2", "1"]
+    assert found["1", "1"].time() == found["2", "1"].time() == night.time()
+    for data in bytes_of(store).values():
+        assert not any(word in data for word in (b"2011-0", b"201103", b"nobody knows"))
+    assert len(ingested(dates=key)[0].unchanged) == 3
+    key.write_bytes(b"another secret of which nobody knows")
+    summary, changed = ingested(dates=key)
+    assert len(summary.added) == 3
+    assert changed["1", "1"] != found["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "said"),
+    [
+        ("none.key", None, "There is no date key.*urandom"),
+        ("short.key", b"short", "5 bytes where 16"),
+        ("s.zarr/in.key", bytes(32), "lies in the store"),
+    ],
+)
+def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
+    plant_fif(tmp_path)
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    if key is not None:
+        path.write_bytes(key)
+    with pytest.raises(UsageError, match=said):
+        ingest([str(tmp_path / "sub-1_raw.fif")], store=tmp_path / "s.zarr", dates=path)
 
 
 # The scrubber itself
@@ -362,6 +550,7 @@ def test_no_date_is_in_a_recording(tmp_path):
     recording = read_recording(str(tmp_path / "sub-1_raw.fif"), Recipe())
     assert recording.annotations.onset.tolist() == [0.0, 1.0]
     assert "1951" not in str(recording)
+    assert "date" not in recording.provenance
 
 
 def test_synthetic_recordings_name_nobody():

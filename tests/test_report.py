@@ -328,16 +328,13 @@ def test_nothing_at_all_is_still_a_page(tmp_path):
     html = write_report(tmp_path / "eval").read_text()
     assert "There is no comparison to show." in html
     assert "There is no eval/statistics.csv." in html
-    for words in (
-        "No store was given",
-        "No token store was given",
-        "No run folder of the tokenizer",
-    ):
-        assert words in html
+    # What nobody asked for has no section.
+    for words in ("What was ingested", "Motifs", "Training"):
+        assert words not in html
 
 
 def test_a_damaged_recording_does_not_stop_the_page(root):
-    for chunk in (root / "store.zarr/recordings").glob("*/signal/c/**/*"):
+    for chunk in (root / "store.zarr/recordings").glob("*/signal/c.*"):
         if chunk.is_file():
             chunk.write_bytes(b"no zarr")
     html = report(root)
@@ -769,3 +766,29 @@ def test_a_loss_over_decades_is_drawn_on_a_logarithmic_axis():
     assert isinstance(scale_for(np.array([100.0, 1.0])), Logarithmic)
     assert isinstance(scale_for(np.array([2.0, 1.0])), Linear)
     assert isinstance(scale_for(np.array([100.0, -1.0])), Linear)
+
+
+# ---- few labels --------------------------------------------------------------------------------
+
+
+def test_curves_over_few_labels_end_with_all_of_them(root):
+    out = root / "eval"
+    whole = pd.read_csv(out / "results.csv", dtype={"test_subjects": str})
+    few = [
+        whole.assign(shots=float(k), shots_of=of, value=whole["value"] - 0.1 / k)
+        for of in ("trials", "subjects")
+        for k in (1, 2, 4)
+    ]
+    pd.concat([whole.assign(shots=np.nan, shots_of=""), *few]).to_csv(
+        out / "results.csv", index=False
+    )
+    (comparison,) = compare_estimators(read_results(out))
+    windows, subjects = comparison.few_shot
+    assert windows.of == "labelled windows of each class"
+    assert subjects.of == "training subjects"
+    assert windows.drawing.count(", all labels: ") == len(ESTIMATORS)
+    assert f"{ESTIMATORS[-1]}, 2: {figure(0.5 + 0.05 * 5 - 0.05)}" in windows.drawing
+    assert comparison.rows[0].folds == "8 of 8"  # the few are in no other figure
+    html = report(root)
+    Tags(html)
+    assert html.count("With few labels") == 1

@@ -22,6 +22,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numcodecs import blosc
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.files import read_recording
@@ -29,10 +30,12 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Recording, Sensors, join_annotations
 from brainfm.store import open_store
+from brainfm.store.decoding import Stretch, decode, decoder
 from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
 from brainfm.store.fingerprint import Fingerprint, fingerprint
 from brainfm.store.hold import create_store, writing
 from brainfm.store.schema import Entry
+from brainfm.store.shards import Damaged
 from brainfm.store.verify import verify_store
 from brainfm.store.write import write_recording
 
@@ -189,6 +192,99 @@ def test_zarr_and_tensorstore_read_the_same(tmp_path: Path, encoding: str) -> No
         np.testing.assert_array_equal(other, ours)
 
 
+def as_of_version_2(metadata: bytearray) -> bytes:
+    """Return the metadata of an array as they were before the layout changed."""
+    before = metadata.replace(b'"separator": "."', b'"separator": "/"')
+    return bytes(before.replace(b'"shuffle": "shuffle"', b'"shuffle": "bitshuffle"'))
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_store_of_version_2_is_read_and_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    (entry,) = fill(path, recording(noise()))
+    wanted = open_store(path).read(entry.id, 0, 5000)
+    folder = path / "recordings" / entry.id
+    counts = zarr.open_array(folder / "signal", mode="r")[:]
+    for name in ("signal", "scale"):
+        edit(folder / name / "zarr.json", as_of_version_2)
+        (folder / name / "c" / "0").mkdir(parents=True)
+    (folder / "scale" / "c.0.0").rename(folder / "scale" / "c" / "0" / "0")
+    for shard in (folder / "signal").glob("c.*"):
+        shard.unlink()
+    zarr.open_array(folder / "signal", mode="r+")[:] = counts
+    edit(path / "zarr.json", lambda d: d.replace(b'"version": 3', b'"version": 2'))
+    old = open_store(path)
+    assert old.attributes["version"] == 2
+    np.testing.assert_array_equal(old.read(entry.id, 0, 5000), wanted)
+    fill(path, recording(noise(seed=1)))
+    assert open_store(path).attributes["version"] == 3
+    assert [check.problem for check in verify_store(open_store(path))] == [None, None]
+
+
+# ------------------------------------------------------------------ decoding
+
+
+@st.composite
+def stretches(draw: st.DrawFn) -> tuple[Stretch, int]:
+    """Return a few compressed chunks, some rows of them, and how many samples are wanted."""
+    n_channels, chunk, n_chunks = draw(st.tuples(*[st.integers(1, n) for n in (5, 60, 4)]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = draw(st.sampled_from(["<i2", "<f4"]))
+    parts = [
+        (3000 * rng.standard_normal((n_channels, chunk))).astype(dtype) for _ in range(n_chunks)
+    ]
+    shuffle = draw(st.sampled_from([blosc.SHUFFLE, blosc.BITSHUFFLE]))
+    chunks = [blosc.compress(part, b"lz4", 3, shuffle) + b"-crc" for part in parts]
+    ends = np.cumsum([len(data) for data in chunks])
+    rows = draw(
+        st.lists(st.integers(0, n_channels - 1), min_size=1)
+        | st.builds(slice, st.integers(0, n_channels - 1), st.just(n_channels))
+    )
+    n_rows = len(np.arange(n_channels)[rows])
+    scale = rng.random((n_rows, 1)).astype(np.float32) if dtype == "<i2" else None
+    first = draw(st.integers(0, chunk - 1))
+    spans = np.stack([np.r_[0, ends[:-1]], ends], axis=1) + draw(st.integers(0, 99))
+    block = np.empty((n_channels, chunk), dtype)
+    # The window ends somewhere in the last chunk.
+    last = (n_chunks - 1) * chunk - first
+    length = draw(st.integers(max(1, last + 1), last + chunk))
+    return Stretch(b"".join(chunks), spans, block, first, rows, scale), length
+
+
+@given(given=stretches())
+@settings(deadline=None, max_examples=60)
+def test_the_compiled_way_gives_the_same_bits(given: tuple[Stretch, int]) -> None:
+    pytest.importorskip("numba")
+    from brainfm.store.decoding_compiled import compiled
+
+    stretch, length = given
+    outs = np.full(
+        (2, len(np.arange(len(stretch.block))[stretch.rows]), length), np.nan, np.float32
+    )
+    fast = compiled()
+    assert fast is not None
+    for way, out in zip((decode, fast), outs, strict=True):
+        way(stretch, out)
+    np.testing.assert_array_equal(outs[0], outs[1])
+    broken = bytearray(stretch.data)
+    broken[6] ^= 0x10  # says that it holds a million more bytes
+    for way, out in zip((decode, fast), outs, strict=True):
+        with pytest.raises(Damaged, match="cannot be decompressed"):
+            way(stretch._replace(data=bytes(broken)), out)
+
+
+def test_a_process_that_reads_much_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba")
+    assert decoder(1) is decode
+    assert decoder(10**9) is not decode
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()))
+    plain = open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999)
+    monkeypatch.setattr("brainfm.store.decoding.WORTH_COMPILING", 0)
+    np.testing.assert_array_equal(open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999), plain)
+
+
 @pytest.mark.usefixtures("small_shards")
 @given(start=st.integers(0, 5000), stop=st.integers(0, 5000))
 @settings(deadline=None, max_examples=50)
@@ -285,16 +381,16 @@ def flip(at: int):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda r: (r / "signal" / "c" / "0" / "0").unlink(),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: d[:-1]),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: d[:30]),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: b""),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(-10)),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(200)),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(4)),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lose_chunk),
-        lambda r: edit(r / "scale" / "c" / "0" / "0", flip(3)),
-        lambda r: (r / "scale" / "c" / "0" / "0").unlink(),
+        lambda r: (r / "signal" / "c.0.0").unlink(),
+        lambda r: edit(r / "signal" / "c.0.0", lambda d: d[:-1]),
+        lambda r: edit(r / "signal" / "c.0.0", lambda d: d[:30]),
+        lambda r: edit(r / "signal" / "c.0.0", lambda d: b""),
+        lambda r: edit(r / "signal" / "c.0.0", flip(-10)),
+        lambda r: edit(r / "signal" / "c.0.0", flip(200)),
+        lambda r: edit(r / "signal" / "c.0.0", flip(4)),
+        lambda r: edit(r / "signal" / "c.0.0", lose_chunk),
+        lambda r: edit(r / "scale" / "c.0.0", flip(3)),
+        lambda r: (r / "scale" / "c.0.0").unlink(),
         lambda r: (r / "signal" / "zarr.json").unlink(),
         lambda r: (r / "signal" / "zarr.json").write_text("{}"),
         lambda r: edit(r / "signal" / "zarr.json", lambda d: d.replace(b"lz4", b"zst")),
@@ -391,7 +487,7 @@ def test_a_store_is_read_from_an_object_store(tmp_path: Path) -> None:
         np.testing.assert_array_equal(far.read(entry.id, 1, 4999), local.read(entry.id, 1, 4999))
         assert far.quarantined.empty
         assert far.n_bytes == local.n_bytes
-    memory.rm(f"/far/s.zarr/recordings/{entry.id}/signal/c/0/0")
+    memory.rm(f"/far/s.zarr/recordings/{entry.id}/signal/c.0.0")
     with pytest.raises(WorkError, match=f"{entry.id} of the store is damaged"):
         open_store(name).read(entry.id, 0, 10)
     with pytest.raises(UsageError, match="has no recording"):
@@ -437,6 +533,19 @@ def test_a_real_recording_is_known_in_every_format(tmp_path: Path) -> None:
         same += len(prints) == 1
     assert len(files) == 4
     assert same == 4
+
+
+@pytest.mark.data
+def test_a_store_takes_no_more_room_than_the_edf_file(tmp_path: Path) -> None:
+    """At the file's own sampling rate; a higher one has more samples to keep."""
+    root = Path(os.environ["BRAINFM_DATA"])
+    names = ["eegmat_arithmetic/**/Subject00_1.edf", "formats/nihon/MB0400FU.EDF"]
+    names += [f"eegmmidb/**/{name}.edf" for name in ("S001R01", "S002R04", "S088R04")]
+    for file in [next(iter(sorted(root.glob(name)))) for name in names]:
+        sfreq = mne.io.read_raw_edf(file, encoding="latin1", verbose="ERROR").info["sfreq"]
+        path = tmp_path / f"{file.stem}.zarr"
+        fill(path, read_recording(str(file), dataclasses.replace(RECIPE, sfreq=sfreq)))
+        assert open_store(path).n_bytes <= file.stat().st_size
 
 
 @pytest.mark.data

@@ -1,7 +1,34 @@
 """Every estimator × task × fold × seed to tables and a report."""
 
+from brainfm.evaluation.calibration import Calibration
+from brainfm.evaluation.hypnogram import Hypnograms
 from brainfm.evaluation.journey import Journey
-from brainfm.evaluation.task import AnnotationLabels, RecordingLabels, Task
+from brainfm.evaluation.labels import (
+    AnnotationLabels,
+    BiotSeizureLabels,
+    HypnogramLabels,
+    JoinedLabels,
+    OverlapLabels,
+    RecordingLabels,
+    SpanLabels,
+)
+from brainfm.evaluation.seizures import SeizureEvents
+from brainfm.evaluation.task import PublishedSplit, Task
 from brainfm.evaluation.tuning import ValidationSearch
 
-__all__ = ["AnnotationLabels", "Journey", "RecordingLabels", "Task", "ValidationSearch"]
+__all__ = [
+    "AnnotationLabels",
+    "BiotSeizureLabels",
+    "Calibration",
+    "HypnogramLabels",
+    "Hypnograms",
+    "JoinedLabels",
+    "Journey",
+    "OverlapLabels",
+    "PublishedSplit",
+    "RecordingLabels",
+    "SeizureEvents",
+    "SpanLabels",
+    "Task",
+    "ValidationSearch",
+]

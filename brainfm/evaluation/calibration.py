@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Float64, Int
 from scipy.optimize import minimize_scalar
+
+from brainfm.evaluation.measures import (
+    Evidence,
+    Measure,
+    Measured,
+    Value,
+    by_subject,
+    over_subjects,
+)
+from brainfm.evaluation.records import FoldRecord
 
 Proba = Float[np.ndarray, "trial class"]
 Truth = Int[np.ndarray, " trial"]
@@ -38,6 +51,84 @@ class Reliability:
         return float((self.count * gap).sum() / self.count.sum())
 
 
+@dataclass(frozen=True)
+class Calibration(Measure):
+    """Reliability, expected calibration error and Brier score, as predicted and at a temperature.
+
+    Each fold has its own temperature, found on its validation windows; without those there is none.
+
+    Attributes
+    ----------
+    bins
+        of the reliability diagram, between 0 and 1.
+    """
+
+    bins: int = 15
+
+    def measure(self, evidence: Evidence, records: Sequence[FoldRecord]) -> Measured:
+        """Return the calibration of one estimator; the table has a row a subject and bin."""
+        rows = [row for record in records for row in self._fold(evidence, record)]
+        table = pd.DataFrame(rows)
+        values = [
+            value
+            for name in dict.fromkeys(table["proba"])
+            for value in _values(table[table["proba"] == name], name)
+        ]
+        found = table["temperature"].dropna()
+        if len(found):
+            values.append(Value("temperature", float(np.exp(np.log(found).mean()))))
+        return Measured(tuple(values), {"calibration": table})
+
+    def _fold(self, evidence: Evidence, record: FoldRecord) -> list[dict[str, Any]]:
+        """Return one row a subject and bin, of the probabilities as predicted and scaled."""
+        proba, rows = np.asarray(record.proba), np.asarray(record.trials)
+        versions = {AS_PREDICTED: (float("nan"), proba)}
+        if record.validation:
+            held_out = np.asarray(record.validation_proba)
+            found = find_temperature(evidence.truth[np.asarray(record.validation)], held_out)
+            versions[SCALED] = (found, at_temperature(proba, found))
+        subject = evidence.trials.meta["subject"].to_numpy(dtype=str)[rows]
+        about = {"seed": record.seed, "fold": record.fold}
+        return [
+            about | {"subject": str(who), "proba": name, "temperature": temperature} | one
+            for name, (temperature, p) in versions.items()
+            for who in np.unique(subject)
+            for one in _bins(evidence.truth[rows[subject == who]], p[subject == who], self.bins)
+        ]
+
+
+AS_PREDICTED, SCALED = "as predicted", "temperature-scaled"
+
+
+def _bins(truth: Truth, proba: Proba, bins: int) -> list[dict[str, Any]]:
+    """Return a row a bin, whose sums over subjects are those of all."""
+    place, sure, right = _placed(truth, proba, bins)
+    squared = ((proba - np.eye(proba.shape[1])[truth]) ** 2).sum(axis=1)
+    return [
+        {
+            "bin": int(b), "count": int((place == b).sum()), "confidence": sure[place == b].mean(),
+            "accuracy": right[place == b].mean(), "squared_error": squared[place == b].mean(),
+        }
+        for b in np.unique(place)
+    ]  # fmt: skip
+
+
+def _values(table: pd.DataFrame, name: str) -> tuple[Value, ...]:
+    """Return the two numbers of one version of the probabilities, pooled over subjects."""
+    n = table["count"]
+    sums = table.assign(
+        gap=n * (table["accuracy"] - table["confidence"]), squared=n * table["squared_error"]
+    )
+    pooled = sums.groupby(["seed", "bin"])[["gap", "count"]].sum()
+    seeds = pooled.abs().groupby("seed").sum()
+    # No interval: of few subjects the error is biased upwards, and resampling them biases it again.
+    error = float((seeds["gap"] / seeds["count"]).mean())
+    brier_score = over_subjects(
+        f"brier, {name}", by_subject(sums, "squared"), by_subject(sums, "count")
+    )
+    return Value(f"ece, {name}", error, n_subjects=brier_score.n_subjects), brier_score
+
+
 def reliability(truth: Truth, proba: Proba, *, bins: int = 15) -> Reliability:
     """Sort predictions into bins of equal width by the probability of the class predicted.
 
@@ -52,15 +143,20 @@ def reliability(truth: Truth, proba: Proba, *, bins: int = 15) -> Reliability:
     bins
         between 0 and 1.
     """
-    sure = proba.max(axis=1).astype(np.float64)
-    right = proba.argmax(axis=1) == truth
-    # A bin holds its upper edge, so that 1 is in the last.
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    place, sure, right = _placed(truth, proba, bins)
     count = np.bincount(place, minlength=bins)
     there = count > 0
     sums = (np.bincount(place, weights=w, minlength=bins)[there] for w in (sure, right))
     confidence, accuracy = (total / count[there] for total in sums)
     return Reliability(confidence, accuracy, count[there])
+
+
+def _placed(truth: Truth, proba: Proba, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each prediction's bin, how sure it was, and whether it was right."""
+    sure = proba.max(axis=1).astype(np.float64)
+    right = proba.argmax(axis=1) == truth
+    # A bin holds its upper edge, so that 1 is in the last.
+    return np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1), sure, right
 
 
 def brier(truth: Truth, proba: Proba) -> float:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from brainfm.errors import UsageError
+from brainfm.evaluation.measures import (
+    Evidence,
+    Measure,
+    Measured,
+    Value,
+    by_subject,
+    over_subjects,
+)
+from brainfm.evaluation.records import FoldRecord
 
 Stages = np.ndarray
 
@@ -42,6 +55,111 @@ class Agreement:
         """Share of the changes found; NaN for a night without one."""
         total = self.true_transitions
         return self.found_transitions / total if total else float("nan")
+
+
+@dataclass(frozen=True)
+class Hypnograms(Measure):
+    """Agreement of predicted hypnograms with the scored ones, night by night, with their transitions.
+
+    Attributes
+    ----------
+    tolerance
+        epochs by which a transition may be early or late.
+    """
+
+    tolerance: int = 1
+
+    def measure(self, evidence: Evidence, records: Sequence[FoldRecord]) -> Measured:
+        """Return the agreement of one estimator; the tables have a row a night, and a pair of stages."""
+        nights, counted = [], []
+        for record in records:
+            for night, pairs in self._nights(evidence, record):
+                nights.append(night)
+                counted.append(pairs)
+        table = pd.DataFrame(nights)
+        f1 = [f"f1_{stage}" for stage in evidence.classes]
+        true, found, false = (
+            by_subject(table, f"{kind}_transitions") for kind in ("true", "found", "false")
+        )
+        values = (
+            *(_over_nights(table, name) for name in ("accuracy", "kappa", *f1)),
+            over_subjects("transitions found", found, true),
+            over_subjects("transitions that are true", found, found + false),
+        )
+        pairs = pd.concat(counted).groupby(["seed", "before", "after"], as_index=False, sort=False)
+        return Measured(values, {"hypnograms": table, "transitions": pairs.sum()})
+
+    def _nights(
+        self, evidence: Evidence, record: FoldRecord
+    ) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+        """Return each recording's agreement, and its transitions counted."""
+        names = np.asarray(evidence.classes)
+        meta = evidence.trials.meta.iloc[record.trials].reset_index(drop=True)
+        truth = evidence.trials.y[np.asarray(record.trials)]
+        predicted = names[np.asarray(record.proba).argmax(axis=1)]
+        found = []
+        for recording, rows in meta.groupby("recording", sort=False):
+            order = rows.sort_values("onset", kind="stable").index.to_numpy()
+            parts = unbroken(meta["onset"].to_numpy(dtype=np.float64)[order], evidence.seconds)
+            night = _Night(truth[order], predicted[order], parts, evidence.classes)
+            about = {"seed": record.seed, "subject": str(rows["subject"].iloc[0])}
+            agreement = about | {"recording": recording} | night.agreement(self.tolerance)
+            found.append((agreement, night.pairs().assign(seed=record.seed)))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Night:
+    """One recording's epochs, with the stretches between which epochs are missing."""
+
+    truth: Stages
+    predicted: Stages
+    parts: list[slice]
+    stages: tuple[str, ...]
+
+    def agreement(self, tolerance: int) -> dict[str, Any]:
+        """Return the columns of the table; a change is never counted across a gap."""
+        whole = compare_hypnograms(self.truth, self.predicted, self.stages)
+        parts = [
+            compare_hypnograms(self.truth[p], self.predicted[p], self.stages, tolerance=tolerance)
+            for p in self.parts
+        ]
+        row = {"n_epochs": len(self.truth), "accuracy": whole.accuracy, "kappa": whole.kappa}
+        row |= {f"f1_{name}": value for name, value in zip(self.stages, whole.f1, strict=True)}
+        for kind in ("true_transitions", "found_transitions", "false_transitions"):
+            row[kind] = sum(getattr(part, kind) for part in parts)
+        return row
+
+    def pairs(self) -> pd.DataFrame:
+        """Return a row a pair of stages that follow each other, with how often they do."""
+        true, predicted = (
+            sum(transition_counts(night[p], self.stages) for p in self.parts)
+            for night in (self.truth, self.predicted)
+        )
+        names = np.array(self.stages)
+        before, after = np.repeat(names, len(names)), np.tile(names, len(names))
+        return pd.DataFrame(
+            {
+                "before": before,
+                "after": after,
+                "true": np.ravel(true),
+                "predicted": np.ravel(predicted),
+            }
+        )
+
+
+def unbroken(onset: np.ndarray, seconds: float) -> list[slice]:
+    """Return the stretches in which every epoch starts where the one before ends."""
+    breaks = np.flatnonzero(~np.isclose(np.diff(onset), seconds, rtol=0, atol=0.5 * seconds)) + 1
+    return [slice(a, b) for a, b in pairwise([0, *breaks.tolist(), len(onset)])]
+
+
+def _over_nights(table: pd.DataFrame, column: str) -> Value:
+    """Return the mean over nights of a number that some nights lack."""
+    known = table.assign(known=table[column].notna().astype(float), value=table[column].fillna(0.0))
+    return over_subjects(
+        column.replace("_", " "), by_subject(known, "value"), by_subject(known, "known")
+    )
 
 
 def compare_hypnograms(

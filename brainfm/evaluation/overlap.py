@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from brainfm.errors import UsageError
-
 Status = Literal["clean", "seen-unlabelled", "unknown"]
+NAMES = {"subject", "case"}
+"""Columns with names of a person: of the person, and as the data set names each of a person's cases."""
 
 
 def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status:
@@ -41,9 +41,10 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
     fingerprints = pretraining.get("fingerprints") or []
     subjects = pretraining.get("subjects") or []
     people = {(str(d), str(s)) for d, s in pretraining.get("people") or []}
-    seen = rows["fingerprint"].isin(fingerprints) | rows["subject"].isin(
-        set(subjects) - {s for _, s in people} if "dataset" in rows else subjects
-    )
+    names = set(subjects) - {s for _, s in people} if "dataset" in rows else set(subjects)
+    seen = rows["fingerprint"].isin(fingerprints)
+    for column in NAMES & set(rows.columns):
+        seen |= rows[column].isin(names)
     if seen.any() or people & _people(rows):
         return "seen-unlabelled"
     return "clean" if fingerprints and subjects else "unknown"
@@ -84,23 +85,6 @@ def find_twice(rows: pd.DataFrame) -> list[Twice]:
     ]
 
 
-def check_people(rows: pd.DataFrame) -> None:
-    """Refuse windows of one recording under several subjects: folds by subject would share it.
-
-    Raises
-    ------
-    UsageError
-        Naming the first such recording.
-    """
-    for twice in find_twice(rows):
-        if len({subject for _, subject in twice.people}) > 1:
-            names = " and ".join(" ".join(filter(None, person)) for person in twice.people)
-            raise UsageError(
-                f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects "
-                f"{names}, so folds by subject would train and test on it: leave one of them out."
-            )
-
-
 def pretraining_of(estimator: BaseEstimator) -> Mapping[str, Any] | None:
     """Return what an estimator says it was pretrained on, wherever in a pipeline it stands.
 
@@ -117,7 +101,11 @@ def _people(rows: pd.DataFrame) -> set[tuple[str, str]]:
     """Return the pairs of data set and subject; nothing where the data sets are not known."""
     if "dataset" not in rows:
         return set()
-    return set(zip(rows["dataset"].astype(str), rows["subject"].astype(str), strict=True))
+    return {
+        pair
+        for column in NAMES & set(rows.columns)
+        for pair in zip(rows["dataset"].astype(str), rows[column].astype(str), strict=True)
+    }
 
 
 def _parts(value: Any) -> Iterator[BaseEstimator]:

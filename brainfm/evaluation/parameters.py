@@ -1,8 +1,8 @@
-"""What an estimator asks to be told, and how many numbers it has learned from the training windows."""
+"""What an estimator asks to be told, how many numbers it has learned, and what a prediction costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,44 @@ def trained_parameters(fitted: Any) -> int:
     return sum(_size(value) for name, value in vars(fitted).items() if _is_fitted(name)) + sum(
         trained_parameters(inner) for inner in _inside(fitted)
     )
+
+
+def flops_per_window(fitted: Any, X: Any) -> int | None:
+    """Count the operations of predicting one window, see `brainfm.layers.flops`.
+
+    Parameters
+    ----------
+    fitted
+        an estimator after ``fit``.
+    X
+        (trial, channel, time) windows, one or more.
+
+    Returns
+    -------
+    flops
+        None where the estimator has no network, since what NumPy computes is not counted.
+    """
+    if not any(_has_network(part) for part in _with_inside(fitted)):
+        return None
+    from brainfm.layers.flops import count_flops
+
+    # Another window than any it has seen, whose tokens would be remembered.
+    window = np.asarray(X[:1]) * np.float32(1.01)
+    return count_flops(lambda: fitted.predict_proba(window))[1]
+
+
+def _with_inside(fitted: Any) -> Iterator[Any]:
+    """Yield an estimator and all that it fitted inside."""
+    yield fitted
+    steps = [step for _, step in fitted.steps] if isinstance(fitted, Pipeline) else []
+    for inner in (*steps, *_inside(fitted)):
+        yield from _with_inside(inner)
+
+
+def _has_network(fitted: Any) -> bool:
+    """Say whether one of its attributes is a module of PyTorch, which need not be imported to know."""
+    names = {f"{k.__module__}.{k.__name__}" for v in vars(fitted).values() for k in type(v).__mro__}
+    return "torch.nn.modules.module.Module" in names
 
 
 def _inside(fitted: Any) -> list[BaseEstimator]:

@@ -15,7 +15,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from brainfm.disk import write_whole
+from brainfm.evaluation.shots import Shots
+from brainfm.evaluation.tuning import UNLIMITED, Budget
+from brainfm.windows.description import describe_view
 from brainfm.windows.splits import Fold
+from brainfm.windows.stored import StoredWindows
 from brainfm.windows.trials import Trials
 
 
@@ -49,9 +53,14 @@ class FoldRecord:
         what went wrong, or None for a fold that is done.
     n_train
         number of training windows.
+    shots, shots_of
+        how few trials of each class or subjects it was trained on; None for all.
+    fits, fit_seconds
+        settings that were fitted to choose among, and the time of fitting alone.
+    flops
+        see `brainfm.evaluation.parameters`.
     validation, validation_proba
-        row of each validation window, and its probabilities: what a threshold or a temperature may be
-        chosen on.
+        as ``trials`` and ``proba``, of the validation windows.
     """
 
     task: str
@@ -68,6 +77,11 @@ class FoldRecord:
     scores: dict[str, float | None] = field(default_factory=dict)
     error: str | None = None
     n_train: int = 0
+    shots: int | None = None
+    shots_of: str | None = None
+    fits: int = 0
+    fit_seconds: float = 0.0
+    flops: int | None = None
     validation: list[int] = field(default_factory=list)
     validation_proba: list[list[float]] = field(default_factory=list)
 
@@ -113,6 +127,10 @@ class Job:
         what is measured.
     classes
         all classes, in the order of the columns of probabilities.
+    budget
+        of tuning.
+    shots
+        how few labels there are to train on; None for all.
     """
 
     task: str
@@ -123,6 +141,8 @@ class Job:
     seed: int
     metrics: tuple[str, ...]
     classes: tuple[str, ...]
+    budget: Budget = UNLIMITED
+    shots: Shots | None = None
 
     @property
     def key(self) -> str:
@@ -136,6 +156,8 @@ class Job:
             "seed": self.seed,
             "metrics": self.metrics,
             "classes": self.classes,
+            "budget": asdict(self.budget),
+            "shots": asdict(self.shots) if self.shots else None,
             "holds": [f.name for f in fields(FoldRecord)],  # a record of before lacks some
         }
         return _digest(json.dumps(parts, sort_keys=True).encode())
@@ -154,7 +176,16 @@ def fingerprint(trials: Trials) -> str:
         "recording": trials.meta["recording"].tolist(),
     }
     positions = np.ascontiguousarray(trials.sensors.position).tobytes()
-    return _digest(json.dumps(about).encode(), positions, np.ascontiguousarray(trials.X).tobytes())
+    return _digest(json.dumps(about).encode(), positions, *_contents(trials))
+
+
+def _contents(trials: Trials) -> list[bytes]:
+    """Return the windows, or what says where each stands and how it is made, where they are not at hand."""
+    if not isinstance(trials.X, StoredWindows):
+        return [np.ascontiguousarray(trials.X).tobytes()]
+    view = json.dumps(describe_view(trials.X.reader.view), sort_keys=True)
+    contents = "\n".join(trials.meta["fingerprint"])
+    return [view.encode(), contents.encode(), trials.X.start.tobytes()]
 
 
 def describe(value: Any) -> Any:

@@ -17,10 +17,24 @@ from brainfm.windows.trials import Trials
 NO_DIFFERENCE = Difference(float("nan"), NOTHING, float("nan"), 0)
 
 
-def results_table(records: Sequence[FoldRecord], metrics: Sequence[str]) -> pd.DataFrame:
-    """Return one row a fold and measure; a fold without a result has no value but its error."""
-    rows = [_result(r, m) for r in records for m in metrics]
-    return pd.DataFrame(rows)
+def results_table(
+    records: Sequence[FoldRecord], metrics: Sequence[str], leakage: str | None = None
+) -> pd.DataFrame:
+    """Return one row a fold and measure; a fold without a result has no value but its error.
+
+    Parameters
+    ----------
+    records
+        of all folds, done or not, also those with few labels (columns shots and shots_of).
+    metrics
+        names of the measures.
+    leakage
+        the reason for which leakage was allowed, which stands in every row.
+    """
+    rows = [_result(r, m) | {"leakage": leakage} for r in records for m in metrics]
+    table = pd.DataFrame(rows)
+    whole = dict.fromkeys(("trained_parameters", "shots", "fits", "flops"), "Int64")
+    return table.astype(whole) if len(table) else table
 
 
 def _result(record: FoldRecord, metric: str) -> dict[str, Any]:
@@ -34,7 +48,13 @@ def _result(record: FoldRecord, metric: str) -> dict[str, Any]:
         "value": record.scores.get(metric),
         "n_test": record.n_test,
         "trained_parameters": record.trained_parameters,
+        "flops": record.flops,
         "seconds": round(record.seconds, 3),
+        "fits": record.fits,
+        "fit_seconds": round(record.fit_seconds, 3),
+        "n_train": record.n_train,
+        "shots": record.shots,
+        "shots_of": record.shots_of,
         "overlap": record.overlap,
         "error": record.error,
     }

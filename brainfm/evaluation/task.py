@@ -3,127 +3,71 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from brainfm.errors import UsageError
+from brainfm.evaluation.labels import Cut, Labels, Tiling
+from brainfm.evaluation.measures import Measure
 from brainfm.evaluation.metrics import METRICS, check_metrics
-from brainfm.recordings.recording import Annotations, Sensors
+from brainfm.recordings.recording import Sensors
 from brainfm.store.read import Store, open_store
-from brainfm.windows.plan import Plan
+from brainfm.windows.reader import WindowReader
+from brainfm.windows.splits import Fold, Split
+from brainfm.windows.stored import StoredWindows
 from brainfm.windows.trials import COLUMNS, Trials
-from brainfm.windows.views import Chain, Native, OfKinds, View
+from brainfm.windows.views import Chain, Select, View
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a recording with one label, in seconds from the recording's start."""
-
-    start: float
-    stop: float
-    label: str
-
-
-class Labels(ABC):
-    """Where the labels of a task come from."""
-
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the classes, in the order given."""
-
-    @abstractmethod
-    def selects(self, row: pd.Series) -> bool:
-        """Say from its row in the store's table whether a recording belongs to the task."""
-
-    @abstractmethod
-    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
-        """Return the labelled stretches of a recording that belongs to the task."""
+MEMORY = 8.0
+"""GB of windows that are held in one array."""
 
 
 @dataclass(frozen=True)
-class RecordingLabels(Labels):
-    """The whole recording has one label, read from a column of the store's table.
+class PublishedSplit:
+    """A division of a data set that papers share, and what they count in it.
 
     Attributes
     ----------
-    column
-        such as run, task or session.
-    classes
-        name of the class by the column's value, such as ``{"1": rest}``; recordings with other
-        values are not part of the task. Numbers match with and without leading zeros.
+    split
+        who is on which side.
+    expected
+        windows by side (train, validation, test) or in all (total), as published.
+    label, seconds, step
+        in place of the task's own, where the papers cut other windows; None where they do not.
     """
 
-    column: str
-    classes: dict[str, str]
+    split: Split
+    expected: dict[str, int] = field(default_factory=dict)
+    label: Labels | None = None
+    seconds: float | None = None
+    step: float | None = None
 
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the classes, in the order given."""
-        return tuple(dict.fromkeys(self.classes.values()))
+    def check(self, folds: list[Fold], table: pd.DataFrame, name: str) -> None:
+        """Refuse windows that are not as many as published; nothing is known of them where none are.
 
-    def selects(self, row: pd.Series) -> bool:
-        """Say whether the recording's value is one of those named."""
-        if self.column not in row.index:
+        Raises
+        ------
+        UsageError
+            Saying what was counted and what was published.
+        """
+        counted = {
+            side: int(folds[0].rows(side, table).sum()) for side in ("train", "validation", "test")
+        }
+        counted["total"] = sum(counted.values())
+        wrong = {side: n for side, n in self.expected.items() if counted[side] != n}
+        if wrong:
+            met = ", ".join(f"{counted[side]:,} for {side}" for side in wrong)
+            wanted = ", ".join(f"{n:,} for {side}" for side, n in wrong.items())
             raise UsageError(
-                f"The store's table has no column {self.column!r}: choose from {list(row.index)}."
+                f"The split {name!r} has {met} windows and was published with {wanted}: give the whole "
+                "data set in the version that was split, or say `corpus: part`."
             )
-        return _plain(row[self.column]) in {_plain(value) for value in self.classes}
-
-    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
-        """Return the whole recording."""
-        named = {_plain(value): label for value, label in self.classes.items()}
-        return [Span(0.0, row["n_times"] / row["sfreq"], named[_plain(row[self.column])])]
-
-
-@dataclass(frozen=True)
-class AnnotationLabels(Labels):
-    """Trials around annotations, in the recordings that have them.
-
-    Attributes
-    ----------
-    classes
-        name of the class by the annotation's description, such as ``{T1: left}``; other annotations
-        are not part of the task.
-    tmin
-        start of a trial in seconds after the annotation's onset.
-    tmax
-        end of a trial in seconds after the annotation's onset.
-    runs
-        only recordings of these runs, or None for all.
-    """
-
-    classes: dict[str, str]
-    tmin: float
-    tmax: float
-    runs: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.tmin >= self.tmax:
-            raise UsageError(
-                f"Trials from {self.tmin} s to {self.tmax} s: let tmin be before tmax."
-            )
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the classes, in the order given."""
-        return tuple(dict.fromkeys(self.classes.values()))
-
-    def selects(self, row: pd.Series) -> bool:
-        """Say whether the recording is of a run that was asked for."""
-        return self.runs is None or _plain(row["run"]) in {_plain(r) for r in self.runs}
-
-    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
-        """Return one stretch an annotation that has a class."""
-        return [
-            Span(float(onset) + self.tmin, float(onset) + self.tmax, self.classes[text])
-            for onset, text in zip(annotations.onset, annotations.description, strict=True)
-            if text in self.classes
-        ]
 
 
 @dataclass(frozen=True)
@@ -154,6 +98,18 @@ class Task:
     dataset
         name of the recipe whose recordings belong to the task, where the store has others; None for
         all.
+    lacking
+        what becomes of a recording that lacks a channel: ``refuse`` the task, or ``leave out`` the recording,
+        which is logged.
+    measures
+        what is measured beside: ``Calibration``, ``SeizureEvents``, ``Hypnograms``, or a class of your
+        own; ``Calibration`` where none is named.
+    people
+        who is behind a subject that is another one too, such as ``{chb21: chb01}``: splits by subject and
+        intervals then count one person.
+    splits
+        the literature's splits by name, see `PublishedSplit`; by itself a task is divided by the
+        protocol.
     """
 
     name: str
@@ -166,6 +122,10 @@ class Task:
     metrics: tuple[str, ...] = tuple(METRICS)
     view: View | None = None
     dataset: str | None = None
+    lacking: Literal["refuse", "leave out"] = "refuse"
+    measures: tuple[Measure, ...] = ()
+    people: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, PublishedSplit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_metrics(self.metrics)
@@ -179,11 +139,33 @@ class Task:
         """Names of the classes; of two, the second is the positive one."""
         return self.label.names()
 
-    def load(self) -> Trials:
+    def published(self, name: str) -> PublishedSplit:
+        """Return the split of a name; ``UsageError`` lists those there are."""
+        if name not in self.splits:
+            known = ", ".join(self.splits) or "none"
+            raise UsageError(
+                f"The task {self.name!r} has no split {name!r}; it has {known}, and brainfm's own folds "
+                "where no split is named."
+            )
+        return self.splits[name]
+
+    def as_published(self, name: str) -> Task:
+        """Return the task with the windows that the papers of a split cut."""
+        own = self.published(name)
+        changed = {k: v for k in ("label", "seconds", "step") if (v := getattr(own, k)) is not None}
+        return replace(self, **changed)
+
+    def load(self, memory: float = MEMORY) -> Trials:
         """Cut the windows of all recordings of the task, in the order of the store's table.
 
         Copies of a recording (``duplicate_of``) are left out, and so are stretches that pass the
         end of a recording; both are logged.
+
+        Parameters
+        ----------
+        memory
+            GB of windows that may be held in one array; more than that stay in the store and are read
+            as they are asked for.
 
         Raises
         ------
@@ -193,33 +175,57 @@ class Task:
         """
         store = open_store(self.store)
         rows = self._recordings(store)
-        plans = {row["id"]: self._plan(store.sensors(row["id"]), row["id"]) for row in rows}
-        sensors = {id: plan.sensors for id, plan in plans.items()}
-        picks = self._channels(rows, sensors)
-        parts = [self._cut(store, row, plans[row["id"]], picks[row["id"]]) for row in rows]
-        X = np.concatenate([x for x, _ in parts])
-        meta = pd.concat([m for _, m in parts], ignore_index=True)
-        y = meta.pop("label").to_numpy(dtype=str)
+        reader = WindowReader(self.store, self.kinds, self._view(store, rows))
+        rows = self._whole(reader, rows)
+        sensors, tiling = reader.sensors(rows[0]["id"]).sensors, self._tiling(rows[0])
+        cuts = [self.label.cut(row, store.annotations(row["id"]), tiling) for row in rows]
+        y = np.array([cut.label for part in cuts for cut in part], dtype=str)
         if absent := sorted(set(self.classes) - set(y)):
             raise UsageError(
                 f"No window of class {absent} in {self.store}: check the labels of task "
                 f"{self.name!r} against the store with `brainfm status`."
             )
-        first = rows[0]["id"]
-        return Trials(X, y, meta, sensors[first].pick(picks[first]), float(rows[0]["sfreq"]))
+        metas = [self._meta(row, own, tiling) for row, own in zip(rows, cuts, strict=True)]
+        meta = pd.concat(metas, ignore_index=True)
+        windows = StoredWindows(
+            reader,
+            tiling.sfreq,
+            recording=meta["recording"].to_numpy(dtype=object),
+            start=np.array([cut.start for part in cuts for cut in part], dtype=np.int64),
+            lengths={row["id"]: int(row["n_times"]) for row in rows},
+            n_channels=len(sensors),
+            n_times=tiling.length,
+        )
+        X = windows if windows.nbytes > memory * 1e9 else windows.load()
+        return Trials(X, y, meta, sensors, tiling.sfreq)
 
-    def _plan(self, sensors: Sensors, id: str) -> Plan:
-        """Return how the view is made of a recording; trials cannot say that a channel is absent."""
+    def _tiling(self, row: pd.Series) -> Tiling:
+        sfreq = float(row["sfreq"])
+        step = round((self.step or self.seconds) * sfreq)
+        return Tiling(round(self.seconds * sfreq), step, sfreq)
+
+    def _view(self, store: Store, rows: list[pd.Series]) -> View:
+        """Return what makes the task's channels of any of its recordings."""
         if self.view is None:
-            return Native().plan(sensors)
-        view = Chain((OfKinds(self.kinds), self.view))
-        plan = view.plan(sensors, where=f"The recording {id}")
-        if not plan.present.all():
-            raise UsageError(
-                f"The recording {id} lacks {', '.join(plan.lost)} of the task's view, and trials have "
-                "all channels; choose a view that every recording gives."
+            return Select(
+                self._channels(rows, {row["id"]: store.sensors(row["id"]) for row in rows})
             )
-        return plan
+        return self.view if self.channels is None else Chain((self.view, Select(self.channels)))
+
+    def _whole(self, reader: WindowReader, rows: list[pd.Series]) -> list[pd.Series]:
+        """Return the recordings that have all channels: trials cannot say that one is absent."""
+        whole, refusals = [], []
+        for row in rows:
+            try:
+                _check_present(reader, row["id"])
+                whole.append(row)
+            except UsageError as error:
+                refusals.append(error)
+        if refusals and (self.lacking == "refuse" or not whole):
+            raise refusals[0]
+        if refusals:
+            logger.warning("%d recordings are left out: %s", len(refusals), refusals[0])
+        return whole
 
     def _recordings(self, store: Store) -> list[pd.Series]:
         """Return the table's rows of the task's recordings."""
@@ -242,8 +248,8 @@ class Task:
             )
         return unique
 
-    def _channels(self, rows: list[pd.Series], sensors: dict[str, Sensors]) -> dict[str, list[int]]:
-        """Return where the task's channels are in each recording."""
+    def _channels(self, rows: list[pd.Series], sensors: dict[str, Sensors]) -> tuple[str, ...]:
+        """Return the names of the task's channels, which every recording must have."""
         first = rows[0]["id"]
         names = self.channels or _of_kinds(sensors[first], self.kinds)
         if not names:
@@ -252,8 +258,7 @@ class Task:
                 f"{sorted(set(sensors[first].kind))}."
             )
         for row in rows:
-            there = sensors[row["id"]].names
-            found = there if self.channels else _of_kinds(sensors[row["id"]], self.kinds)
+            found = _of_kinds(sensors[row["id"]], self.kinds)
             missing = sorted(set(names) - set(found))
             further = sorted(set(found) - set(names)) if self.channels is None else []
             if missing or further:
@@ -262,36 +267,25 @@ class Task:
                     f"besides those of {'the task' if self.channels else repr(first)}: name the "
                     "channels that all recordings share under `channels`."
                 )
-        return {i: [s.names.index(n) for n in names] for i, s in sensors.items()}
+        return names
 
-    def _cut(
-        self, store: Store, row: pd.Series, plan: Plan, picks: list[int]
-    ) -> tuple[Any, pd.DataFrame]:
-        """Return the windows of one recording with a row of meta each."""
-        sfreq, length = row["sfreq"], round(self.seconds * row["sfreq"])
-        step = round((self.step or self.seconds) * sfreq)
-        windows, left_out = [], 0
-        for span in self.label.spans(row, store.annotations(row["id"])):
-            first, last = round(span.start * sfreq), round(span.stop * sfreq)
-            if first < 0 or last > row["n_times"]:
-                left_out += 1
-                continue
-            windows += [(s, span.label) for s in range(first, last - length + 1, step)]
-        if left_out:
-            logger.warning("%d trials pass the ends of recording %s", left_out, row["id"])
-        about = {c: row[c] for c in ("subject", "session", "run", "fingerprint", "dataset")}
-        columns = [*COLUMNS, "dataset", "label"]
-        meta = pd.DataFrame(
-            [{"recording": row["id"], "onset": s / sfreq, "label": w, **about} for s, w in windows],
-            columns=columns,
+    def _meta(self, row: pd.Series, cuts: list[Cut], tiling: Tiling) -> pd.DataFrame:
+        """Return one row a window of a recording."""
+        about = {c: row[c] for c in ("session", "run", "fingerprint", "dataset", "source")}
+        case = str(row["subject"])
+        about |= {"subject": self.people.get(case, case), "case": case, "recording": row["id"]}
+        onset = [cut.start / tiling.sfreq for cut in cuts]
+        columns = [*COLUMNS, "dataset", "case", "source"]
+        return pd.DataFrame({"onset": onset, **about}, columns=columns, index=range(len(cuts)))
+
+
+def _check_present(reader: WindowReader, id: str) -> None:
+    plan = reader.sensors(id).plan
+    if not plan.present.all():
+        raise UsageError(
+            f"The recording {id} lacks {', '.join(plan.lost)} of the task's view, and trials have "
+            "all channels; choose a view that every recording gives, or `lacking: leave out`."
         )
-        X = np.empty((len(windows), len(picks), length), np.float32)
-        if windows:
-            start, stop = min(s for s, _ in windows), max(s for s, _ in windows) + length
-            signal = plan.apply(store.read(row["id"], start, stop))[picks]
-            for x, (s, _) in zip(X, windows, strict=True):
-                x[:] = signal[:, s - start : s - start + length]
-        return X, meta
 
 
 def _of_kinds(sensors: Sensors, kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -301,9 +295,3 @@ def _of_kinds(sensors: Sensors, kinds: tuple[str, ...]) -> tuple[str, ...]:
 def _given(value: Any) -> bool:
     """Say whether a cell of the table holds a value."""
     return value is not None and not pd.isna(value) and value != ""
-
-
-def _plain(value: Any) -> str:
-    """Return a label without leading zeros, as BIDS counts 1 and 01 the same."""
-    text = str(value)
-    return text.lstrip("0") or "0" if text.isdigit() else text

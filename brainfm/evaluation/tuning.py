@@ -1,7 +1,10 @@
-"""Hyper-parameters chosen on the validation subjects, for any estimator alike."""
+"""Hyper-parameters chosen on the validation subjects, for any estimator alike and at the same cost."""
 
 from __future__ import annotations
 
+import inspect
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,38 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import check_metrics, score
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What every estimator may spend on tuning in each fold.
+
+    Attributes
+    ----------
+    fits
+        settings that may be tried; a larger grid is drawn from at random, with the fold's seed. None for
+        all.
+    seconds
+        after which no further setting is begun; None for no limit. Results then depend on how fast the
+        machine is.
+    """
+
+    fits: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.fits is not None and self.fits < 1) or (
+            self.seconds is not None and self.seconds <= 0
+        ):
+            raise UsageError(
+                f"A budget of {self.fits} fits and {self.seconds} s: give numbers above 0."
+            )
+
+
+UNLIMITED = Budget()
+"""Every setting of every grid."""
+
+
 class ValidationSearch(ClassifierMixin, BaseEstimator):
-    """Fit every setting on the training subjects and keep the best on the validation subjects.
+    """Fit settings on the training subjects and keep the best on the validation subjects.
 
     Unlike scikit-learn's ``GridSearchCV`` it never divides windows of a subject, and it does not
     fit again with the validation subjects added.
@@ -27,13 +60,21 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         values to try by parameter, such as ``embedding__order: [1, 2, 4]``.
     metric
         what is compared, a name out of `brainfm.evaluation.metrics.METRICS`.
+    budget
+        how much may be tried; the evaluation fills it in, the same for all.
+    random_state
+        seed of the draw from a grid that is larger than the budget; the evaluation fills it in.
 
     Attributes
     ----------
     best_estimator_, best_params_
         the choice; the first of equals.
+    tried_
+        the settings that were fitted, in the order of ``ParameterGrid``.
     validation_scores_
-        a score for every setting, in the order of ``ParameterGrid``.
+        a score for each of them.
+    n_fits_
+        how many they are.
     """
 
     def __init__(
@@ -41,10 +82,15 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         estimator: BaseEstimator,
         grid: dict[str, list[Any]],
         metric: str = "balanced_accuracy",
+        *,
+        budget: Budget | None = None,
+        random_state: int = 0,
     ) -> None:
         self.estimator = estimator
         self.grid = grid
         self.metric = metric
+        self.budget = budget
+        self.random_state = random_state
 
     def fit(
         self,
@@ -52,25 +98,42 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         y: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> ValidationSearch:
-        """Try every setting; ``UsageError`` without validation windows of two classes."""
+        """Try the settings; ``UsageError`` without validation windows of two classes."""
         check_metrics([self.metric])
         if validation is None or len(np.unique(validation[1])) < 2:
             raise UsageError(
                 "A search needs validation subjects with windows of two classes: put a larger "
                 "share of the subjects aside for validation."
             )
-        self.validation_scores_ = []
-        best = -np.inf
-        for params in ParameterGrid(self.grid):
-            fitted = clone(self.estimator).set_params(**params).fit(X, y)
+        self.validation_scores_, self.tried_ = [], []
+        best, begun = -np.inf, time.perf_counter()
+        limit = (self.budget or UNLIMITED).seconds or np.inf
+        for params in self._settings():
+            if self.tried_ and time.perf_counter() - begun > limit:
+                break
+            fitted = fit_validated(clone(self.estimator).set_params(**params), X, y, validation)
             proba = fitted.predict_proba(validation[0])
             classes = [str(c) for c in fitted.classes_]
             value = score([self.metric], validation[1], proba, classes)[self.metric]
+            self.tried_.append(params)
             self.validation_scores_.append(value)
             if value > best:
                 best, self.best_estimator_, self.best_params_ = value, fitted, params
         self.classes_ = self.best_estimator_.classes_
         return self
+
+    @property
+    def n_fits_(self) -> int:
+        """Settings that were tried."""
+        return len(self.tried_)
+
+    def _settings(self) -> list[dict[str, Any]]:
+        """Return the grid, or as much of it as the budget has fits for."""
+        grid = list(ParameterGrid(self.grid))
+        fits = (self.budget or UNLIMITED).fits or len(grid)
+        rng = np.random.default_rng([self.random_state, 5])
+        chosen = np.sort(rng.permutation(len(grid))[:fits])
+        return [grid[i] for i in chosen]
 
     def predict_proba(
         self, X: Float[np.ndarray, "trial channel time"]
@@ -81,3 +144,31 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
     def predict(self, X: Float[np.ndarray, "trial channel time"]) -> np.ndarray:
         """Predict with the best setting."""
         return self.best_estimator_.predict(X)
+
+
+def fit_validated(
+    estimator: Any, X: Any, y: np.ndarray, validation: tuple[Any, np.ndarray] | None
+) -> Any:
+    """Fit, and hand the validation windows to an estimator whose ``fit`` has an argument ``validation``."""
+    if validation is not None and "validation" in inspect.signature(estimator.fit).parameters:
+        return estimator.fit(X, y, validation=validation)
+    return estimator.fit(X, y)
+
+
+def check_budget(name: str, estimator: BaseEstimator, budget: Budget) -> None:
+    """Refuse an estimator that chooses by itself among more settings than the budget allows.
+
+    It says how many by an attribute ``planned_fits``.
+    """
+    planned = getattr(estimator, "planned_fits", 1)
+    if budget.fits is not None and planned > budget.fits:
+        raise UsageError(
+            f"{name!r} tries {planned} settings by itself and the budget is {budget.fits} for every "
+            "estimator: give it a smaller grid, or all a larger budget."
+        )
+
+
+def fits_of(fitted: Any) -> int:
+    """Return how many settings an estimator tried: ``n_fits_``, also of a step in a pipeline; else 1."""
+    inner = [step for _, step in getattr(fitted, "steps", [])]
+    return int(getattr(fitted, "n_fits_", 0)) or max([fits_of(step) for step in inner], default=1)

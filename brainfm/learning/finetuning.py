@@ -35,6 +35,7 @@ from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, WindowCache
 from brainfm.tokenizers.cached import Row, fingerprint
 from brainfm.weights import count_parameters, load, load_card, save
+from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
     steps=60,
@@ -46,8 +47,8 @@ FULL = Train(
     validate_every=6,
 )
 
-Trials = Float[np.ndarray, "trial channel time"]
-Validation = tuple[Float[np.ndarray, "held_out channel time"], np.ndarray]
+Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
+Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
 Own = TypeVar("Own", bound="FineTuning")
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from brainfm.objectives import LabelledBatch
 from brainfm.recordings.recording import Sensors
 from brainfm.windows.collate import batch_of
+from brainfm.windows.stored import StoredWindows
 
 Labels = Int[np.ndarray, " trial"] | Float[np.ndarray, " trial"]
 
@@ -32,7 +33,7 @@ class LabelledTrials:
         sampling rate in Hz.
     """
 
-    X: Float[np.ndarray, "trial channel time"]
+    X: Float[np.ndarray, "trial channel time"] | StoredWindows
     label: Labels
     sensors: Sensors
     sfreq: float

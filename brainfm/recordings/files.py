@@ -17,15 +17,16 @@ from brainfm.errors import UsageError
 from brainfm.recordings.bids import describe
 from brainfm.recordings.cleaning import clean
 from brainfm.recordings.cleaning.stream import clean_blocks
+from brainfm.recordings.dates import DateShift
 from brainfm.recordings.events.own import read_annotations
 from brainfm.recordings.events.side import read_labels
 from brainfm.recordings.formats.edf_samples import read_edf
-from brainfm.recordings.formats.known import FORMATS, find_format
+from brainfm.recordings.formats.known import FORMATS, MOABB, find_format
 from brainfm.recordings.formats.opening import open_raw, unreadable
 from brainfm.recordings.formats.reader import recipe_formats
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recipe import Recipe, digest
 from brainfm.recordings.recording import Recording, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors.channels import read_sensors
@@ -47,7 +48,9 @@ class Identity:
     label: str | None = None
 
 
-def read_recording(source: Source | str, recipe: Recipe) -> Recording:
+def read_recording(
+    source: Source | str, recipe: Recipe, *, dates: DateShift | None = None
+) -> Recording:
     """Check one recording, read its header, and return how its signal is read and cleaned.
 
     Parameters
@@ -56,6 +59,8 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
         what `brainfm.recordings.sources.find_sources` found; a path is looked up first.
     recipe
         what to do with it.
+    dates
+        how the date of the recording is shifted; without it there is no date.
 
     Raises
     ------
@@ -65,14 +70,19 @@ def read_recording(source: Source | str, recipe: Recipe) -> Recording:
     source = source_of(source, recipe) if isinstance(source, str) else source
     # Whatever a strange file makes a reader raise, it is that file's fault.
     try:
-        return _read(source, recipe)
+        return _read(source, recipe, dates)
     except (Refused, UsageError):
         raise
     except Exception as error:
         raise unreadable(error) from error
 
 
-def _read(source: Source, recipe: Recipe) -> Recording:
+def hash_of_reading(recipe: Recipe, dates: DateShift | None) -> str:
+    """Return the hash of all but the files that decides what becomes of a recording."""
+    return recipe.hash if dates is None else digest([recipe.hash, dates.id])
+
+
+def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     who = identify(source.path, recipe)
     form = find_format(Path(source.path), (*recipe_formats(recipe), *FORMATS))
     raw = open_raw(source, form)
@@ -97,6 +107,8 @@ def _read(source: Source, recipe: Recipe) -> Recording:
         annotations=join_annotations(marks, labels),
         source=source.path,
         provenance=_origin(given, sensors, [scrubber.label(name) for name in originals])
+        | {"recipe_hash": hash_of_reading(given, dates)}
+        | _dated(raw, dates, given, who)
         | _referred(raw, sensors)
         | _made(raw, recipe)
         | described.provenance
@@ -112,16 +124,17 @@ def _read(source: Source, recipe: Recipe) -> Recording:
 def identify(source: str, recipe: Recipe) -> Identity:
     """Return subject, session, run and task, from the path alone.
 
-    The recipe's pattern decides; without one the BIDS entities of the path, else the file's stem
-    is the subject. A file's header is never asked: it may hold a patient's name.
+    The recipe's pattern decides; without one, and for what MOABB has named, the BIDS entities of the
+    path, else the file's stem is the subject. A file's header is never asked: it may hold a patient's name.
     """
     path = Path(source).as_posix()
-    if recipe.pattern is not None:
+    if recipe.pattern is not None and not path.startswith(MOABB.pattern):
         match = re.search(recipe.pattern, path)
         if match is None:
             raise Refused(
                 Reason.pattern_mismatch,
-                f"Its path does not match the recipe's pattern {recipe.pattern!r}.",
+                f"Its path does not match the recipe's pattern '{recipe.pattern}'; take the recipe of "
+                "its data set, correct the pattern, or leave the file out.",
             )
         named = match.groupdict()
         who = (named.get(key) for key in ("session", "run", "task", "label"))
@@ -214,10 +227,20 @@ def _origin(recipe: Recipe, sensors: Sensors, originals: Sequence[str]) -> dict[
     renamed = {n: o for n, o in zip(sensors.names, originals, strict=True) if n != o}
     return {
         "recipe": recipe.name,
-        "recipe_hash": recipe.hash,
         "original_names": renamed,
         "versions": {name: _version(name) for name in ("mne", "numpy", "scipy")},
     }
+
+
+def _dated(
+    raw: mne.io.BaseRaw, dates: DateShift | None, recipe: Recipe, who: Identity
+) -> dict[str, Any]:
+    """Return when it was recorded, shifted, and by which key; nothing where nothing tells."""
+    when = raw.info["meas_date"]
+    if dates is None or when is None:
+        return {}
+    shifted = dates.shift(when, dataset=recipe.name, subject=who.subject)
+    return {"date": shifted.isoformat(timespec="seconds"), "date_key": dates.id}
 
 
 def _referred(raw: mne.io.BaseRaw, sensors: Sensors) -> dict[str, Any]:

@@ -83,9 +83,9 @@ def known_classes(key: str) -> list[str]:
         known = [k for k in vars(learning).values() if inspect.isclass(k)]
         return [k.__name__ for k in known if issubclass(k, learning.adaptation.Adaptation)]
     if key == "label":
-        from brainfm.evaluation import task
+        from brainfm.evaluation import labels
 
-        return [n for n in vars(task) if n.endswith("Labels")]
+        return [n for n in vars(labels) if n.endswith("Labels") and n != "Labels"]
     if key == "view":
         from brainfm.windows import interpolation, views
 

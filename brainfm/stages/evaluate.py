@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 from sklearn.base import BaseEstimator
 
 from brainfm.card import check_card
+from brainfm.evaluation.calibration import Calibration
 from brainfm.evaluation.journey import Journey
-from brainfm.evaluation.protocol import check_call, run
-from brainfm.evaluation.task import Task
+from brainfm.evaluation.protocol import SEEDS, Outcome, check_call, run
+from brainfm.evaluation.shots import ALL_LABELS, FewShot
+from brainfm.evaluation.task import MEMORY, Task
+from brainfm.evaluation.tuning import UNLIMITED, Budget
 from brainfm.stages.pretrain import use_of
 from brainfm.stages.run import now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.reader import Selection
-from brainfm.windows.splits import SubjectFolds
+from brainfm.windows.splits import NESTED, Split, SubjectFolds
 from brainfm.windows.trials import Trials
 
 
@@ -24,11 +29,17 @@ def evaluate(
     task: Task,
     estimators: dict[str, BaseEstimator],
     *,
-    folds: SubjectFolds,
-    seeds: list[int],
     out: Path,
+    folds: SubjectFolds = NESTED,
+    split: str | None = None,
+    corpus: Literal["whole", "part"] = "whole",
+    seeds: Sequence[int] = SEEDS,
+    budget: Budget = UNLIMITED,
+    few_shot: FewShot = ALL_LABELS,
+    allow_leakage: str | None = None,
     reference: str | None = None,
     journey: Journey | None = None,
+    memory: float = MEMORY,
 ) -> None:
     """Score every estimator on every fold and seed, and write tables and a report.
 
@@ -38,17 +49,32 @@ def evaluate(
         what is to be told apart, in which recordings.
     estimators
         scikit-learn classifiers by name.
+    out
+        folder for results.csv, predictions.csv, statistics.csv, measures.csv, report.html and the finished
+        folds.
+        The same command again computes missing folds only.
     folds
         how the subjects are divided.
+    split
+        name of one of the task's published splits, such as cbramod, in place of ``folds``.
+    corpus
+        ``whole`` checks that a published split has as many windows as published; ``part`` says that the
+        store holds a part of the data set on purpose.
     seeds
-        each shuffles the folds anew and seeds the estimators; five or more are advised.
-    out
-        folder for results.csv, predictions.csv, statistics.csv, report.html and the finished folds.
-        The same command again computes missing folds only.
+        each shuffles the folds anew and seeds the estimators.
+    budget
+        what every estimator may spend on tuning in a fold.
+    few_shot
+        numbers of labelled trials of each class, or of subjects, to train on besides all.
+    allow_leakage
+        the reason why training and test may know of each other, which the report repeats; without
+        one, leakage is an error.
     reference
         name of the estimator that the others are compared with, subject by subject.
     journey
         folders of the stages before, for the report.
+    memory
+        GB of windows held in one array; more of them are read from the store as they are asked for.
 
     Raises
     ------
@@ -58,18 +84,42 @@ def evaluate(
     # The report draws figures, which other verbs need not load.
     from brainfm.evaluation.report import write_report
 
-    check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference)
+    check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference, budget=budget)
+    task = task if split is None else task.as_published(split)
     _check_checkpoints(task, estimators)
-    started, trials = now(), task.load()
+    started, trials = now(), task.load(memory)
     outcome = run(
-        trials, estimators, folds=folds, seeds=seeds, out=out,
-        task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
+        trials, estimators, folds=_division(task, split, folds, corpus, trials=trials), seeds=seeds,
+        out=out, task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
+        budget=budget, few_shot=few_shot, allow_leakage=allow_leakage,
+        measures=task.measures or (Calibration(),), store=task.store,
     )  # fmt: skip
-    facts = {"seeds": seeds, "data": _data(trials), "complete": not outcome.failed}
+    facts: dict[str, Any] = {
+        "seeds": list(seeds), "data": _data(trials), "complete": not outcome.failed,
+        "split": split, "corpus": corpus,
+        "leakage": {"reason": allow_leakage, "found": list(outcome.leaks)},
+    }  # fmt: skip
     write_manifest(out, started, **facts)
     write_report(out, journey=journey)
-    _say(outcome.statistics, task.metrics[0], out)
+    _say(outcome, task.metrics[0], out)
     outcome.check_complete()
+
+
+def _division(
+    task: Task,
+    name: str | None,
+    folds: SubjectFolds,
+    corpus: Literal["whole", "part"],
+    *,
+    trials: Trials,
+) -> Split:
+    """Return how the windows are divided, once their number is checked."""
+    if name is None:
+        return folds
+    published = task.published(name)
+    if corpus == "whole":
+        published.check(published.split.split(trials.table, 0), trials.meta, name)
+    return published.split
 
 
 def _check_checkpoints(task: Task, estimators: dict[str, BaseEstimator]) -> None:
@@ -94,11 +144,26 @@ def _data(trials: Trials) -> dict[str, list[str]]:
     return {f"{name}s": sorted(trials.meta[name].unique().tolist()) for name in names}
 
 
-def _say(statistics: pd.DataFrame, metric: str, out: Path) -> None:
-    """Print one line an estimator."""
-    rows = statistics[statistics["metric"] == metric]
+def _say(outcome: Outcome, metric: str, out: Path) -> None:
+    """Print one line an estimator: how well, and at what cost."""
+    rows = outcome.statistics[outcome.statistics["metric"] == metric]
     print(f"{metric} with 95 % intervals over subjects; all of it in {out / 'report.html'}")
     for row in rows.to_dict("records"):
         done = f"{row['folds_done']} of {row['folds_expected']} folds"
         value = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-        print(f"  {value if row['complete'] else 'incomplete, ' + done:24}  {row['estimator']}")
+        cost = _cost(outcome.results, row["estimator"])
+        said = value if row["complete"] else "incomplete, " + done
+        print(f"  {said:24}  {row['estimator']}: {cost}")
+
+
+def _cost(results: pd.DataFrame, name: str) -> str:
+    """Return what one fit of an estimator takes, on average over folds and seeds."""
+    mine = results[(results["estimator"] == name) & results["shots"].isna()]
+    once = mine.drop_duplicates(["fold", "seed"])
+    flops, trained = once["flops"].max(), once["trained_parameters"].max()
+    parts = [
+        "" if pd.isna(trained) else f"{trained:,} parameters",
+        "FLOPs not counted" if pd.isna(flops) else f"{flops:.3g} FLOPs a window",
+        f"{once['fits'].max()} settings tried in {once['fit_seconds'].mean():.3g} s a fold",
+    ]  # fmt: skip
+    return ", ".join(part for part in parts if part)

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.dates import load_key
 from brainfm.recordings.events.side import attach_side_files
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
@@ -93,6 +94,7 @@ def ingest(
     slurm: Slurm | None = None,
     encoding: Encoding = "int16",
     timeout: float = 300.0,
+    dates: Path | None = None,
     retry_quarantined: bool = False,
     strict: bool = False,
 ) -> IngestSummary:
@@ -125,6 +127,10 @@ def ingest(
     timeout
         seconds that a file may keep its reader waiting, for its opening and for each of its blocks, before it
         is set aside.
+    dates
+        file with a secret, 16 bytes or more, by which the dates of recordings are shifted into the years
+        before 1925; those of one subject keep their order, intervals and times of day. Without it no dates
+        are kept.
     retry_quarantined
         read files again that are in quarantine and have not changed since.
     strict
@@ -139,13 +145,14 @@ def ingest(
     """
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
+    shift = load_key(dates, store=store) if dates is not None else None
     if timeout <= 0:
         raise UsageError(f"timeout is {timeout:g} s; more than 0 is wanted.")
     sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
         patience = Patience(timeout, deadly=not isinstance(executor, InProcess))
         outcomes = _fill(
-            Here(store.absolute(), "", Path.cwd(), how, encoding, __version__, patience),
+            Here(store.absolute(), "", Path.cwd(), how, encoding, __version__, patience, shift),
             sources,
             executor,
             retry=retry_quarantined,
@@ -276,8 +283,10 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
             "files back, and call again."
         )
     if not summary.added and not summary.unchanged:
+        first = open_store(summary.store).quarantined.iloc[0]
         raise WorkError(
-            f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}."
+            f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}. "
+            f"The first is {Path(first.source).name}: {first.detail}"
         )
     if strict and summary.quarantined:
         raise WorkError(

@@ -19,7 +19,8 @@ from typing import Literal
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.files import read_recording
+from brainfm.recordings.dates import DateShift
+from brainfm.recordings.files import hash_of_reading, read_recording
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
@@ -86,6 +87,8 @@ class Here:
         of the brainfm that gives the jobs.
     patience
         how long a file may keep its reader waiting.
+    dates
+        how dates are shifted; None where none are kept.
     """
 
     store: Path
@@ -95,6 +98,12 @@ class Here:
     encoding: Encoding
     version: str
     patience: Patience
+    dates: DateShift | None = None
+
+    @property
+    def hash(self) -> str:
+        """Return the hash of how sources are read."""
+        return hash_of_reading(self.recipe, self.dates)
 
 
 @dataclass(frozen=True)
@@ -145,9 +154,9 @@ class Outcome:
 
 def recall(job: Job, state: State) -> Outcome | None:
     """Return the outcome of a job whose source is as it was; None where there is work to do."""
-    if len(job.made) == 1 and job.made[0].holds(state, job.here.recipe.hash):
+    if len(job.made) == 1 and job.made[0].holds(state, job.here.hash):
         return Outcome(job.source.path, "unchanged")
-    if job.refused is not None and job.refused.holds(state, job.here.recipe.hash):
+    if job.refused is not None and job.refused.holds(state, job.here.hash):
         return Outcome(job.source.path, "quarantined", job.refused.result)
     return None
 
@@ -183,7 +192,7 @@ def _bring_in(job: Job) -> Outcome:
             _note_times(job, known, state)
             return known
         with job.here.patience.limit():
-            recording = read_recording(job.source, job.here.recipe)
+            recording = read_recording(job.source, job.here.recipe, dates=job.here.dates)
     except UsageError:
         raise
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
@@ -230,7 +239,7 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
         detail=error.detail,
         sha256=state.sha256,
         stat=state.stat,
-        recipe_hash=job.here.recipe.hash,
+        recipe_hash=job.here.hash,
         version=job.here.version,
     )
     return Outcome(job.source.path, "quarantined", error.reason.value)

@@ -17,6 +17,7 @@ import torch
 
 from brainfm.contracts import Batch, Objective
 from brainfm.errors import UsageError
+from brainfm.layers.flops import count_flops
 from brainfm.learning.train import Train
 from brainfm.stages.model import Model
 from brainfm.stages.pretrain import Data
@@ -132,13 +133,10 @@ def windows_for(objective: Objective, model: Model, seconds: float, n: int) -> B
 
 def measure(objective: Objective, batch: Batch, train: Train, steps: int = 3) -> Cost:
     """Train some steps and look at what they take."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     optimizer, n = train.optimizer(objective), len(batch.signal)
     objective.train()
     objective.begin(batch)
-    with FlopCounterMode(display=False) as counter:
-        kept = _step(objective, batch, optimizer)
+    kept, flops = count_flops(lambda: _step(objective, batch, optimizer))
     start = time.perf_counter()
     for _ in range(steps):
         _step(objective, batch, optimizer)
@@ -150,7 +148,7 @@ def measure(objective: Objective, batch: Batch, train: Train, steps: int = 3) ->
     fixed += (COPIES - 1) * sum(p.numel() * p.element_size() for p in learned)
     return Cost(
         parameters=count_parameters(objective),
-        flops=counter.get_total_flops() / n,
+        flops=flops / n,
         fixed_bytes=fixed,
         window_bytes=kept / n,
         windows_per_second=n * steps / (time.perf_counter() - start),

@@ -20,6 +20,7 @@ from brainfm.store.files import Files, as_url, files_at
 from brainfm.store.schema import (
     COLUMNS,
     QUARANTINE,
+    READABLE,
     RECORDINGS,
     VERSION,
     Entry,
@@ -68,11 +69,12 @@ def read_root(files: Files, place: Path | str) -> dict[str, Any]:
         ) from error
     if "preprocessing_hash" not in attributes:
         raise UsageError(f"{place} is no store of recordings; make one with brainfm ingest.")
-    if version != VERSION:
+    if version not in READABLE:
         newer = isinstance(version, int) and version > VERSION
         remedy = "install a newer brainfm" if newer else "ingest the recordings into a new one"
         raise UsageError(
-            f"The store {place} has version {version}, this brainfm reads {VERSION}; {remedy}."
+            f"The store {place} has version {version}, this brainfm reads {min(READABLE)} to {VERSION}; "
+            f"{remedy}."
         )
     return attributes
 

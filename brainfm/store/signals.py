@@ -16,9 +16,19 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from brainfm.errors import UsageError, WorkError
+from brainfm.store.decoding import Stretch, decoder, decompress
 from brainfm.store.files import Files, Span
 from brainfm.store.schema import RECORDINGS
-from brainfm.store.shards import Damaged, Index, array_metadata, index_bytes, index_of, without_crc
+from brainfm.store.shards import (
+    LAYOUTS,
+    Damaged,
+    Index,
+    Layout,
+    array_metadata,
+    index_bytes,
+    index_of,
+    without_crc,
+)
 
 KEPT = 4096
 """Recordings, and shards, of which the metadata stay in memory."""
@@ -60,6 +70,8 @@ class Signal:
         samples of a chunk, and chunks of a shard.
     scale
         (shard, channel, 1) SI units of one count, or None where values are in SI units.
+    layout
+        of its files.
     """
 
     n_channels: int
@@ -68,6 +80,7 @@ class Signal:
     chunk: int
     n_chunks: int
     scale: Float32[np.ndarray, "shard channel 1"] | None
+    layout: Layout
 
     @property
     def shards(self) -> range:
@@ -84,6 +97,30 @@ class _Part(NamedTuple):
     shard: int
     chunks: range  # of the shard
 
+    @property
+    def first(self) -> int:
+        """Where the window starts within the first chunk, or before it, in samples."""
+        chunk = self.shard * self.signal.n_chunks + self.chunks[0]
+        return self.wanted.start - chunk * self.signal.chunk
+
+    @property
+    def out(self) -> Float32[np.ndarray, "channel time"]:
+        """What of the window's array this shard fills."""
+        at = max(-self.first, 0)
+        return self.wanted.out[:, at : len(self.chunks) * self.signal.chunk - self.first]
+
+    def stretch(self, data: bytes | memoryview, block: np.ndarray) -> Stretch:
+        """Return what is to be decoded."""
+        scale, rows = self.signal.scale, self.wanted.rows
+        return Stretch(
+            data,
+            self.index.spans[self.chunks.start : self.chunks.stop],
+            block,
+            max(self.first, 0),
+            rows,
+            None if scale is None else scale[self.shard, rows],
+        )
+
 
 class Signals:
     """The signals of a store.
@@ -98,6 +135,7 @@ class Signals:
         self.files = files
         self.signal = lru_cache(KEPT)(self._signal)
         self._index = lru_cache(KEPT)(self._read_index)
+        self._n_read = 0
 
     def __reduce__(self) -> tuple[type[Signals], tuple[Files]]:
         return type(self), (self.files,)
@@ -113,13 +151,19 @@ class Signals:
             Naming the recording, where something of it is missing or is not what was written.
         """
         parts = [part for wanted in windows for part in self._parts(wanted)]
-        scratch: dict[tuple[int, int, str], np.ndarray] = {}
+        blocks: dict[tuple[int, int, str], np.ndarray] = {}
+        self._n_read += len(windows)
+        decode = decoder(self._n_read)
         for part, data in zip(parts, self._fetch(parts), strict=True):
             s = part.signal
             shape = (s.n_channels, s.chunk, s.dtype)
-            if shape not in scratch:
-                scratch[shape] = np.empty(shape[:2], s.dtype)
-            _fill(part, memoryview(data), scratch[shape])
+            if shape not in blocks:
+                blocks[shape] = np.empty(shape[:2], s.dtype)
+            try:
+                part.index.check(part.chunks, memoryview(data), blocks[shape].nbytes)
+                decode(part.stretch(data, blocks[shape]), part.out)
+            except Damaged as error:
+                raise _damaged(part.wanted.id, error) from error
 
     def stored(self, id: str, shard: int) -> Shaped[np.ndarray, "channel time"]:
         """Return what stands on the disk in one shard, decompressed.
@@ -138,8 +182,9 @@ class Signals:
             index = self._index(id, shard)
             for number, first in enumerate(range(0, stop - start, signal.chunk)):
                 a, b = index.span(range(number, number + 1))
-                (data,) = self.files.fetch([Span(_shard_key(id, shard), a, b)])
-                index.decode(number, memoryview(data), block)
+                (data,) = self.files.fetch([Span(_shard_key(id, signal, shard), a, b)])
+                index.check(range(number, number + 1), memoryview(data), block.nbytes)
+                decompress(memoryview(data), block)
                 part = values[:, first : first + signal.chunk]
                 part[:] = block[:, : part.shape[1]]
         except (Damaged, OSError) as error:
@@ -170,7 +215,7 @@ class Signals:
                 a, b = part.index.span(part.chunks)
             except Damaged as error:
                 raise _damaged(part.wanted.id, error) from error
-            spans.append(Span(_shard_key(part.wanted.id, part.shard), a, b))
+            spans.append(Span(_shard_key(part.wanted.id, part.signal, part.shard), a, b))
         try:
             return self.files.fetch(spans)
         except OSError as error:
@@ -188,49 +233,32 @@ class Signals:
         shard = said["chunk_grid"]["configuration"]["chunk_shape"][1]
         chunk = said["codecs"][0]["configuration"]["chunk_shape"][1]
         dtype = said["data_type"]
-        expected = array_metadata(
-            shape=(n_channels, n_times),
-            chunk=chunk,
-            shard=shard,
-            dtype=dtype,
-        )
-        if said != expected:
-            raise Damaged("its signal is laid out as no brainfm writes it")
-        scale = None if dtype == "float32" else self._read_scale(id, n_channels)
-        return Signal(n_channels, n_times, dtype, chunk, shard // chunk, scale)
+        shape = (n_channels, n_times)
+        for layout in LAYOUTS:
+            expected = array_metadata(
+                shape=shape, chunk=chunk, shard=shard, dtype=dtype, layout=layout
+            )
+            if said == expected:
+                scale = None if dtype == "float32" else self._read_scale(id, n_channels, layout)
+                return Signal(n_channels, n_times, dtype, chunk, shard // chunk, scale, layout)
+        raise Damaged("its signal is laid out as no brainfm writes it")
 
-    def _read_scale(self, id: str, n_channels: int) -> Float32[np.ndarray, "shard channel 1"]:
-        data = without_crc(self.files.read(f"{RECORDINGS}/{id}/scale/c/0/0"), "its scale")
+    def _read_scale(
+        self, id: str, n_channels: int, layout: Layout
+    ) -> Float32[np.ndarray, "shard channel 1"]:
+        key = f"{RECORDINGS}/{id}/scale/{layout.key(0, 0)}"
+        data = without_crc(self.files.read(key), "its scale")
         return np.frombuffer(data, "<f4").reshape(-1, n_channels, 1)
 
     def _read_index(self, id: str, shard: int) -> Index:
-        n_chunks = self.signal(id).n_chunks
-        (data,) = self.files.fetch([Span(_shard_key(id, shard), -index_bytes(n_chunks), 0)])
+        signal = self.signal(id)
+        n_chunks, key = signal.n_chunks, _shard_key(id, signal, shard)
+        (data,) = self.files.fetch([Span(key, -index_bytes(n_chunks), 0)])
         return index_of(bytes(data), n_chunks)
 
 
-def _fill(part: _Part, data: memoryview, scratch: np.ndarray) -> None:
-    """Decompress the chunks of one shard into a window's array, and scale what came from there."""
-    wanted, signal, index, shard, chunks = part
-    (start, stop), length = (wanted.start, wanted.stop), signal.chunk
-    base = index.spans[chunks[0]][0]
-    first = (shard * signal.n_chunks + chunks[0]) * length
-    filled = wanted.out[:, max(first - start, 0) : first + len(chunks) * length - start]
-    for chunk in chunks:
-        a, b = index.spans[chunk]
-        try:
-            index.decode(chunk, data[a - base : b - base], scratch)
-        except Damaged as error:
-            raise _damaged(wanted.id, error) from error
-        low, high = max(start - first, 0), min(stop - first, length)
-        wanted.out[:, first + low - start : first + high - start] = scratch[wanted.rows, low:high]
-        first += length
-    if signal.scale is not None:
-        np.multiply(filled, signal.scale[shard, wanted.rows], out=filled)
-
-
-def _shard_key(id: str, shard: int) -> str:
-    return f"{RECORDINGS}/{id}/signal/c/0/{shard}"
+def _shard_key(id: str, signal: Signal, shard: int) -> str:
+    return f"{RECORDINGS}/{id}/signal/{signal.layout.key(0, shard)}"
 
 
 def _damaged(id: str, error: Exception) -> WorkError:

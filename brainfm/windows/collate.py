@@ -130,12 +130,15 @@ def join(
     n, width, _ = signal.shape
     position, orientation = (np.full((n, width, 3), np.nan, np.float32) for _ in range(2))
     kind, mask = np.zeros((n, width), np.int64), np.zeros((n, width), bool)
+    same: dict[Description, list[int]] = {}  # most windows share one, which is then set at once
     for row, described in enumerate(sensors):
+        same.setdefault(described, []).append(row)
+    for described, rows in same.items():
         real = slice(len(described.kind))
-        position[row, real] = described.position
-        orientation[row, real] = described.orientation
-        kind[row, real] = described.kind
-        mask[row, real] = described.mask
+        position[rows, real] = described.position
+        orientation[rows, real] = described.orientation
+        kind[rows, real] = described.kind
+        mask[rows, real] = described.mask
     return Batch(
         signal=torch.from_numpy(signal),
         position=torch.from_numpy(position),

@@ -7,47 +7,75 @@ al. 2025, arXiv:2505.13021), and depend on nothing but the set of subjects and t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from brainfm.errors import UsageError
+
+Unit = Literal["subject", "recording", "window"]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the subjects.
+    """One division of the subjects, or of smaller units where a split is not one of subjects.
 
     Attributes
     ----------
     index
         number of the fold, from 0.
     train
-        subjects to fit on.
+        names of those to fit on.
     validation
-        subjects to choose between models on; may be none.
+        names of those to choose between models on; may be none.
     test
-        subjects to score on, once.
+        names of those to score on, once.
+    by
+        what is named: see `names_of`.
 
     Raises
     ------
     UsageError
-        When a subject stands on two sides.
+        When a name stands on two sides.
     """
 
     index: int
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    by: Unit = "subject"
 
     def __post_init__(self) -> None:
-        check_disjoint(train=self.train, validation=self.validation, test=self.test)
+        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        check_disjoint(self.by.capitalize(), **sides)
+
+    def rows(self, side: str, table: pd.DataFrame) -> Bool[np.ndarray, " row"]:
+        """Say of each row of ``table`` whether it is on ``side``: train, validation or test."""
+        return names_of(table, self.by).isin(getattr(self, side)).to_numpy(dtype=bool)
+
+
+class Split(ABC):
+    """A way to divide a table of windows into folds."""
+
+    @abstractmethod
+    def split(self, table: pd.DataFrame, seed: int) -> list[Fold]:
+        """Return the folds of a table; see each class for the columns that it needs."""
+
+
+def names_of(table: pd.DataFrame, by: Unit) -> pd.Series:
+    """Return the name of each row's unit: its subject, its recording, or itself as ``recording@onset``."""
+    if by == "window":
+        return table["recording"].astype(str) + "@" + table["onset"].map("{:.6f}".format)
+    return table[by].astype(str)
 
 
 @dataclass(frozen=True)
-class SubjectFolds:
+class SubjectFolds(Split):
     """Cross-validation in which every subject is a test subject exactly once.
 
     Attributes
@@ -171,23 +199,25 @@ def subjects_of(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted({str(s) for s in table["subject"]}))
 
 
-def check_disjoint(**sides: tuple[str, ...]) -> None:
-    """Refuse a subject that stands on two sides of a split.
+def check_disjoint(what: str = "Subject", **sides: tuple[str, ...]) -> None:
+    """Refuse a name that stands on two sides of a split.
 
     Parameters
     ----------
+    what
+        the names are of.
     sides
-        the subjects of each side, by the side's name.
+        the names of each side, by the side's name.
 
     Raises
     ------
     UsageError
-        Naming the subject and both sides.
+        Giving the name and both sides.
     """
     for (a, left), (b, right) in combinations(sides.items(), 2):
         if both := sorted(set(left) & set(right)):
             raise UsageError(
-                f"Subject {both[0]!r} is in {a} and in {b}: put every subject on one side only."
+                f"{what} {both[0]!r} is in {a} and in {b}: put each {what.lower()} on one side only."
             )
 
 
@@ -213,3 +243,7 @@ def _shuffle(subjects: tuple[str, ...], rng: np.random.Generator) -> list[str]:
 def _check_share(share: float) -> None:
     if not 0 <= share < 1:
         raise UsageError(f"A share of {share} of the subjects: give a number from 0 to below 1.")
+
+
+NESTED = SubjectFolds()
+"""How windows are divided where nothing else is asked for."""

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float32, Int
 
 from brainfm.errors import UsageError
 from brainfm.recordings.recording import Sensors
+from brainfm.windows.splits import Fold
+from brainfm.windows.stored import StoredWindows
 
 COLUMNS = ("recording", "subject", "session", "run", "onset", "fingerprint")
 
@@ -21,7 +23,8 @@ class Trials:
     Attributes
     ----------
     X
-        (trial, channel, time) float32, SI units as in MNE: V, T or T/m by sensor kind.
+        (trial, channel, time) float32, SI units as in MNE: V, T or T/m by sensor kind; an array, or what
+        reads it from the store as it is asked for.
     y
         (trial,) name of the class of each window, as strings.
     meta
@@ -38,7 +41,7 @@ class Trials:
         When the parts do not fit each other, or ``X`` holds NaN or infinity.
     """
 
-    X: Float32[np.ndarray, "trial channel time"]
+    X: Float32[np.ndarray, "trial channel time"] | StoredWindows
     y: np.ndarray
     meta: pd.DataFrame
     sensors: Sensors
@@ -61,7 +64,7 @@ class Trials:
             raise UsageError(
                 f"Labels of dtype {self.y.dtype}: name the classes, as an array of str."
             )
-        if not np.isfinite(self.X).all():
+        if isinstance(self.X, np.ndarray) and not np.isfinite(self.X).all():
             bad = int((~np.isfinite(self.X).all(axis=(1, 2))).sum())
             raise UsageError(f"{bad} windows hold NaN or infinity: clean the recordings first.")
 
@@ -73,10 +76,25 @@ class Trials:
         """Names of the classes, sorted as scikit-learn sorts them."""
         return tuple(str(c) for c in np.unique(self.y))
 
+    @property
+    def seconds(self) -> float:
+        """Length of a window."""
+        return self.X.shape[2] / self.sfreq
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """``meta`` with what splits need besides: each window's label, and its length in seconds."""
+        return self.meta.assign(label=self.y, seconds=self.seconds)
+
     def take(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " trial"]) -> Trials:
-        """Return the trials of ``rows``, in their order."""
+        """Return the trials of ``rows``, in their order; what is in the store stays there."""
         meta = self.meta.iloc[rows].reset_index(drop=True)
-        return type(self)(self.X[rows], self.y[rows], meta, self.sensors, self.sfreq)
+        X = self.X.take(rows) if isinstance(self.X, StoredWindows) else self.X[rows]
+        return type(self)(X, self.y[rows], meta, self.sensors, self.sfreq)
+
+    def of(self, fold: Fold, side: str) -> Trials:
+        """Return the trials on one side of a fold: train, validation or test."""
+        return self.take(fold.rows(side, self.meta))
 
     def of_subjects(self, subjects: tuple[str, ...]) -> Trials:
         """Return the trials of these subjects, in the order of the trials."""

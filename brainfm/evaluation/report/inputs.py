@@ -19,9 +19,18 @@ UNREADABLE = (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, Usage
 
 @dataclass(frozen=True)
 class Absent:
-    """A part that the page cannot show, and the sentence that says so."""
+    """A part that the page cannot show, and the sentence that says so.
+
+    Attributes
+    ----------
+    sentence
+        shown in its place.
+    given
+        False where nobody asked for the part, so that the page does without.
+    """
 
     sentence: str
+    given: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +74,9 @@ class Results:
     Attributes
     ----------
     results, statistics, predictions
-        the three CSV files.
+        the three CSV files; of the first, the rows of fits on all labels.
+    few
+        its other rows, of fits on few labels.
     config
         config.yaml, as it stands in the file.
     manifest
@@ -80,6 +91,14 @@ class Results:
     config: str
     manifest: dict[str, Any]
     missing: tuple[str, ...] = ()
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    few: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def leakage(self) -> dict[str, Any]:
+        """Why leakage was allowed (reason) and what was found; empty where there was none to allow."""
+        said = self.manifest.get("leakage")
+        return said if isinstance(said, dict) and said.get("reason") else {}
 
 
 @dataclass
@@ -113,7 +132,8 @@ class _Reader:
 
 TEXT = (
     *("task", "estimator", "metric", "subject", "test_subjects", "recording", "y_true"),
-    *("reference", "overlap", "error", "complete"),
+    *("measure", "quantity", "proba", "before", "after", "locked"),
+    *("reference", "overlap", "error", "complete", "leakage", "shots_of"),
 )
 """Columns that are text even where they look like numbers or like no value: subject ``01``, class ``NA``."""
 
@@ -131,11 +151,19 @@ def _object(path: Path) -> dict[str, Any]:
     return value
 
 
+MEASURED = ("measures", "calibration", "events", "hypnograms", "transitions", "identity")
+"""Tables that only some tasks leave."""
+
+
 def read_results(out: Path) -> Results:
     """Read the folder of an evaluation."""
     reader = _Reader(out)
+    results = reader.table("results.csv")
+    few = results["shots"].notna() if "shots" in results else pd.Series(False, index=results.index)
     return Results(
-        results=reader.table("results.csv"),
+        results=results[~few],
+        few=results[few],
+        tables={n: reader.table(f"{n}.csv") for n in MEASURED if (out / f"{n}.csv").is_file()},
         statistics=reader.table("statistics.csv"),
         predictions=reader.table("predictions.csv"),
         config=reader.text("config.yaml"),
@@ -147,7 +175,7 @@ def read_results(out: Path) -> Results:
 def read_run(name: str, folder: Path | None) -> RunFolder | Absent:
     """Read the folder of a training."""
     if folder is None:
-        return Absent(f"No run folder of the {name} was given.")
+        return Absent(f"No run folder of the {name} was given.", given=False)
     if not folder.is_dir():
         return Absent(f"The run folder of the {name} ({folder.name}) is not there.")
     reader = _Reader(folder)

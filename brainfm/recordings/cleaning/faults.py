@@ -1,5 +1,8 @@
 """Where a channel is flat, or stands at the end of the recorder's range, second by second.
 
+Few formats tell that range. Whatever the format, a recorder that saturates gives one value again and
+again, and none beyond it: the greatest or the least that the channel ever has.
+
 What is found becomes an annotation ``BAD_flat`` or ``BAD_saturated`` that names its channels; the
 signal stays as it is.
 """
@@ -25,6 +28,12 @@ SATURATED_SECONDS = 0.02
 
 SATURATED_SAMPLES = 3
 """And for so many samples, at least."""
+
+HELD_SECONDS = 0.1
+"""Where the range is not known, a channel stays for so long on end at its greatest or least value."""
+
+HELD_SAMPLES = 10
+"""And for so many samples, at least: a slow wave's peak may stay within one step for a few."""
 
 
 def flat_limits(kinds: Sequence[str]) -> Float64[np.ndarray, " channel"]:
@@ -61,6 +70,54 @@ def find_saturated(
         run = max(longest_run(values <= least), longest_run(values >= most))
         found[channel, second] = run >= needed
     return found
+
+
+class Plateaus:
+    """Finds seconds in which a channel stays at the greatest or the least value that it ever has.
+
+    Parameters
+    ----------
+    kinds
+        of the channels; those of no known kind may be triggers and are passed over.
+    n_times
+        samples of a second.
+    """
+
+    def __init__(self, kinds: Sequence[str], n_times: int):
+        self._judged = np.array([kind in RANGES for kind in kinds])
+        self._needed = max(HELD_SAMPLES, round(HELD_SECONDS * n_times))
+        # Of the signal, and of the signal upside down.
+        self._most = np.full((2, len(kinds)), -np.inf)
+        self._held: list[tuple[int, int, int, float]] = []
+
+    def take(
+        self,
+        signal: Shaped[np.ndarray, "channel second time"],
+        low: Shaped[np.ndarray, "channel second"],
+        high: Shaped[np.ndarray, "channel second"],
+        *,
+        begin: int,
+    ) -> None:
+        """Look at the seconds from number ``begin`` on; ``low`` and ``high`` are the ends of each."""
+        for side, peak in enumerate((high, -low)):
+            before = np.column_stack([self._most[side], peak])
+            most = np.maximum.accumulate(before, axis=1)
+            rows, seconds = np.nonzero((peak >= most[:, :-1]) & self._judged[:, None])
+            ends = (high, low)[side][rows, seconds]
+            held = signal[rows, seconds] == ends[:, None]
+            for i in np.flatnonzero(held.sum(axis=1) >= self._needed):
+                if longest_run(held[i]) >= self._needed:
+                    value = float(peak[rows[i], seconds[i]])
+                    self._held.append((side, int(rows[i]), begin + int(seconds[i]), value))
+            self._most[side] = most[:, -1]
+
+    def find(self, n_seconds: int) -> Bool[np.ndarray, "channel second"]:
+        """Tell which seconds of all that were taken hold a plateau at what proved to be the end."""
+        found = np.zeros((len(self._judged), n_seconds), dtype=bool)
+        constant = self._most[0] == -self._most[1]
+        for side, row, second, value in self._held:
+            found[row, second] |= value == self._most[side, row] and not constant[row]
+        return found
 
 
 def longest_run(values: Bool[np.ndarray, " time"]) -> int:

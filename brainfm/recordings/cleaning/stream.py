@@ -51,8 +51,17 @@ class First:
 
 @dataclass(frozen=True)
 class Faults:
-    """Which seconds of which channels are flat and saturated, a (channel, second) array a piece."""
+    """Which seconds of which channels are faulty.
 
+    Attributes
+    ----------
+    flat, saturated
+        a (channel, second) array a piece.
+    plateaus
+        what is saturated where the format does not tell the range.
+    """
+
+    plateaus: faults.Plateaus
     flat: list[Bool[np.ndarray, "channel second"]] = field(default_factory=list)
     saturated: list[Bool[np.ndarray, "channel second"]] = field(default_factory=list)
 
@@ -81,7 +90,8 @@ def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
     edges = {"l_freq": recipe.l_freq, "h_freq": recipe.h_freq, "line_freq": first.line_freq}
     filters = design_filters(samples.sfreq, **edges, to=recipe.sfreq)
     level = against(samples.offset[:, None]) * np.prod([f.taps.sum() for f in filters])
-    seen, amplitude = Faults(), []
+    seen = Faults(faults.Plateaus(sensors.kind, _second(samples)))
+    amplitude = []
     pieces = map(against, _check(samples, sensors.kind, seen))
     n_times = clean.resampled_length(samples.n_times, samples.sfreq, to=recipe.sfreq)
     every = max(n_times // AMPLITUDE_SAMPLES, 1)
@@ -123,6 +133,7 @@ def _check(
         # What is not finite shows in the least or the greatest.
         if not all(np.isfinite(part).all() for part in (low, high, piece[:, whole:])):
             raise _not_finite()
+        seen.plateaus.take(by_second, low, high, begin=sum(part.shape[1] for part in seen.flat))
         seen.flat.append(faults.find_flat(low, high, limit=flat))
         seen.saturated.append(faults.find_saturated(by_second, low, high, limits=samples.limits))
         yield piece
@@ -169,6 +180,7 @@ def _findings(
 ) -> Findings:
     """Say what was found; a channel that is flat most of the time is bad and not annotated."""
     flat, saturated = (np.concatenate(part, axis=1) for part in (seen.flat, seen.saturated))
+    saturated |= seen.plateaus.find(saturated.shape[1])
     dead = np.flatnonzero(2 * flat.sum(axis=1) > flat.shape[1])
     flat[dead] = False
     bads = first.bads | dict.fromkeys(dead.tolist(), "flat")

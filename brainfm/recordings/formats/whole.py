@@ -9,7 +9,9 @@ import re
 import struct
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from brainfm.recordings.quarantine import Reason, Refused
 
@@ -21,8 +23,12 @@ PATIENCE = 120
 """Seconds after which a reader that is tried in a process of its own is taken to hang."""
 
 
+PAUSE = 0.5
+"""Seconds between two stretches from which they are no one recording; less is a clock put right."""
+
+
 def check_brainvision(path: Path) -> None:
-    """Check the data against the channels and the last marker."""
+    """Check the data against the channels, the samples that some headers state, and the last marker."""
     fields = dict(_VHDR.findall(_text(path)))
     data, markers = (_beside(path, fields.get(key, "")) for key in ("DataFile", "MarkerFile"))
     if fields.get("DataFormat", "").upper() != "BINARY":
@@ -38,6 +44,8 @@ def check_brainvision(path: Path) -> None:
     last = max(map(int, _POSITION.findall(_text(markers))), default=0)
     if rest or not samples or last > samples:
         raise _cut(data.stat().st_size, f"its last marker stands at sample {last}", samples)
+    if "DataPoints" in fields:
+        _expect(data, frame * _whole(fields, "DataPoints"))
 
 
 def check_nicolet(path: Path) -> None:
@@ -52,7 +60,7 @@ def check_nicolet(path: Path) -> None:
 
 
 def check_persyst(path: Path) -> None:
-    """Check the data against the layout's channels and its last comment."""
+    """Check the data against the layout's channels, its last comment and the times of its stretches."""
     text = _text(path)
     fields = dict(_VHDR.findall(text))
     width = {"0": 2, "7": 4}.get(fields.get("DataType", ""), 0)
@@ -61,12 +69,26 @@ def check_persyst(path: Path) -> None:
     if frame <= 0:
         raise Refused(Reason.damaged, "Its layout names no channels or no type of its numbers.")
     size = data.stat().st_size - _whole(fields, "HeaderLength")
-    # A comment is "onset in s, duration, …".
-    notes = text.partition("[Comments]")[2].partition("\n[")[0]
-    onsets = [float(onset) for onset in re.findall(r"^(\d+\.\d+),", notes, re.MULTILINE)]
-    samples = size // frame
-    if size % frame or not samples or max(onsets, default=0) * _rate(fields) > samples:
-        raise _cut(size, f"its last comment stands at {max(onsets, default=0):g} s", samples)
+    # A comment is "onset in s, duration, …"; a stretch is "first sample=time of day in s".
+    onsets = [float(onset) for onset in _rows(text, "Comments", r"^(\d+\.\d+),")]
+    stretches = [(int(a), float(b)) for a, b in _rows(text, "SampleTimes", r"^(\d+)=([\d.]+)")]
+    samples, rate = size // frame, _rate(fields)
+    last = max([*(onset * rate for onset in onsets), *(first for first, _ in stretches)], default=0)
+    if size % frame or not samples or last > samples:
+        raise _cut(size, f"its layout speaks of sample {last:,.0f}", samples)
+    for (first, begin), (following, resumed) in pairwise(stretches):
+        # At midnight the clock begins anew.
+        pause = (resumed - begin) % 86_400 - (following - first) / rate
+        if abs(pause) > PAUSE:
+            raise Refused(
+                Reason.discontinuous,
+                f"It was interrupted for {pause:g} s; cut it into its continuous parts.",
+            )
+
+
+def _rows(text: str, section: str, pattern: str) -> list[Any]:
+    """Return what ``pattern`` finds in one section of a layout."""
+    return re.findall(pattern, text.partition(f"[{section}]")[2].partition("\n[")[0], re.MULTILINE)
 
 
 def check_eximia(path: Path) -> None:

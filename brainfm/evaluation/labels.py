@@ -1,0 +1,375 @@
+"""Where the labels of a task come from: columns of the store's table, or annotations of its recordings."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from brainfm.errors import UsageError
+from brainfm.recordings.recording import Annotations
+from brainfm.windows.published import plain
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a recording with one label, in seconds from the recording's start."""
+
+    start: float
+    stop: float
+    label: str
+
+
+class Cut(NamedTuple):
+    """A window: its first sample, and its label."""
+
+    start: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How windows are laid: their length and the step from one to the next, in samples, at ``sfreq`` Hz."""
+
+    length: int
+    step: int
+    sfreq: float
+
+    def starts(self, first: int, last: int) -> range:
+        """Return where windows start that lie wholly between two samples."""
+        return range(first, last - self.length + 1, self.step)
+
+
+class Labels(ABC):
+    """Where the labels of a task come from."""
+
+    @property
+    def wraps(self) -> bool:
+        """Whether a window that passes an end of the recording goes on at its other end."""
+        return False
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
+
+    @abstractmethod
+    def selects(self, row: pd.Series) -> bool:
+        """Say from its row in the store's table whether a recording belongs to the task."""
+
+    @abstractmethod
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the labelled stretches of a recording that belongs to the task."""
+
+    def cut(self, row: pd.Series, annotations: Annotations, tiling: Tiling) -> list[Cut]:
+        """Return the windows of a recording: as many as lie wholly inside each labelled stretch.
+
+        A stretch that passes an end of the recording is left out, and logged, unless its windows wrap.
+        """
+        cuts, left_out = [], 0
+        for span in self.spans(row, annotations):
+            first = round(span.start * tiling.sfreq)
+            # Not the rounded stop, which may lie a sample nearer than the stretch is long.
+            last = first + round((span.stop - span.start) * tiling.sfreq)
+            if not self.wraps and (first < 0 or last > row["n_times"]):
+                left_out += 1
+                continue
+            cuts += [Cut(start, span.label) for start in tiling.starts(first, last)]
+        if left_out:
+            logger.warning("%d trials pass the ends of recording %s", left_out, row["id"])
+        return cuts
+
+
+@dataclass(frozen=True)
+class RecordingLabels(Labels):
+    """The whole recording has one label, read from a column of the store's table.
+
+    Attributes
+    ----------
+    column
+        such as run, task or session.
+    classes
+        name of the class by the column's value, such as ``{"1": rest}``; recordings with other
+        values are not part of the task. Numbers match with and without leading zeros.
+    """
+
+    column: str
+    classes: dict[str, str]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
+        return tuple(dict.fromkeys(self.classes.values()))
+
+    def selects(self, row: pd.Series) -> bool:
+        """Say whether the recording's value is one of those named."""
+        if self.column not in row.index:
+            raise UsageError(
+                f"The store's table has no column {self.column!r}: choose from {list(row.index)}."
+            )
+        return plain(row[self.column]) in {plain(value) for value in self.classes}
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the whole recording."""
+        named = {plain(value): label for value, label in self.classes.items()}
+        return [Span(0.0, row["n_times"] / row["sfreq"], named[plain(row[self.column])])]
+
+
+@dataclass(frozen=True)
+class AnnotationLabels(Labels):
+    """Trials around annotations, in the recordings that have them.
+
+    Attributes
+    ----------
+    classes
+        name of the class by the annotation's description, such as ``{T1: left}``; other annotations
+        are not part of the task.
+    tmin
+        start of a trial in seconds after the annotation's onset.
+    tmax
+        end of a trial in seconds after the annotation's onset.
+    runs
+        only recordings of these runs, or None for all.
+    edges
+        what becomes of a trial that passes an end of the recording: ``"leave out"``, or ``"wrap"`` to go
+        on at the other end, as the published windows of TUEV do.
+    """
+
+    classes: dict[str, str]
+    tmin: float
+    tmax: float
+    runs: tuple[str, ...] | None = None
+    edges: Literal["leave out", "wrap"] = "leave out"
+
+    def __post_init__(self) -> None:
+        if self.tmin >= self.tmax:
+            raise UsageError(
+                f"Trials from {self.tmin} s to {self.tmax} s: let tmin be before tmax."
+            )
+
+    @property
+    def wraps(self) -> bool:
+        """Whether a window that passes an end of the recording goes on at its other end."""
+        return self.edges == "wrap"
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
+        return tuple(dict.fromkeys(self.classes.values()))
+
+    def selects(self, row: pd.Series) -> bool:
+        """Say whether the recording is of a run that was asked for."""
+        return self.runs is None or plain(row["run"]) in {plain(r) for r in self.runs}
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return one stretch an annotation that has a class."""
+        return [
+            Span(float(onset) + self.tmin, float(onset) + self.tmax, self.classes[text])
+            for onset, text in zip(annotations.onset, annotations.description, strict=True)
+            if text in self.classes
+        ]
+
+
+@dataclass(frozen=True)
+class JoinedLabels(Labels):
+    """Several labels at once, as where one mark means another thing in another run.
+
+    Attributes
+    ----------
+    labels
+        each with the recordings that it selects.
+    """
+
+    labels: tuple[Labels, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all classes, in the order given."""
+        return tuple(dict.fromkeys(name for one in self.labels for name in one.names()))
+
+    def selects(self, row: pd.Series) -> bool:
+        """Say whether one of them selects the recording."""
+        return any(one.selects(row) for one in self.labels)
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the stretches of those that select the recording."""
+        chosen = [one for one in self.labels if one.selects(row)]
+        return [span for one in chosen for span in one.spans(row, annotations)]
+
+
+@dataclass(frozen=True)
+class SpanLabels(Labels):
+    """Windows inside annotations that have a duration: stages, slowing, a whole abnormal recording.
+
+    Attributes
+    ----------
+    classes
+        name of the class by the annotation's description; the same class may have several. Other
+        annotations are not part of the task.
+    """
+
+    classes: dict[str, str]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order given."""
+        return tuple(dict.fromkeys(self.classes.values()))
+
+    def selects(self, row: pd.Series) -> bool:
+        """Take every recording; one without such annotations gives no window."""
+        return True
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the annotated stretches, as far as the recording goes."""
+        end = row["n_times"] / row["sfreq"]
+        return [
+            Span(float(onset), min(end, float(onset + duration)), self.classes[text])
+            for onset, duration, text in zip(
+                annotations.onset, annotations.duration, annotations.description, strict=True
+            )
+            if text in self.classes and onset < end
+        ]
+
+
+@dataclass(frozen=True)
+class HypnogramLabels(SpanLabels):
+    """Sleep stages, with as much waking around the night as one wants.
+
+    Attributes
+    ----------
+    wake
+        name of the class that is no sleep.
+    margin
+        seconds of waking that are kept before the first and after the last sleep; a day with one night
+        would else be mostly waking.
+    """
+
+    wake: str = "W"
+    margin: float = 1800.0
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the stages from a margin before sleep to a margin after it."""
+        stages = super().spans(row, annotations)
+        asleep = [s for s in stages if s.label != self.wake]
+        if not asleep:
+            return []
+        first = min(s.start for s in asleep) - self.margin
+        last = max(s.stop for s in asleep) + self.margin
+        within = [Span(max(s.start, first), min(s.stop, last), s.label) for s in stages]
+        return [s for s in within if s.start < s.stop]
+
+
+@dataclass(frozen=True)
+class OverlapLabels(Labels):
+    """Windows laid over the whole recording; an event makes those that it covers.
+
+    Attributes
+    ----------
+    background
+        name of the class of windows without an event.
+    events
+        name of the class by the annotation's description. Annotations of one class on several channels
+        count once.
+    share
+        of a window that an event must cover for the window to be of its class; 0 for any overlap. Of
+        several classes the one that covers most counts.
+    """
+
+    background: str
+    events: dict[str, str]
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"Events that cover a share of {self.share}: give one from 0 to 1.")
+
+    def names(self) -> tuple[str, ...]:
+        """Return the background, then the events in the order given."""
+        return tuple(dict.fromkeys([self.background, *self.events.values()]))
+
+    def selects(self, row: pd.Series) -> bool:
+        """Take every recording: one without an event is background."""
+        return True
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the events, as far as the recording goes."""
+        return SpanLabels(self.events).spans(row, annotations)
+
+    def cut(self, row: pd.Series, annotations: Annotations, tiling: Tiling) -> list[Cut]:
+        """Return windows side by side, each with what covers most of it."""
+        starts = np.array(tiling.starts(0, int(row["n_times"])), dtype=np.int64)
+        begin, end = starts / tiling.sfreq, (starts + tiling.length) / tiling.sfreq
+        events, names = self.spans(row, annotations), self.names()
+        covered = np.zeros((len(names), len(starts)))
+        for i, name in enumerate(names[1:], 1):
+            covered[i] = covered_by([s for s in events if s.label == name], begin, end)
+        wanted = max(self.share * tiling.length / tiling.sfreq, 1e-9) - 1e-12
+        best = np.where(covered.max(axis=0) >= wanted, covered.argmax(axis=0), 0)
+        return [Cut(int(s), names[k]) for s, k in zip(starts, best, strict=True)]
+
+
+@dataclass(frozen=True)
+class BiotSeizureLabels(Labels):
+    """The published windows of CHB-MIT, whose rule BIOT, LaBraM, CBraMod, EEGDM and TFM share.
+
+    A window is a seizure's where one begins or ends inside it, so one wholly inside a long seizure is
+    background. Every seizure has further windows every ``seconds`` from 1 s before it to 1 s after, all of
+    them seizure. Those that pass the end are left out here; the published files have them shorter.
+
+    Yang et al., BIOT, NeurIPS 2023 (arXiv:2305.10351).
+
+    Attributes
+    ----------
+    event
+        description of a seizure's annotation.
+    seconds
+        from one further window to the next.
+    """
+
+    event: str = "seizure"
+    seconds: float = 5.0
+
+    def names(self) -> tuple[str, ...]:
+        """Return background and seizure."""
+        return ("background", "seizure")
+
+    def selects(self, row: pd.Series) -> bool:
+        """Take every recording."""
+        return True
+
+    def spans(self, row: pd.Series, annotations: Annotations) -> list[Span]:
+        """Return the seizures."""
+        return SpanLabels({self.event: "seizure"}).spans(row, annotations)
+
+    def cut(self, row: pd.Series, annotations: Annotations, tiling: Tiling) -> list[Cut]:
+        """Return the windows side by side, and then those of each seizure."""
+        rate, n_times = tiling.sfreq, int(row["n_times"])
+        seizures = [
+            (round(s.start * rate), round(s.stop * rate)) for s in self.spans(row, annotations)
+        ]
+        ends = [end for seizure in seizures for end in seizure]
+        cuts = [
+            Cut(s, self.names()[any(s < end < s + tiling.length for end in ends)])
+            for s in tiling.starts(0, n_times)
+        ]
+        for first, last in seizures:
+            begin, end = max(0, first - round(rate)), min(last + round(rate), n_times)
+            further = range(begin, end, round(self.seconds * rate))
+            cuts += [Cut(s, "seizure") for s in further if s + tiling.length <= n_times]
+        return cuts
+
+
+def covered_by(
+    spans: list[Span], begin: Float[np.ndarray, " window"], end: Float[np.ndarray, " window"]
+) -> Float[np.ndarray, " window"]:
+    """Return how many seconds of each window some span covers; what two cover counts once."""
+    covered = np.zeros(len(begin))
+    reach = -np.inf
+    for span in sorted(spans, key=lambda s: s.start):
+        start = max(span.start, reach)
+        if span.stop > start:
+            covered += np.clip(np.minimum(end, span.stop) - np.maximum(begin, start), 0, None)
+            reach = span.stop
+    return covered

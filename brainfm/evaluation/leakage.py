@@ -1,0 +1,121 @@
+"""What an evaluation would know of its test beforehand: an error, unless somebody gives a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from brainfm.errors import UsageError
+from brainfm.evaluation.overlap import find_twice, overlap, pretraining_of
+from brainfm.windows.purge import apart
+from brainfm.windows.splits import Fold
+
+SIDES = ("train", "validation", "test")
+
+
+def find_leaks(table: pd.DataFrame, folds: Sequence[Fold]) -> list[str]:
+    """Return a sentence for everything by which the sides of the folds know of each other.
+
+    Parameters
+    ----------
+    table
+        all windows, with the columns subject, recording, fingerprint, onset and seconds.
+    folds
+        of all seeds.
+
+    Returns
+    -------
+    leaks
+        a recording's content under several subjects; a person on two sides; a recording's content on two
+        sides under two names; windows on two sides that share samples. One sentence each, with the first
+        example.
+    """
+    found = [_twice(table)]
+    found += [_on_two_sides(table, folds, "subject"), _content(table, folds)]
+    found += [_shared_samples(table, folds)]
+    return [sentence for sentence in found if sentence]
+
+
+def seen_before(
+    estimators: Mapping[str, Sequence[tuple[BaseEstimator, pd.DataFrame]]],
+) -> list[str]:
+    """Return a sentence for every estimator whose pretraining has seen what it is tested on.
+
+    Parameters
+    ----------
+    estimators
+        by name, as they are before each fit, with the windows that each is tested on.
+    """
+    sentences = []
+    for name, tested in estimators.items():
+        status = [overlap(pretraining_of(e), rows) == "seen-unlabelled" for e, rows in tested]
+        if any(status):
+            sentences.append(
+                f"The checkpoint of {name!r} has seen test recordings or subjects of {sum(status)} of "
+                f"{len(status)} folds in pretraining"
+            )
+    return sentences
+
+
+def check_leaks(leaks: Sequence[str], reason: str | None) -> None:
+    """Raise ``UsageError`` for the first leak, unless there is a reason to allow it."""
+    if reason is not None and not reason.strip():
+        raise UsageError("allow_leakage is empty: give the reason, which the report repeats.")
+    if leaks and reason is None:
+        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
+        raise UsageError(
+            f"{leaks[0]}{more}: divide otherwise, or give the reason why that is wanted as "
+            "`allow_leakage`, which the report repeats."
+        )
+
+
+def _twice(table: pd.DataFrame) -> str:
+    """Say which recording stands under several subjects."""
+    for twice in find_twice(table):
+        if len({subject for _, subject in twice.people}) > 1:
+            names = " and ".join(" ".join(filter(None, person)) for person in twice.people)
+            return (
+                f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects "
+                f"{names}, so folds by subject would train and test on it"
+            )
+    return ""
+
+
+def _on_two_sides(table: pd.DataFrame, folds: Sequence[Fold], column: str) -> str:
+    """Say which name of a column is on two sides of a fold."""
+    names = table[column].to_numpy(dtype=str)
+    for fold in folds:
+        on = {side: set(names[fold.rows(side, table)].tolist()) for side in SIDES}
+        for a, b in combinations(SIDES, 2):
+            if both := sorted(on[a] & on[b]):
+                return (
+                    f"{column.capitalize()} {both[0]!r} is in {a} and in {b} of fold {fold.index}"
+                )
+    return ""
+
+
+def _content(table: pd.DataFrame, folds: Sequence[Fold]) -> str:
+    """Say which content is on two sides under two recordings' names."""
+    pairs = table[["fingerprint", "recording"]].drop_duplicates()
+    copied = pairs["fingerprint"][pairs["fingerprint"].duplicated()]
+    return _on_two_sides(table[table["fingerprint"].isin(copied)], folds, "fingerprint")
+
+
+def _shared_samples(table: pd.DataFrame, folds: Sequence[Fold]) -> str:
+    """Say which windows of one recording overlap across sides."""
+    for fold in folds:
+        if fold.by != "window":
+            continue  # a recording is on one side
+        rows = {side: fold.rows(side, table) for side in SIDES}
+        for a, b in combinations(SIDES, 2):
+            near = rows[a] & ~apart(table, rows[a], rows[b])
+            if near.any():
+                first = table[near].iloc[0]
+                return (
+                    f"The window at {first['onset']:g} s of {first['recording']} is in {a} of fold "
+                    f"{fold.index} and shares samples with one in {b}"
+                )
+    return ""

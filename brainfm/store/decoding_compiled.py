@@ -1,0 +1,69 @@
+"""`brainfm.store.decoding.decode` compiled by numba: no Python between the chunks of a window.
+
+The C function of blosc is called at its address in numcodecs' library, where the system shows it. Then
+a sample is turned into a float, scaled and put in its place in one go, while it is in the cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from inspect import unwrap
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from numcodecs import blosc
+
+from brainfm.store.decoding import Decode, Stretch
+from brainfm.store.shards import Damaged
+
+
+@cache
+def compiled() -> Decode | None:
+    """Return the compiled way to decode, or None where numcodecs hides blosc's functions.
+
+    The first call compiles, for a second or two; nothing is written to disk.
+    """
+    try:
+        decompress = ctypes.CDLL(blosc.__file__).blosc_decompress_ctx
+    except (AttributeError, OSError):
+        return None
+    # Addresses and sizes as numbers, which the compiler passes on as they are.
+    decompress.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+    decompress.restype = ctypes.c_int
+    kernel = _kernel(decompress)
+
+    def decode(stretch: Stretch, out: Float32[np.ndarray, "row time"]) -> None:
+        """Decode all chunks of a stretch."""
+        rows = np.arange(len(stretch.block))[stretch.rows]
+        scale = stretch.scale
+        if scale is None:
+            scale = np.ones((len(rows), 1), np.float32)
+        data = np.frombuffer(stretch.data, np.uint8)
+        if not kernel(data, stretch.spans, stretch.block, stretch.first, rows, scale, out):
+            raise Damaged("a chunk cannot be decompressed")
+
+    return decode
+
+
+def _kernel(decompress: Any) -> Any:
+    from numba import njit
+
+    def fill(data, spans, block, first, rows, scale, out):
+        at, low = 0, first
+        n_bytes = block.size * block.itemsize
+        for chunk in range(len(spans)):
+            source = data.ctypes.data + spans[chunk, 0] - spans[0, 0]
+            if decompress(source, block.ctypes.data, n_bytes, 1) != n_bytes:
+                return False
+            n = min(block.shape[1] - low, out.shape[1] - at)
+            for row in range(len(rows)):
+                values, to = block[rows[row], low : low + n], out[row, at : at + n]
+                step = scale[row, 0]
+                for t in range(n):
+                    to[t] = np.float32(values[t]) * step
+            at, low = at + n, 0
+        return True
+
+    return njit(nogil=True)(unwrap(fill))  # as it is written, without the tests' type checks
