@@ -26,7 +26,7 @@ from brainfm.contracts import Backbone, Objective, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.learning import Train
-from brainfm.objectives import LabelledBatch
+from brainfm.objectives import LabelledBatch, Supervised
 from brainfm.stages.catalog import components
 from brainfm.stages.model import load_model
 from brainfm.store import open_store
@@ -101,7 +101,7 @@ def variants() -> dict[str, Callable[[Tokenizer, Backbone | None], Objective]]:
         if name == "MaskedSignal":
             found |= {f"{name}, {m}": of(kind, mask=mask) for m, mask in classes("masks").items()}
         else:
-            found[name] = of(kind, head=LinearHead) if name == "Classification" else of(kind)
+            found[name] = of(kind, head=LinearHead) if issubclass(kind, Supervised) else of(kind)
     return found
 
 
@@ -219,8 +219,8 @@ the model is built, before any data is read, and says why below. The test writes
 (`BRAINFM_REWRITE=1 pytest tests/test_interchange.py`) and fails where it is stale.
 
 `MaskedSignal` is trained with each of {masks}. `Cached` and `Pretrained`
-are `Frozen`, here around a `MotifTokenizer`. `Classification` is what `brainfm finetune` trains, here with a
-`LinearHead`."""
+are `Frozen`, here around a `MotifTokenizer`. `Classification` and `Regression` are what `brainfm finetune`,
+`Finetuned` and `FinetunedRegressor` train, here with a `LinearHead`."""
 
 
 def page() -> str:
