@@ -91,6 +91,20 @@ def test_the_interval_covers_new_seeds_too():
     assert 0.93 <= inside / 1000 <= 0.97
 
 
+@pytest.mark.parametrize(("seed_effect", "noise"), [(0.0, 1.0), (0.15, 0.5)])
+def test_the_interval_of_an_effect_size_covers_that_of_the_mean_over_seeds(seed_effect, noise):
+    rng = np.random.default_rng(0)
+    inside = 0
+    truth = 0.5 / np.sqrt(1 + noise**2 / 5)
+    for _ in range(1000):
+        seed, subject = rng.normal(0, seed_effect, (5, 1)), rng.normal(0, 1, 20)
+        gaps = 0.5 + seed + subject + rng.normal(0, noise, (5, 20))
+        found = difference(gaps, np.zeros_like(gaps), draws=500, seed=1)
+        assert found.effect_interval.low <= found.effect <= found.effect_interval.high
+        inside += found.effect_interval.low <= truth <= found.effect_interval.high
+    assert 0.93 <= inside / 1000 <= 0.97
+
+
 def test_bca_is_scipys():
     rng = np.random.default_rng(0)
     x = rng.exponential(size=40)
@@ -263,9 +277,9 @@ def test_holm_keeps_the_family_at_5_percent_and_finds_what_stands_out():
 
 def test_hedges_g_is_the_textbooks():
     gap = np.array([0.1, 0.3, 0.2, 0.5, -0.1])
-    got = hedges_g(gap, np.ones((1, 5)))[0]
+    got = hedges_g(gap[None], np.ones((1, 5)))[0]
     assert got == pytest.approx(gap.mean() / gap.std(ddof=1) * (1 - 3 / (4 * 4 - 1)), rel=0.005)
-    assert np.isnan(hedges_g(np.full(5, 0.2), np.ones((1, 5)))[0])
+    assert np.isnan(hedges_g(np.full((1, 5), 0.2), np.ones((1, 5)))[0])
 
 
 def test_estimators_are_ranked_by_subject_and_the_alike_joined():
