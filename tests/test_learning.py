@@ -368,7 +368,7 @@ def test_a_profile_says_what_limits_the_step(
 ) -> None:
     class Read(Noise):
         def __getitem__(self, index: int) -> Batch:
-            time.sleep(0.2 if slow else 0)
+            time.sleep(0.6 if slow else 0)
             return super().__getitem__(index)
 
     plain, traced = masked_codes(), masked_codes()
