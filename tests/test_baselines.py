@@ -31,6 +31,7 @@ PIPELINES = {
     "search": lambda: baselines.AugmentedSearch((1, 2), (1, 4), C=(1.0,), folds=2),
     "augmented_tangent_space_svm": baselines.augmented_tangent_space_svm,
     "log_bandpower_lda": baselines.log_bandpower_lda,
+    "in_band": lambda: baselines.InBand(baselines.tangent_space_lr(), 7.0, 13.0),
 }
 
 
@@ -125,6 +126,25 @@ def test_the_delay_embedding_is_the_readable_loop(order, lag):
                 np.testing.assert_array_equal(got[trial, copy * 2 + channel], want)
 
 
+class Remembering(baselines.LogBandPower):
+    """Keeps what its ``fit`` was given."""
+
+    def fit(self, X, y, validation=None):
+        self.seen_, self.validation_, self.classes_ = X, validation, np.unique(y)
+        return self
+
+
+def test_an_estimator_in_a_band_sees_nothing_else():
+    time = np.arange(800) / SFREQ
+    waves = np.sin(2 * np.pi * np.array([2.0, 10.0, 30.0])[:, None] * time)
+    X, y = np.stack([waves, waves[::-1]]).astype(np.float32), np.array(["a", "b"])
+    fitted = baselines.InBand(Remembering(), 8.0, 13.0, sfreq=SFREQ).fit(X, y, (X, y))
+    seen = fitted.estimator_.seen_[0, :, 200:600]
+    np.testing.assert_allclose(seen[1], X[0, 1, 200:600], atol=0.02)
+    assert np.abs(seen[[0, 2]]).max() < 0.02
+    np.testing.assert_array_equal(fitted.estimator_.validation_[0], fitted.estimator_.seen_)
+
+
 def test_scale_is_by_sensor_kind():
     X = np.random.default_rng(0).normal(size=(30, 4, 100)) * np.array([1, 1, 1e-8, 1e-8])[:, None]
     plain = sensors(4)
@@ -157,6 +177,9 @@ def test_a_flat_channel_in_a_window_is_survived(estimator, trials):
             lambda: baselines.log_bandpower_lda(((40.0, 60.0),)).set_params(power__sfreq=100.0),
             "40.0–60.0 Hz",
         ),
+        (lambda: baselines.InBand(baselines.mdm(), 8.0, 30.0), "sampling rate is not known"),
+        (lambda: baselines.InBand(baselines.mdm(), 8.0, 60.0, sfreq=100.0), "8.0–60.0 Hz"),
+        (lambda: baselines.InBand(baselines.mdm(), 0.1, 30.0, sfreq=100.0), "a cycle of 0.1 Hz"),
         (lambda: baselines.augmented_tangent_space_svm(order=20, lag=10), "20 copies 10 samples"),
         (lambda: baselines.augmented_tangent_space_svm(order=0), "Order 0"),
     ],

@@ -15,9 +15,17 @@ from brainfm.evaluation import Calibration, Hypnograms, OverlapLabels, SeizureEv
 from brainfm.evaluation.calibration import brier, reliability
 from brainfm.evaluation.hypnogram import compare_hypnograms, unbroken
 from brainfm.evaluation.intervals import Interval
-from brainfm.evaluation.measures import Evidence, over_subjects
+from brainfm.evaluation.measures import Evidence, measure_all, over_subjects
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import FoldRecord
+from brainfm.evaluation.report import write_report
+from brainfm.evaluation.report.alarms import event_points
+from brainfm.evaluation.report.comparison import compare_estimators
+from brainfm.evaluation.report.inputs import read_results
+from brainfm.evaluation.report.nights import describe_nights
+from brainfm.evaluation.report.numbers import figure
+from brainfm.evaluation.report.reliability import pooled_bins
+from brainfm.evaluation.report.verdict import Family, Standing
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.store.hold import create_store, writing
 from brainfm.store.write import write_recording
@@ -196,6 +204,35 @@ def test_what_cannot_be_measured_is_refused_before_any_fit(store):
         SeizureEvents().check(Evidence(half, evidence.classes, store), folds)
 
 
+def test_the_report_draws_what_was_measured(evaluated):
+    (comparison,) = compare_estimators(read_results(evaluated))
+    events, calibration = comparison.measured.tables
+    assert (events.measure, calibration.measure) == ("SeizureEvents", "Calibration")
+    (line,) = events.lines
+    measures = read(evaluated, "measures").set_index("quantity")
+    assert line.cells[0][0] == figure(measures.loc["sensitivity", "value"])
+    (diagram,) = comparison.measured.diagrams
+    bins = pooled_bins(read(evaluated, "calibration").query("proba == 'as predicted'"))
+    assert diagram.drawing.count("<title>as predicted") == len(bins)
+    assert bins["count"].sum() == len(read(evaluated, "predictions"))
+    (patients,) = comparison.measured.alarms.patients
+    assert patients.false.count("<title>") == SUBJECTS
+    html = write_report(evaluated).read_text(encoding="utf-8")
+    assert "SzCORE" in html
+    assert "locked on the validation subjects" in html
+
+
+def test_the_curve_passes_through_the_sums_of_its_table(evaluated):
+    events = read(evaluated, "events")
+    curve = event_points(events)
+    loudest = events[events["loud"] == events["loud"].max()]
+    seeds = loudest.groupby("seed")[["n_found", "n_events"]].sum()
+    assert curve["sensitivity"].iloc[-1] == pytest.approx(
+        (seeds["n_found"] / seeds["n_events"]).mean()
+    )
+    assert curve["false"].iloc[0] == 0
+
+
 STAGES = ("W", "N1", "N2", "N3", "R")
 
 
@@ -248,6 +285,18 @@ def test_hypnograms_agree_night_by_night_and_no_change_is_counted_across_a_gap()
     assert pairs["true"].sum() == pairs["predicted"].sum() == 3 * 119 - 1
     changes = sum(pairs["true"][pairs["before"] != pairs["after"]])
     assert table["true_transitions"].sum() == changes
+
+
+def test_the_report_says_what_follows_each_stage(tmp_path):
+    trials, record = nights(0)
+    evidence = Evidence(trials, STAGES)
+    tables = measure_all([Hypnograms()], evidence, [record])
+    standing = Standing("a", Family.riemann, 0.5, 0.4, 0.6, 0.4, 0.5, complete=True)
+    stages, (scored, mine) = describe_nights(tables["transitions"], [standing])
+    assert stages == STAGES
+    assert [sum(cell.share for cell in row) for row in scored.cells] == pytest.approx([1] * 5)
+    # Six epochs of a stage follow each other, and errors break them up.
+    assert scored.cells[2][2].share > 0.8 > mine.cells[2][2].share
 
 
 def test_stretches_without_a_gap():

@@ -575,7 +575,7 @@ def test_a_real_data_set_through_moabb_is_that_of_its_files(tmp_path, monkeypatc
     sources = find_sources(["moabb:Kalunga2016/2"])
     assert len(sources) == 2
     ours = read_recording(str(next(tmp_path.rglob("subject02_run1_raw.fif"))), recipe)
-    theirs = read_recording(sources[0], replace(recipe, pattern=None))
+    theirs = read_recording(sources[0], recipe)  # whose pattern is of the files' names
     assert (theirs.subject, theirs.session, theirs.run) == ("2", "0", "0")
     assert theirs.sensors.names == ours.sensors.names
     np.testing.assert_allclose(theirs.load(), ours.load(), rtol=1e-5, atol=1e-12)

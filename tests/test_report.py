@@ -28,6 +28,7 @@ from brainfm.evaluation.report.numbers import figure, listed
 from brainfm.evaluation.report.occurrences import find_occurrences, read_snippets
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.spectra import recording_spectra
+from brainfm.evaluation.report.strips import apart
 from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
     Family,
@@ -328,16 +329,13 @@ def test_nothing_at_all_is_still_a_page(tmp_path):
     html = write_report(tmp_path / "eval").read_text()
     assert "There is no comparison to show." in html
     assert "There is no eval/statistics.csv." in html
-    for words in (
-        "No store was given",
-        "No token store was given",
-        "No run folder of the tokenizer",
-    ):
-        assert words in html
+    # What nobody asked for has no section.
+    for words in ("What was ingested", "Motifs", "Training"):
+        assert words not in html
 
 
 def test_a_damaged_recording_does_not_stop_the_page(root):
-    for chunk in (root / "store.zarr/recordings").glob("*/signal/c/**/*"):
+    for chunk in (root / "store.zarr/recordings").glob("*/signal/c.*"):
         if chunk.is_file():
             chunk.write_bytes(b"no zarr")
     html = report(root)
@@ -769,3 +767,47 @@ def test_a_loss_over_decades_is_drawn_on_a_logarithmic_axis():
     assert isinstance(scale_for(np.array([100.0, 1.0])), Logarithmic)
     assert isinstance(scale_for(np.array([2.0, 1.0])), Linear)
     assert isinstance(scale_for(np.array([100.0, -1.0])), Linear)
+
+
+# ---- few labels --------------------------------------------------------------------------------
+
+
+def test_curves_over_few_labels_end_with_all_of_them(root):
+    out = root / "eval"
+    whole = pd.read_csv(out / "results.csv", dtype={"test_subjects": str})
+    few = [
+        whole.assign(shots=float(k), shots_of=of, value=whole["value"] - 0.1 / k)
+        for of in ("trials", "subjects")
+        for k in (1, 2, 4)
+    ]
+    pd.concat([whole.assign(shots=np.nan, shots_of=""), *few]).to_csv(
+        out / "results.csv", index=False
+    )
+    (comparison,) = compare_estimators(read_results(out))
+    windows, subjects = comparison.few_shot
+    assert windows.of == "labelled windows of each class"
+    assert subjects.of == "training subjects"
+    assert windows.drawing.count(", all labels: ") == len(ESTIMATORS)
+    assert f"{ESTIMATORS[-1]}, 2: {figure(0.5 + 0.05 * 5 - 0.05)}" in windows.drawing
+    assert comparison.rows[0].folds == "8 of 8"  # the few are in no other figure
+    html = report(root)
+    Tags(html)
+    assert html.count("With few labels") == 1
+
+
+def test_subjects_with_one_score_are_seen_as_many():
+    moved = apart([0.5, 0.5, 0.501, 0.8], 34)
+    assert len(set(moved[:3])) == 3
+    assert moved[3] == 0
+    assert max(abs(m) for m in apart([0.5] * 50, 34)) + 4.5 <= 17
+
+
+def test_the_identity_check_is_a_table_where_it_was_made(root, html):
+    assert "who it is" not in html
+    pd.DataFrame(
+        {"task": "synthetic", "estimator": ESTIMATORS[:2], "subject_accuracy": [0.91, 0.5]}
+    ).to_csv(root / "eval/identity.csv", index=False)
+    page = report(root)
+    Tags(page)
+    assert "subject accuracy" in page
+    assert "0.910" in page

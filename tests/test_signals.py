@@ -192,18 +192,26 @@ def test_zarr_and_tensorstore_read_the_same(tmp_path: Path, encoding: str) -> No
         np.testing.assert_array_equal(other, ours)
 
 
+def as_of_version_2(metadata: bytearray) -> bytes:
+    """Return the metadata of an array as they were before the layout changed."""
+    before = metadata.replace(b'"separator": "."', b'"separator": "/"')
+    return bytes(before.replace(b'"shuffle": "shuffle"', b'"shuffle": "bitshuffle"'))
+
+
 @pytest.mark.usefixtures("small_shards")
 def test_a_store_of_version_2_is_read_and_added_to(tmp_path: Path) -> None:
     path = tmp_path / "s.zarr"
     (entry,) = fill(path, recording(noise()))
     wanted = open_store(path).read(entry.id, 0, 5000)
-    folder = path / "recordings" / entry.id / "signal"
-    counts = zarr.open_array(folder, mode="r")[:]
-    edit(
-        folder / "zarr.json",
-        lambda d: d.replace(b'"shuffle": "shuffle"', b'"shuffle": "bitshuffle"'),
-    )
-    zarr.open_array(folder, mode="r+")[:] = counts
+    folder = path / "recordings" / entry.id
+    counts = zarr.open_array(folder / "signal", mode="r")[:]
+    for name in ("signal", "scale"):
+        edit(folder / name / "zarr.json", as_of_version_2)
+        (folder / name / "c" / "0").mkdir(parents=True)
+    (folder / "scale" / "c.0.0").rename(folder / "scale" / "c" / "0" / "0")
+    for shard in (folder / "signal").glob("c.*"):
+        shard.unlink()
+    zarr.open_array(folder / "signal", mode="r+")[:] = counts
     edit(path / "zarr.json", lambda d: d.replace(b'"version": 3', b'"version": 2'))
     old = open_store(path)
     assert old.attributes["version"] == 2
@@ -373,16 +381,16 @@ def flip(at: int):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda r: (r / "signal" / "c" / "0" / "0").unlink(),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: d[:-1]),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: d[:30]),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lambda d: b""),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(-10)),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(200)),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", flip(4)),
-        lambda r: edit(r / "signal" / "c" / "0" / "0", lose_chunk),
-        lambda r: edit(r / "scale" / "c" / "0" / "0", flip(3)),
-        lambda r: (r / "scale" / "c" / "0" / "0").unlink(),
+        lambda r: (r / "signal" / "c.0.0").unlink(),
+        lambda r: edit(r / "signal" / "c.0.0", lambda d: d[:-1]),
+        lambda r: edit(r / "signal" / "c.0.0", lambda d: d[:30]),
+        lambda r: edit(r / "signal" / "c.0.0", lambda d: b""),
+        lambda r: edit(r / "signal" / "c.0.0", flip(-10)),
+        lambda r: edit(r / "signal" / "c.0.0", flip(200)),
+        lambda r: edit(r / "signal" / "c.0.0", flip(4)),
+        lambda r: edit(r / "signal" / "c.0.0", lose_chunk),
+        lambda r: edit(r / "scale" / "c.0.0", flip(3)),
+        lambda r: (r / "scale" / "c.0.0").unlink(),
         lambda r: (r / "signal" / "zarr.json").unlink(),
         lambda r: (r / "signal" / "zarr.json").write_text("{}"),
         lambda r: edit(r / "signal" / "zarr.json", lambda d: d.replace(b"lz4", b"zst")),
@@ -479,7 +487,7 @@ def test_a_store_is_read_from_an_object_store(tmp_path: Path) -> None:
         np.testing.assert_array_equal(far.read(entry.id, 1, 4999), local.read(entry.id, 1, 4999))
         assert far.quarantined.empty
         assert far.n_bytes == local.n_bytes
-    memory.rm(f"/far/s.zarr/recordings/{entry.id}/signal/c/0/0")
+    memory.rm(f"/far/s.zarr/recordings/{entry.id}/signal/c.0.0")
     with pytest.raises(WorkError, match=f"{entry.id} of the store is damaged"):
         open_store(name).read(entry.id, 0, 10)
     with pytest.raises(UsageError, match="has no recording"):

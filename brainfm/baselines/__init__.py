@@ -5,6 +5,7 @@ from brainfm.baselines.augmented import (
     block_toeplitz_tangent_space_svm,
     chosen_tangent_space_svm,
 )
+from brainfm.baselines.band import InBand
 from brainfm.baselines.bandpower import LogBandPower, log_bandpower_lda
 from brainfm.baselines.choice import ChosenEmbedding, EmbeddingChoice
 from brainfm.baselines.covariance import Covariance, Scale
@@ -41,6 +42,7 @@ __all__ = [
     "EmbeddingChoice",
     "EvokedCovariance",
     "FilterBankTangent",
+    "InBand",
     "LogBandPower",
     "LogCospectra",
     "MutualInformationCao",

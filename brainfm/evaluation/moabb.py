@@ -1,15 +1,17 @@
-"""MOABB both ways: estimators that know their sensors inside its evaluations, our results as its table.
+"""MOABB both ways: estimators inside its evaluations, its paradigms as tasks, our results as its table.
 
-Aristimunha et al., "Mother of all BCI Benchmarks", 2023, doi:10.5281/zenodo.10034223. A data set of MOABB
-becomes a task by ``brainfm ingest moabb:NAME``.
+Aristimunha et al., "Mother of all BCI Benchmarks", 2023, doi:10.5281/zenodo.10034223. The recordings of a
+data set come in by ``brainfm ingest moabb:NAME``.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
@@ -81,6 +83,54 @@ def for_moabb(
         )
     known = {"sensors": sensors, "sfreq": float(info["sfreq"]), "random_state": random_state}
     return Pipeline([("units", SIUnits(factor)), ("estimator", filled_in(estimator, known))])
+
+
+def task_yaml(dataset: Any, paradigm: Any, store: Path | str) -> str:
+    """Return a task for ``brainfm evaluate``: a data set's trials as one of MOABB's paradigms cuts them.
+
+    What came in by ``brainfm ingest moabb:NAME`` is annotated with MOABB's events from the beginning of
+    each task on, which is what the paradigm's tmin and tmax count from. The paradigm's band is no part of a
+    task, for a foundation model wants it no narrower than it was pretrained with: the YAML's first line
+    says it, and `brainfm.baselines.InBand` gives it to the estimators that want it.
+
+    Parameters
+    ----------
+    dataset
+        such as ``moabb.datasets.Kalunga2016()``.
+    paradigm
+        such as ``moabb.paradigms.SSVEP(n_classes=4)``.
+    store
+        the recordings.
+
+    Raises
+    ------
+    UsageError
+        When the data set is none of the paradigm's.
+    """
+    if not paradigm.is_valid(dataset):
+        raise UsageError(
+            f"{dataset.code} is no data set of the paradigm {type(paradigm).__name__}: it is one of "
+            f"{dataset.paradigm}."
+        )
+    begin, end = dataset.interval
+    tmin = float(paradigm.tmin)
+    tmax = float(end - begin if paradigm.tmax is None else paradigm.tmax)
+    events = {name: name for name in sorted(map(str, paradigm.used_events(dataset)))}
+    task = {
+        "name": f"{dataset.code}-{type(paradigm).__name__}".lower(),
+        "store": str(store),
+        "label": {
+            "class_path": "brainfm.evaluation.AnnotationLabels",
+            "init_args": {"classes": events, "tmin": tmin, "tmax": tmax},
+        },
+        "seconds": tmax - tmin,
+    }
+    if paradigm.channels is not None:
+        task["channels"] = [str(name) for name in paradigm.channels]
+    paradigm.prepare_process(dataset)
+    bands = ", ".join(f"{low:g}–{high:g} Hz" for low, high in paradigm.filters)
+    head = f"# {dataset.code} as MOABB's {type(paradigm).__name__} cuts it, which filters {bands}."
+    return head + "\n" + yaml.safe_dump(task, sort_keys=False, allow_unicode=True)
 
 
 def moabb_table(

@@ -46,6 +46,10 @@ class Train:
         what stands behind it; 1 for one rate.
     clip
         largest norm of the gradient; not clipped where None.
+    average
+        decay of a moving average of the weights, with which validations are measured and which the
+        training ends at; the weights themselves where None. It rises to its value as of
+        `brainfm.layers.average.WeightAverage`. EEGDM's head takes 0.999.
     precision
         of the arithmetic, in Lightning's words.
     validate_every
@@ -96,6 +100,7 @@ class Train:
     algorithm: Literal["adamw", "lamb"] = "adamw"
     layer_decay: float = 1.0
     clip: float | None = 1.0
+    average: float | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     validate_every: int = 100
     log_every: int = 10
@@ -132,6 +137,10 @@ class Train:
             )
         if self.epochs is not None and self.epochs <= 0:
             raise UsageError(f"train.epochs is {self.epochs:g} and must be above 0.")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise UsageError(
+                f"train.average is {self.average:g} and must be at least 0 and below 1."
+            )
         if not 0 < self.layer_decay <= 1:
             raise UsageError(
                 f"train.layer_decay is {self.layer_decay:g} and must be above 0 and at most 1."

@@ -21,7 +21,7 @@ from brainfm.recordings.dates import DateShift
 from brainfm.recordings.events.own import read_annotations
 from brainfm.recordings.events.side import read_labels
 from brainfm.recordings.formats.edf_samples import read_edf
-from brainfm.recordings.formats.known import FORMATS, find_format
+from brainfm.recordings.formats.known import FORMATS, MOABB, find_format
 from brainfm.recordings.formats.opening import open_raw, unreadable
 from brainfm.recordings.formats.reader import recipe_formats
 from brainfm.recordings.privacy import Scrubber, find_identity
@@ -124,11 +124,11 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
 def identify(source: str, recipe: Recipe) -> Identity:
     """Return subject, session, run and task, from the path alone.
 
-    The recipe's pattern decides; without one the BIDS entities of the path, else the file's stem
-    is the subject. A file's header is never asked: it may hold a patient's name.
+    The recipe's pattern decides; without one, and for what MOABB has named, the BIDS entities of the
+    path, else the file's stem is the subject. A file's header is never asked: it may hold a patient's name.
     """
     path = Path(source).as_posix()
-    if recipe.pattern is not None:
+    if recipe.pattern is not None and not path.startswith(MOABB.pattern):
         match = re.search(recipe.pattern, path)
         if match is None:
             raise Refused(

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Shaped
+from jaxtyping import Int16 as Int16Counts
 
 LARGEST = 32767
 
@@ -24,6 +25,10 @@ LOOKED_AT = 4_000
 
 class TooCoarse(Exception):
     """Integers would not tell the signal from its rounding: a channel is mostly far below its peak."""
+
+
+class NotFinite(Exception):
+    """A sample is infinite or no number, which is no signal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,32 +54,35 @@ class Encoding(ABC):
 
     @abstractmethod
     def encode(self, signal: Float32[np.ndarray, "channel time"]) -> Encoded:
-        """Encode the samples of one shard; `TooCoarse` where they cannot be kept like this."""
-
-
-class Int16(Encoding):
-    """16-bit integers, a step for each shard and channel."""
-
-    dtype: ClassVar[str] = "int16"
-
-    def encode(self, signal: Float32[np.ndarray, "channel time"]) -> Encoded:
         """Encode the samples of one shard.
 
         Raises
         ------
+        NotFinite
+            If a sample is infinite or no number.
         TooCoarse
-            If the step of a channel would be more than 1/64 of its robust amplitude.
+            If they cannot be kept like this.
         """
-        peak = np.maximum(signal.max(axis=1), -signal.min(axis=1))
+
+
+class Int16(Encoding):
+    """16-bit integers, a step for each shard and channel: `TooCoarse` above 1/64 of the amplitude."""
+
+    dtype: ClassVar[str] = "int16"
+
+    def encode(self, signal: Float32[np.ndarray, "channel time"]) -> Encoded:
+        """Encode the samples of one shard."""
+        peak = np.maximum(
+            signal.max(axis=1), -signal.min(axis=1)
+        )  # not finite where a sample is not
+        if not np.isfinite(peak).all():
+            raise NotFinite
         step = np.maximum(peak / np.float32(LARGEST), np.finfo(np.float32).tiny)
         amplitude = robust_amplitude(signal[:, :: max(1, signal.shape[1] // LOOKED_AT)])
         # A channel that is constant most of the time has no amplitude to compare with.
         if np.any((step > COARSEST * amplitude) & (amplitude > 0)):
             raise TooCoarse
-        counts = signal / step[:, None]
-        np.rint(counts, out=counts)
-        np.clip(counts, -LARGEST, LARGEST, out=counts)
-        return Encoded(counts.astype("<i2"), step)
+        return Encoded(_counts(signal, step), step)
 
 
 class Float32s(Encoding):
@@ -84,10 +92,24 @@ class Float32s(Encoding):
 
     def encode(self, signal: Float32[np.ndarray, "channel time"]) -> Encoded:
         """Return the samples as they are."""
+        if not np.isfinite(signal).all():
+            raise NotFinite
         return Encoded(signal.astype("<f4", copy=False), None)
 
 
 ENCODINGS: dict[str, Encoding] = {kind.dtype: kind() for kind in (Int16, Float32s)}
+
+
+def _counts(
+    signal: Float32[np.ndarray, "channel time"], step: Float32[np.ndarray, " channel"]
+) -> Int16Counts[np.ndarray, "channel time"]:
+    """Return the samples in steps, rounded; the step is such that none exceeds `LARGEST`."""
+    counts = np.empty(signal.shape, "<i2")
+    buffer = np.empty(signal.shape[1], np.float32)
+    for row, values in enumerate(signal):  # one channel after another stays in the cache
+        np.divide(values, step[row], out=buffer)
+        counts[row] = np.rint(buffer, out=buffer)
+    return counts
 
 
 def robust_amplitude(

@@ -7,7 +7,8 @@
                                     after a complete ingest, `table`: a list a column
       recordings/<id>/zarr.json     group of one recording; attributes: `Entry`
       recordings/<id>/signal/       (channel, time), int16 or float32; a chunk is all channels × 4 s,
-                                    a shard as many chunks as are 32 MB of float32
+                                    a shard as many chunks as are 32 MB of float32; shards are the
+                                    files c.0.<shard>, beside the array's zarr.json
       recordings/<id>/scale/        float32 (shard, channel): SI units of one count of an int16
                                     signal; a float32 signal has none, it is in SI units
       quarantine/<source key>.json  a file that did not come in, with its reason
@@ -218,7 +219,7 @@ def group_json(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def as_json(value: Any) -> bytes:
     """Return JSON as the store's files hold it."""
-    return json.dumps(value, indent=1).encode()
+    return json.dumps(value).encode()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -25,12 +25,35 @@ FILL_VALUES = {"int16": -32768, "float32": "NaN"}
 """What other readers of zarr give for chunks that are not there: nothing that is ever written."""
 
 BLOSC = {"cname": "lz4", "clevel": 3, "blocksize": 0}
-SHUFFLES = ("shuffle", "bitshuffle")
-"""How blosc sorts a chunk before it compresses: by bytes, and until version 2 of the store by bits."""
 
 
 class Damaged(Exception):
     """Bytes of a store that are not what was written; the message is the end of a sentence."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What versions of the store differ in.
+
+    Attributes
+    ----------
+    separator
+        between the numbers in the name of a shard: with a dot it lies beside its ``zarr.json``.
+    shuffle
+        how blosc sorts a chunk before it compresses, by bytes (``shuffle``) or by bits.
+    """
+
+    separator: str
+    shuffle: str
+
+    def key(self, first: int, second: int) -> str:
+        """Return the name of a shard, or of any chunk, within the folder of its array."""
+        return self.separator.join(["c", str(first), str(second)])
+
+
+LAYOUT = Layout(separator=".", shuffle="shuffle")
+LAYOUTS = (LAYOUT, Layout(separator="/", shuffle="bitshuffle"))
+"""That of now, and that of version 2."""
 
 
 def inner_codecs(dtype: str, shuffle: str) -> list[dict[str, Any]]:
@@ -51,13 +74,18 @@ def index_codecs() -> list[dict[str, Any]]:
     ]
 
 
+def key_encoding(layout: Layout) -> dict[str, Any]:
+    """Return how zarr's metadata name the names of chunks."""
+    return {"name": "default", "configuration": {"separator": layout.separator}}
+
+
 def array_metadata(
     *,
     shape: tuple[int, int],
     chunk: int,
     shard: int,
     dtype: str,
-    shuffle: str = SHUFFLES[0],
+    layout: Layout = LAYOUT,
 ) -> dict[str, Any]:
     """Return the ``zarr.json`` of a signal: (channel, time), all channels in a chunk.
 
@@ -69,12 +97,12 @@ def array_metadata(
         samples of a chunk and of a shard.
     dtype
         ``int16`` or ``float32``.
-    shuffle
-        one of `SHUFFLES`.
+    layout
+        one of `LAYOUTS`.
     """
     sharding = {
         "chunk_shape": [shape[0], chunk],
-        "codecs": inner_codecs(dtype, shuffle),
+        "codecs": inner_codecs(dtype, layout.shuffle),
         "index_codecs": index_codecs(),
         "index_location": "end",
     }
@@ -84,7 +112,7 @@ def array_metadata(
         "shape": list(shape),
         "data_type": dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [shape[0], shard]}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "chunk_key_encoding": key_encoding(layout),
         "fill_value": FILL_VALUES[dtype],
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
         "attributes": {},

@@ -20,9 +20,10 @@ from brainfm.store.decoding import Stretch, decoder, decompress
 from brainfm.store.files import Files, Span
 from brainfm.store.schema import RECORDINGS
 from brainfm.store.shards import (
-    SHUFFLES,
+    LAYOUTS,
     Damaged,
     Index,
+    Layout,
     array_metadata,
     index_bytes,
     index_of,
@@ -69,6 +70,8 @@ class Signal:
         samples of a chunk, and chunks of a shard.
     scale
         (shard, channel, 1) SI units of one count, or None where values are in SI units.
+    layout
+        of its files.
     """
 
     n_channels: int
@@ -77,6 +80,7 @@ class Signal:
     chunk: int
     n_chunks: int
     scale: Float32[np.ndarray, "shard channel 1"] | None
+    layout: Layout
 
     @property
     def shards(self) -> range:
@@ -178,7 +182,7 @@ class Signals:
             index = self._index(id, shard)
             for number, first in enumerate(range(0, stop - start, signal.chunk)):
                 a, b = index.span(range(number, number + 1))
-                (data,) = self.files.fetch([Span(_shard_key(id, shard), a, b)])
+                (data,) = self.files.fetch([Span(_shard_key(id, signal, shard), a, b)])
                 index.check(range(number, number + 1), memoryview(data), block.nbytes)
                 decompress(memoryview(data), block)
                 part = values[:, first : first + signal.chunk]
@@ -211,7 +215,7 @@ class Signals:
                 a, b = part.index.span(part.chunks)
             except Damaged as error:
                 raise _damaged(part.wanted.id, error) from error
-            spans.append(Span(_shard_key(part.wanted.id, part.shard), a, b))
+            spans.append(Span(_shard_key(part.wanted.id, part.signal, part.shard), a, b))
         try:
             return self.files.fetch(spans)
         except OSError as error:
@@ -230,26 +234,31 @@ class Signals:
         chunk = said["codecs"][0]["configuration"]["chunk_shape"][1]
         dtype = said["data_type"]
         shape = (n_channels, n_times)
-        if said not in [
-            array_metadata(shape=shape, chunk=chunk, shard=shard, dtype=dtype, shuffle=shuffle)
-            for shuffle in SHUFFLES
-        ]:
-            raise Damaged("its signal is laid out as no brainfm writes it")
-        scale = None if dtype == "float32" else self._read_scale(id, n_channels)
-        return Signal(n_channels, n_times, dtype, chunk, shard // chunk, scale)
+        for layout in LAYOUTS:
+            expected = array_metadata(
+                shape=shape, chunk=chunk, shard=shard, dtype=dtype, layout=layout
+            )
+            if said == expected:
+                scale = None if dtype == "float32" else self._read_scale(id, n_channels, layout)
+                return Signal(n_channels, n_times, dtype, chunk, shard // chunk, scale, layout)
+        raise Damaged("its signal is laid out as no brainfm writes it")
 
-    def _read_scale(self, id: str, n_channels: int) -> Float32[np.ndarray, "shard channel 1"]:
-        data = without_crc(self.files.read(f"{RECORDINGS}/{id}/scale/c/0/0"), "its scale")
+    def _read_scale(
+        self, id: str, n_channels: int, layout: Layout
+    ) -> Float32[np.ndarray, "shard channel 1"]:
+        key = f"{RECORDINGS}/{id}/scale/{layout.key(0, 0)}"
+        data = without_crc(self.files.read(key), "its scale")
         return np.frombuffer(data, "<f4").reshape(-1, n_channels, 1)
 
     def _read_index(self, id: str, shard: int) -> Index:
-        n_chunks = self.signal(id).n_chunks
-        (data,) = self.files.fetch([Span(_shard_key(id, shard), -index_bytes(n_chunks), 0)])
+        signal = self.signal(id)
+        n_chunks, key = signal.n_chunks, _shard_key(id, signal, shard)
+        (data,) = self.files.fetch([Span(key, -index_bytes(n_chunks), 0)])
         return index_of(bytes(data), n_chunks)
 
 
-def _shard_key(id: str, shard: int) -> str:
-    return f"{RECORDINGS}/{id}/signal/c/0/{shard}"
+def _shard_key(id: str, signal: Signal, shard: int) -> str:
+    return f"{RECORDINGS}/{id}/signal/{signal.layout.key(0, shard)}"
 
 
 def _damaged(id: str, error: Exception) -> WorkError:

@@ -11,10 +11,17 @@ import numpy as np
 from jaxtyping import Float32
 
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.store.encoding import Encoded, Encoding
+from brainfm.store.encoding import Encoded, Encoding, NotFinite
 from brainfm.store.fingerprint import Fingerprint
 from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, as_json
-from brainfm.store.shards import array_metadata, index_codecs, with_crc, write_shard
+from brainfm.store.shards import (
+    LAYOUT,
+    array_metadata,
+    index_codecs,
+    key_encoding,
+    with_crc,
+    write_shard,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class SignalWriter:
         self._n_held = self._n_taken = self._n_shards = 0
         self._scales: list[np.ndarray] = []
         self._checksum, self._fingerprint = hashlib.sha256(), Fingerprint(n_channels, n_times)
-        (folder / "signal" / "c" / "0").mkdir(parents=True)
+        (folder / "signal").mkdir(parents=True)
 
     def take(self, block: Float32[np.ndarray, "channel time"]) -> None:
         """Take the next samples.
@@ -103,14 +110,14 @@ class SignalWriter:
         return Written(self.encoding.dtype, self._checksum.hexdigest(), self._fingerprint.digest())
 
     def _write_shard(self) -> None:
-        signal = self._shard[:, : self._n_held]
-        if not np.isfinite(signal).all():
+        try:
+            encoded = self.encoding.encode(self._shard[:, : self._n_held])
+        except NotFinite as error:
             raise Refused(
                 Reason.not_finite,
                 "The cleaned signal has values that are no finite numbers; look at the file.",
-            )
-        encoded = self.encoding.encode(signal)
-        path = self.folder / "signal" / "c" / "0" / str(self._n_shards)
+            ) from error
+        path = self.folder / "signal" / LAYOUT.key(0, self._n_shards)
         write_shard(path, encoded.values, chunk=self.chunk, n_chunks=self.n_chunks)
         update_checksum(self._checksum, encoded)
         if encoded.scale is not None:
@@ -142,16 +149,15 @@ def update_checksum(checksum: Any, encoded: Encoded) -> None:
 
 def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> None:
     # Without parents: where a new ingest has swept this one's folder, nothing may come back.
-    for made in (folder, folder / "c", folder / "c" / "0"):
-        made.mkdir()
-    (folder / "c" / "0" / "0").write_bytes(with_crc(scale.astype("<f4").tobytes()))
+    folder.mkdir()
+    (folder / LAYOUT.key(0, 0)).write_bytes(with_crc(scale.astype("<f4").tobytes()))
     metadata = {
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(scale.shape),
         "data_type": "float32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(scale.shape)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "chunk_key_encoding": key_encoding(LAYOUT),
         "fill_value": "NaN",
         "codecs": index_codecs(),
         "attributes": {},

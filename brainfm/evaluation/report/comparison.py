@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from brainfm.evaluation.report.cells import Cell, cells
+from brainfm.evaluation.report.clinical import Clinical, describe_measures
+from brainfm.evaluation.report.identity import Identity, describe_identity
 from brainfm.evaluation.report.inputs import Results
 from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
+from brainfm.evaluation.report.shots import Curve, describe_shots
 from brainfm.evaluation.report.standings import (
     caution,
     class_paths,
@@ -34,7 +37,12 @@ from brainfm.evaluation.report.strips import (
     subject_scale,
     subject_strip,
 )
-from brainfm.evaluation.report.subjects import confusion, paired_interval, subject_scores
+from brainfm.evaluation.report.subjects import (
+    class_names,
+    confusion,
+    paired_interval,
+    subject_scores,
+)
 from brainfm.evaluation.report.verdict import Family, Standing, pretraining_gain, rivals, verdict
 
 PRIMARY = "balanced_accuracy"
@@ -47,23 +55,6 @@ METRIC_WORDS = {
     "cohen_kappa": "Cohen’s κ",
     "weighted_f1": "weighted F1",
 }
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a confusion table: the share of a true class."""
-
-    share: float
-
-    @property
-    def words(self) -> str:
-        """The share in per cent."""
-        return f"{100 * self.share:.0f} %" if is_number(self.share) else NONE
-
-    @property
-    def tint(self) -> int:
-        """How strongly the cell is tinted, in per cent."""
-        return round(62 * self.share) if is_number(self.share) else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +152,12 @@ class Comparison:
         the critical-difference diagram, of three estimators or more; or None.
     ranks_p
         Friedman's, of all being alike.
+    measured
+        calibration, events and nights, as far as the task measures them.
+    few_shot
+        curves over few labels.
+    identity
+        how well people are told apart, or None.
     """
 
     task: str
@@ -184,6 +181,9 @@ class Comparison:
     corrected: bool
     ranks: Markup | None
     ranks_p: str
+    measured: Clinical
+    few_shot: tuple[Curve, ...]
+    identity: Identity | None
 
     @property
     def incomplete(self) -> list[Row]:
@@ -215,7 +215,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
     )
     results = of_task(inputs.results, task)
     predictions = of_task(inputs.predictions, task)
-    labels = tuple(sorted(set(predictions.get("y_true", []))))
+    labels = class_names(predictions)
     subjects = {
         # Nothing is averaged over a missing fold, the seeds of a subject neither.
         s.estimator: subject_scores(predictions if s.complete else NOTHING, s.estimator, primary)
@@ -264,7 +264,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         scatter=scatter(pair, subjects) if pair else None,
         scatter_says=(pair[0].estimator, pair[1].estimator) if pair else ("", ""),
         confusions=tuple(
-            (s.estimator, s.family.name, _cells(confusion(predictions, s.estimator, labels)))
+            (s.estimator, s.family.name, cells(confusion(predictions, s.estimator, labels)))
             for s in standings
             if labels and s.complete
         ),
@@ -275,6 +275,9 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         corrected="p_holm" in table.columns,
         ranks=rank_diagram(ranking, standings) if ranking else None,
         ranks_p=figure(ranking.p) if ranking else NONE,
+        measured=describe_measures(inputs, task, standings),
+        few_shot=describe_shots(of_task(inputs.few, task), results, standings, primary),
+        identity=describe_identity(of_task(inputs.tables.get("identity", NOTHING), task)),
     )
 
 
@@ -290,7 +293,3 @@ def _against(standings: list[Standing]) -> tuple[Standing, Standing] | None:
     """Return the best foundation model and the best baseline."""
     pairs = [(a, b) for a, b in rivals(standings) if b.family is not Family.random]
     return pairs[0] if pairs else None
-
-
-def _cells(table: np.ndarray) -> tuple[tuple[Cell, ...], ...]:
-    return tuple(tuple(Cell(float(share)) for share in row) for row in table)

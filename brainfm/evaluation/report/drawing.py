@@ -111,10 +111,12 @@ class Frame:
         around = self._path(np.r_[xs[keep], xs[keep][::-1]], np.r_[high[keep], low[keep][::-1]])
         return Markup('<path class="band {}" d="{}Z"/>').format(style, around)
 
-    def dot(self, x: float, y: float, style: str, title: str = "") -> Markup:
-        """Return a dot with a text that appears under the pointer."""
-        place = across(float(self.x(x))), f"{float(self.down(y)):.1f}"
-        return Markup('<circle class="dot {}" cx="{}" cy="{}" r="4">{}</circle>').format(
+    def dot(
+        self, x: float, y: float, style: str, title: str = "", *, radius: float = 4.0
+    ) -> Markup:
+        """Return a dot, ``radius`` in pixels, with a text that appears under the pointer."""
+        place = across(float(self.x(x))), f"{float(self.down(y)):.1f}", f"{radius:.3g}"
+        return Markup('<circle class="dot {}" cx="{}" cy="{}" r="{}">{}</circle>').format(
             style, *place, Markup("<title>{}</title>").format(title) if title else ""
         )
 
@@ -135,8 +137,8 @@ class Frame:
             '<svg width="100%" height="{0}" viewBox="0 0 {1} {0}" preserveAspectRatio="none">{2}</svg>'
         ).format(self.height, WIDTH, Markup("").join(lines))
 
-    def x_axis(self, n: int = 6) -> Markup:
-        """Return tick labels below, with short marks."""
+    def x_axis(self, n: int = 6, ticks: Sequence[float] | None = None) -> Markup:
+        """Return tick labels below, with short marks; at round numbers where none are given."""
         marks = [
             Markup(
                 '<line class="tick" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
@@ -144,7 +146,7 @@ class Frame:
             ).format(
                 across(float(self.x(t))), self.height, self.height + 4, self.height + 17, tick(t)
             )
-            for t in self.x.ticks(n)
+            for t in (self.x.ticks(n) if ticks is None else ticks)
         ]
         return Markup("").join(marks)
 
@@ -170,14 +172,19 @@ def tick(value: float) -> str:
 
 
 def plot(
-    frame: Frame, lines: list[Markup], *, says: str, over: list[Markup] | None = None
+    frame: Frame,
+    lines: list[Markup],
+    *,
+    says: str,
+    over: list[Markup] | None = None,
+    ticks: Sequence[float] | None = None,
 ) -> Markup:
     """Return a figure with both axes; ``says`` is what a reader who cannot see it is told."""
     return Markup('<svg class="plot" role="img" aria-label="{}" height="{}">{}{}{}{}</svg>').format(
         says,
         frame.height + 22,
         frame.y_axis(),
-        frame.x_axis(),
+        frame.x_axis(ticks=ticks),
         frame.stretched(lines),
         Markup("").join(over or []),
     )

@@ -66,7 +66,7 @@ class Ingested:
 def open_recordings(path: Path | None) -> Store | Absent:
     """Open the store of a journey."""
     if path is None:
-        return Absent("No store was given, so what was ingested is not shown.")
+        return Absent("No store was given, so what was ingested is not shown.", given=False)
     try:
         store = open_store(path)
         return store if len(store.table) else Absent(f"The store {path.name} is empty.")

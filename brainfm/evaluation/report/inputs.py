@@ -19,9 +19,18 @@ UNREADABLE = (OSError, ValueError, LookupError, TypeError, yaml.YAMLError, Usage
 
 @dataclass(frozen=True)
 class Absent:
-    """A part that the page cannot show, and the sentence that says so."""
+    """A part that the page cannot show, and the sentence that says so.
+
+    Attributes
+    ----------
+    sentence
+        shown in its place.
+    given
+        False where nobody asked for the part, so that the page does without.
+    """
 
     sentence: str
+    given: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +91,7 @@ class Results:
     config: str
     manifest: dict[str, Any]
     missing: tuple[str, ...] = ()
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     few: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -122,6 +132,7 @@ class _Reader:
 
 TEXT = (
     *("task", "estimator", "metric", "subject", "test_subjects", "recording", "y_true"),
+    *("measure", "quantity", "proba", "before", "after", "locked"),
     *("reference", "overlap", "error", "complete", "leakage", "shots_of"),
 )
 """Columns that are text even where they look like numbers or like no value: subject ``01``, class ``NA``."""
@@ -140,6 +151,10 @@ def _object(path: Path) -> dict[str, Any]:
     return value
 
 
+MEASURED = ("measures", "calibration", "events", "hypnograms", "transitions", "identity")
+"""Tables that only some tasks leave."""
+
+
 def read_results(out: Path) -> Results:
     """Read the folder of an evaluation."""
     reader = _Reader(out)
@@ -148,6 +163,7 @@ def read_results(out: Path) -> Results:
     return Results(
         results=results[~few],
         few=results[few],
+        tables={n: reader.table(f"{n}.csv") for n in MEASURED if (out / f"{n}.csv").is_file()},
         statistics=reader.table("statistics.csv"),
         predictions=reader.table("predictions.csv"),
         config=reader.text("config.yaml"),
@@ -159,7 +175,7 @@ def read_results(out: Path) -> Results:
 def read_run(name: str, folder: Path | None) -> RunFolder | Absent:
     """Read the folder of a training."""
     if folder is None:
-        return Absent(f"No run folder of the {name} was given.")
+        return Absent(f"No run folder of the {name} was given.", given=False)
     if not folder.is_dir():
         return Absent(f"The run folder of the {name} ({folder.name}) is not there.")
     reader = _Reader(folder)

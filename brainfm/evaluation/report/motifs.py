@@ -118,7 +118,7 @@ class Gallery:
 def open_motifs(path: Path | None, store: Store | Absent) -> TokenStore | Absent:
     """Open the token store of a journey, if it is of the store's recordings."""
     if path is None:
-        return Absent("No token store was given, so there are no motifs to show.")
+        return Absent("No token store was given, so there are no motifs to show.", given=False)
     try:
         tokens = open_tokens(path)
         assert tokens.usage.sum() > 0

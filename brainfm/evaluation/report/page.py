@@ -43,7 +43,7 @@ class Page:
     ingested, gallery
         their sections, or why there is none.
     trainings
-        of tokenizer, backbone and head, in that order.
+        of tokenizer, backbone and head, in that order, as far as they were given.
     provenance
         its section.
     """
@@ -97,7 +97,9 @@ def gather(out: Path, journey: Journey) -> Page:
         comparisons=compare_estimators(evaluation),
         ingested=_ingested(store, evaluation),
         gallery=_gallery(tokens, store, evaluation),
-        trainings=tuple(describe_training(run) for run in runs),
+        trainings=tuple(
+            describe_training(run) for run in runs if not isinstance(run, Absent) or run.given
+        ),
         provenance=trace(evaluation, runs, store=store, tokens=tokens, out=out),
     )
 
@@ -117,7 +119,7 @@ def _gallery(
     if isinstance(tokens, Absent):
         return tokens
     if isinstance(store, Absent):
-        return store
+        return Absent(store.sentence)
     try:
         return describe_motifs(tokens, store, _conditions(store, evaluation))
     except UNREADABLE as error:

@@ -9,49 +9,9 @@ from typing import Any
 
 from brainfm.evaluation.report.inputs import Absent, Results, RunFolder, parsed
 from brainfm.evaluation.report.numbers import several
+from brainfm.evaluation.report.papers import Paper, papers_of
 from brainfm.store import Store
 from brainfm.store.tokens import TokenStore
-
-
-@dataclass(frozen=True)
-class Paper:
-    """A paper that the numbers rest on."""
-
-    what: str
-    citation: str
-    url: str
-
-
-PAPERS = (
-    Paper(
-        "Motif tokenizer",
-        "Pradeepkumar, Piao, Chen, Sun. Tokenizing single-channel EEG with time-frequency motif "
-        "learning. ICLR 2026.",
-        "https://arxiv.org/abs/2502.16060",
-    ),
-    Paper(
-        "Minimum distance to mean",
-        "Barachant, Bonnet, Congedo, Jutten. Multiclass brain-computer interface classification by "
-        "Riemannian geometry. IEEE Trans. Biomed. Eng. 59(4), 2012.",
-        "https://doi.org/10.1109/TBME.2011.2172210",
-    ),
-    Paper(
-        "Tangent space",
-        "Barachant, Bonnet, Congedo, Jutten. Classification of covariance matrices using a "
-        "Riemannian-based kernel for BCI applications. Neurocomputing 112, 2013.",
-        "https://doi.org/10.1016/j.neucom.2012.12.039",
-    ),
-    Paper(
-        "Augmented covariance",
-        "Carrara, Papadopoulo. Classification of BCI-EEG based on augmented covariance matrix. 2023.",
-        "https://arxiv.org/abs/2302.04508",
-    ),
-    Paper(
-        "Reading recordings",
-        "Gramfort et al. MEG and EEG data analysis with MNE-Python. Front. Neurosci. 7:267, 2013.",
-        "https://doi.org/10.3389/fnins.2013.00267",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -142,7 +102,7 @@ def trace(
         fingerprints=tuple(_fingerprints(store, tokens)),
         checks=tuple(_checks(there, store, tokens)),
         commands=tuple(_commands(parts, tokens, out)),
-        papers=PAPERS,
+        papers=papers_of(evaluation, [part.config for part in parts]),
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from brainfm.evaluation.metrics import METRICS, score
 from brainfm.evaluation.pairs import difference
+from brainfm.evaluation.report.cells import row_shares
 
 DRAWS = 2000
 """Bootstrap draws of a paired difference that the statistics do not have."""
@@ -22,9 +23,7 @@ def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd
     rows = of_estimator(predictions, estimator)
     if rows.empty or metric not in METRICS or not {"subject", "y_true"} <= set(rows.columns):
         return pd.Series(dtype=float)
-    # Other tasks in the same table have other classes, which are empty here.
-    rows = rows.dropna(axis="columns", how="all")
-    classes = [c.removeprefix("p_") for c in rows.columns if c.startswith("p_")]
+    classes = class_names(rows)
     if len(classes) < 2:
         return pd.Series(dtype=float)
     scores: dict[str, list[float]] = {}
@@ -52,6 +51,13 @@ def paired_interval(scores: pd.Series, reference: pd.Series) -> tuple[float, flo
     return gap.interval.low, gap.interval.high
 
 
+def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:
+    """Return a task's classes in its own order, which is that of the columns of probabilities."""
+    # Other tasks in the same table have other classes, which are empty here.
+    there = predictions.dropna(axis="columns", how="all").columns
+    return tuple(c.removeprefix("p_") for c in there if c.startswith("p_"))
+
+
 def confusion(predictions: pd.DataFrame, estimator: str, labels: tuple[str, ...]) -> np.ndarray:
     """Return (true, predicted) shares of each true class, over all seeds."""
     rows = of_estimator(predictions, estimator)
@@ -59,7 +65,7 @@ def confusion(predictions: pd.DataFrame, estimator: str, labels: tuple[str, ...]
     table = np.zeros((len(labels), len(labels)))
     if len(columns) == len(labels) and len(rows):
         guess = rows[columns].to_numpy(dtype=float).argmax(axis=1)
-        truth = np.searchsorted(np.asarray(labels), rows["y_true"].to_numpy(dtype=str))
+        number = {name: i for i, name in enumerate(labels)}
+        truth = rows["y_true"].map(number).to_numpy(dtype=int)
         np.add.at(table, (truth, guess), 1)
-    total = table.sum(axis=1, keepdims=True)
-    return np.divide(table, total, out=np.full_like(table, np.nan), where=total > 0)
+    return row_shares(table)
