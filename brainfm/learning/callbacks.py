@@ -121,6 +121,14 @@ def memory() -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
+class EndAtAverage(Callback):
+    """Lets a training end at its averaged weights, before a best step is put back."""
+
+    def on_train_end(self, trainer: lightning.Trainer, loop: Any) -> None:
+        """Take the averaged weights."""
+        loop.objective.load_state_dict(loop.judged.state_dict())
+
+
 class BestState(Callback):
     """Remembers the weights with the lowest validation loss and puts them back at the end."""
 
@@ -140,7 +148,7 @@ class BestState(Callback):
         """Keep the weights where they are the best so far."""
         if (loss := loop.validation["loss"]) < self.loss:
             self.loss, self.step = loss, trainer.global_step
-            self.state = {k: v.detach().clone() for k, v in loop.objective.state_dict().items()}
+            self.state = {k: v.detach().clone() for k, v in loop.judged.state_dict().items()}
 
     def on_train_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Put the best weights back."""

@@ -91,12 +91,12 @@ class Health(Callback):
         if sum(len(o.features) for o in self.seen) < MOST_WINDOWS:
             place = batch_idx * trainer.world_size + trainer.global_rank
             generator = torch.Generator().manual_seed(self.seed(place))
-            self.seen += [loop.objective.observe(part, generator) for part in batch]
+            self.seen += [loop.judged.observe(part, generator) for part in batch]
 
     def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Write the columns."""
         everywhere = [one for seen in gather(self.seen) for one in seen]
-        found = measures(everywhere, loop.objective.tokenizer.vocabulary)
+        found = measures(everywhere, loop.judged.tokenizer.vocabulary)
         self.rows.add(trainer, {f"val/{k}": v for k, v in found.items()})
         self.seen = []
 

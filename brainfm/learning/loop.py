@@ -25,7 +25,8 @@ from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch, Objective
 from brainfm.disk import sweep
-from brainfm.learning.callbacks import MetricsFile
+from brainfm.layers.average import WeightAverage
+from brainfm.learning.callbacks import EndAtAverage, MetricsFile
 from brainfm.learning.checkpoint import (
     LastCheckpoint,
     discard_previous,
@@ -71,6 +72,8 @@ class Loop(lightning.LightningModule):
 
     Attributes
     ----------
+    judged
+        the objective that validations measure: with averaged weights, where they are averaged.
     validation
         means of the last validation over all windows of all processes.
     stopping
@@ -82,10 +85,20 @@ class Loop(lightning.LightningModule):
         # A step is made of parts, and its gradient is looked at before it is followed.
         self.automatic_optimization = False
         self.objective, self.options, self.seed = objective, train, seed
+        self.average = None
+        if train.average is not None:
+            self.average = WeightAverage(objective, decay=train.average, start=0, every=1)
         self.guard = LossGuard(train.explosion)
         self.validation: dict[str, float] = {}
         self.asked, self.stopping = False, False
         self.norm = torch.zeros(())
+
+    @property
+    def judged(self) -> Objective:
+        """The objective that validations measure."""
+        judged = self.objective if self.average is None else self.average.model
+        assert isinstance(judged, Objective)
+        return judged
 
     def ask_to_stop(self) -> None:
         """Make the step under way the last for now."""
@@ -139,6 +152,8 @@ class Loop(lightning.LightningModule):
         self.batches = batch
         optimizer.step()
         schedule.step()
+        if self.average is not None:
+            self.average.update(self.objective)
         return means | {"grad_norm": self.norm}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -188,7 +203,7 @@ class Loop(lightning.LightningModule):
         generator = torch.Generator().manual_seed(draw_seed(self.seed, VALIDATION, place))
         for part in batch:
             self.n_windows += len(part.signal)
-            for name, value in self.objective(part, generator).items():
+            for name, value in self.judged(part, generator).items():
                 self.sums[name] += len(part.signal) * float(value)
 
     def on_validation_epoch_end(self) -> None:
@@ -246,6 +261,8 @@ def fit(
         health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
         traces = (Trace(out, feed),) if train.profile else ()
         callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
+    if train.average is not None:
+        callbacks = (EndAtAverage(), *callbacks)
     if sys.stderr.isatty() and is_first():
         callbacks = (*callbacks, ProgressBar(train.batch_size))
     with quiet(), interruptible(), full_disk(out), torch.random.fork_rng():

@@ -44,6 +44,10 @@ class Train:
         what stands behind it; 1 for one rate.
     clip
         largest norm of the gradient; not clipped where None.
+    average
+        decay of a moving average of the weights, with which validations are measured and which the
+        training ends at; the weights themselves where None. It rises to its value as of
+        `brainfm.layers.average.WeightAverage`. EEGDM's head takes 0.999.
     precision
         of the arithmetic, in Lightning's words.
     validate_every
@@ -87,6 +91,7 @@ class Train:
     algorithm: Literal["adamw", "lamb"] = "adamw"
     layer_decay: float = 1.0
     clip: float | None = 1.0
+    average: float | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     validate_every: int = 100
     log_every: int = 10
@@ -118,6 +123,10 @@ class Train:
             raise UsageError(
                 f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
                 "one size; choose parts that divide the batch."
+            )
+        if self.average is not None and not 0 <= self.average < 1:
+            raise UsageError(
+                f"train.average is {self.average:g} and must be at least 0 and below 1."
             )
         if not 0 < self.layer_decay <= 1:
             raise UsageError(
