@@ -3,7 +3,8 @@
 Real EEG of the sample in this repository is strung together to recordings of a quarter of an hour
 (19 channels, 200 Hz), which are written as a store, as flat arrays, and as the EDF and FIF files that
 braindecode reads. Windows begin at any sample. Everything is warm from the file cache and read by one
-process; each row is the best of several rounds, taken in turns, since machines are noisy.
+process; each row is the best of several rounds, taken in turns, since machines are noisy. brainfm's rows
+are of a process that has read enough to have compiled its decoder, except for the one that says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from unittest import mock
 
 import mne
 import numpy as np
@@ -27,7 +29,7 @@ import zarr
 from brainfm.recordings.recording import Recording, Sensors, hold
 from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.ingest import ingest
-from brainfm.store import open_store
+from brainfm.store import decoding, open_store
 from brainfm.store.hold import create_store, writing
 from brainfm.store.read import Store
 from brainfm.store.write import write_recording
@@ -120,10 +122,20 @@ def ours(places: dict[str, Path], windows: RandomWindows, n: int) -> Iterator[Pr
         )
         yield Program(f"brainfm {encoding}: Batch", lambda b, r=reader: r.read(b, SFREQ), batches)
         yield Program(
+            f"brainfm {encoding}: Batch, nothing compiled",
+            lambda b, r=reader: uncompiled(r, b),
+            batches,
+        )
+        yield Program(
             f"brainfm {encoding}: Batch, of few stretches",
             lambda b, r=reader: r.read(b, SFREQ),
             near,
         )
+
+
+def uncompiled(reader: WindowReader, batch: list[Place]) -> object:
+    with mock.patch.object(decoding, "WORTH_COMPILING", np.inf):
+        return reader.read(batch, SFREQ)
 
 
 def memmaps(places: dict[str, Path], batches: list[list[Place]]) -> Iterator[Program]:
@@ -201,6 +213,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--braindecode", help="an interpreter that can import braindecode")
     given = parser.parse_args()
+    decoding.WORTH_COMPILING = 0
     with tempfile.TemporaryDirectory() as name:
         places = write_all(Path(name), given.recordings, given.length)
         table = open_store(places["int16.zarr"]).table

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from brainfm import baselines
-    from brainfm.learning import Finetuned
+    from brainfm.learning import Finetuned, FinetunedRegressor
     from brainfm.store.read import open_store
     from brainfm.weights import load
 
 __version__ = "0.1.0"
-__all__ = ["Finetuned", "baselines", "load", "open_store"]
+__all__ = ["Finetuned", "FinetunedRegressor", "baselines", "load", "open_store"]
 
 # Imported when first used, so that `import brainfm` waits for neither PyTorch nor zarr.
 _PLACES = {
     "Finetuned": "brainfm.learning",
+    "FinetunedRegressor": "brainfm.learning",
     "load": "brainfm.weights",
     "open_store": "brainfm.store.read",
 }

@@ -191,6 +191,17 @@ def test_a_file_that_kills_its_readers_is_set_aside(raw, tmp_path, monkeypatch, 
     assert ingest([str(raw)], store=store, retry_quarantined=True).added == (str(deadly),)
 
 
+@both
+def test_a_reader_that_hangs_even_in_c_costs_its_time_and_its_file(raw, tmp_path, where):
+    (tmp_path / "recipe.yaml").write_text("reader: hanging.Hanging\n")
+    told = {"recipe": tmp_path / "recipe.yaml", "store": tmp_path / "s.zarr"}
+    ingest([str(raw)], **told)
+    (raw / "a.hang").write_text("in c")
+    summary = ingest([str(raw)], **told, **where, timeout=1.0)
+    assert len(summary.unchanged) == 6
+    assert summary.quarantined == {str(raw / "a.hang"): "timed_out"}
+
+
 def test_workers_that_are_killed_while_they_ingest_cost_nothing(
     raw, tmp_path, monkeypatch, cluster
 ):

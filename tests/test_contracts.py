@@ -25,6 +25,7 @@ from brainfm.objectives import (
     MaskedSignal,
     MotifReconstruction,
     Reconstruction,
+    Regression,
 )
 from brainfm.recordings.recording import KINDS
 from brainfm.stages.catalog import components
@@ -94,6 +95,9 @@ EXAMPLES = {
     "MaskedCodes": lambda: MaskedCodes(Frozen(small_tokenizer()), small_backbone()),
     "Classification": lambda: Classification(
         Frozen(small_tokenizer()), small_backbone(), LinearHead(WIDTH, 2)
+    ),
+    "Regression": lambda: Regression(
+        Frozen(small_tokenizer()), small_backbone(), LinearHead(WIDTH, 1), mean=0.5, scale=0.5
     ),
 }
 ELSEWHERE = {"Pretrained"}  # needs a trained run, and is `Frozen` otherwise

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from brainfm.cli import main
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import jobs
@@ -59,7 +59,7 @@ def tree(store):
 DRIVER = """
 import os, random, shutil, signal, sys, time
 from pathlib import Path
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
 from brainfm.recordings import state
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.recipe import Recipe
@@ -242,18 +242,27 @@ UNITS = {"GDF": 1000.0}
 REAL = {
     "ANT": "ant/test_CA_208.cnt",
     "BDF": "bdf/test.bdf",
+    "BDF+": "bdf/multiple_annotation_chans.bdf",
     "BTi": "bti/4Dsim/c,rfDC",
+    "BTi, filtered": "bti/4Dsim/c,rfDC,fn50,o",
     "BrainVision": "brainvision/test.vhdr",
     "CTF": "ctf/testdata_ctf_short_discontinuous.ds",
     "Curry": "curry/test_bdf_stim_channel Curry 8.cdt",
     "EDF": "edf/chtypes_edf.edf",
     "EDF+": "edf/test_utf8_annotations.edf",
+    "EDF+, fractions": "edf/subsecond_starttime.edf",
+    "EDF+, overlaps": "edf/test_edf_overlapping_annotations.edf",
+    "EDF+, annotations alone": "edf/SC4001EC-Hypnogram.edf",
+    "EDF, Nihon Kohden": "nihon/MB0400FU.EDF",
     "EEGLAB": "eeglab/eeglab_data.set",
     "EGI": "egi/test_egi_multiepoch_eprime.mff",
     "FIF, Neuromag-122": "fif/neuromag122_test_file-raw.fif",
     "FIF, TRIUX": "fif/triux_bmlhus_erm_raw_sss.fif",
+    "FIF, VectorView": "fif/sample_audvis_trunc_raw_sss.fif",
+    "FIF, shielded": "fif/test_move_anon_erm_raw.fif",
     "GDF": "gdf/kalunga_subject01_run1.gdf",
     "KIT": "kit/Example_PQA160C_1001-export_anonymyze.con",
+    "KIT, Macquarie": "kit/MQKIT_125_2sec.con",
     "Neuroscan CNT": "cnt/scan41_short.cnt",
     "Nicolet": "nicolet/test_nicolet_raw.data",
     "Nihon Kohden": "nihon/MB0400FU.EEG",
@@ -360,6 +369,12 @@ def test_the_sample_cut_and_flipped_is_refused_or_right(tmp_path):
 
 
 @pytest.mark.data
+def test_every_real_file_is_damaged():
+    folder = DATA / "formats"
+    assert {s.path for s in find_sources([str(folder)])} == {str(folder / f) for f in REAL.values()}
+
+
+@pytest.mark.data
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_file_cut_and_flipped_is_refused_or_right(name, tmp_path):
     pytest.importorskip("antio")
@@ -443,6 +458,16 @@ def test_a_loop_of_links_ends(raw, store):
     summary = ingest([str(raw)], store=store)
     assert len(summary.added) == 6
     assert list(summary.quarantined.items()) == [(str(raw / "gone.edf"), "missing")]
+
+
+def test_a_pipe_is_not_waited_for(raw, store):
+    os.mkfifo(raw / "pipe.cnt")
+    os.mkfifo(raw / "pipe.edf")
+    with within(60):
+        assert len(ingest([str(raw)], store=store).added) == 6
+        assert len(ingest([str(raw / "*")], store=store).unchanged) == 6
+        with pytest.raises(UsageError, match="is a pipe or a device"):
+            ingest([str(raw / "pipe.edf")], store=store)
 
 
 ODD = ("two words", "Zoë Müller", "line\nbreak", "per%cent [x] *", "-rf", "$(id)", "ключ")

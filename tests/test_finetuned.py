@@ -22,7 +22,7 @@ from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.layers.spectrum import scale_by_percentile
-from brainfm.learning import Finetuned, Train, Untrained
+from brainfm.learning import Finetuned, Full, Train, Untrained
 from brainfm.learning.probe import PENALTIES
 from brainfm.objectives import Classification, LabelledBatch, MaskedCodes, MaskedSignal
 from brainfm.recordings.recording import Sensors
@@ -266,13 +266,13 @@ def test_untrained_differs_in_nothing_but_the_backbone(trained: Path) -> None:
     assert same(state(again.model_), state(theirs.model_))
     full = [k(trained, "full", sfreq=200.0) for k in (Finetuned, Untrained)]
     for estimator in full:
-        estimator.classes_ = np.unique(y)
+        estimator.adaptation_ = Full()
         torch.manual_seed(0)
-        estimator._start(X)
+        estimator._start(X, 2)
     assert same(state(full[0].model_.head), state(full[1].model_.head))
 
 
-@pytest.mark.parametrize("adaptation", ["probe", "full"])
+@pytest.mark.parametrize("adaptation", ["probe", "ridge", "full", "lora"])
 def test_save_and_load_give_the_same_probabilities(
     trained: Path, tmp_path: Path, adaptation: str
 ) -> None:

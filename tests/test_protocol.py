@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,12 +22,16 @@ from brainfm import baselines
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.attempt import SealedTest
 from brainfm.evaluation.labels import AnnotationLabels, RecordingLabels
+from brainfm.evaluation.leakage import find_leaks
 from brainfm.evaluation.metrics import METRICS
 from brainfm.evaluation.overlap import Twice, find_twice, overlap, pretraining_of
+from brainfm.evaluation.parameters import flops_per_window
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import describe
-from brainfm.evaluation.task import Task
-from brainfm.evaluation.tuning import ValidationSearch
+from brainfm.evaluation.shots import FewShot
+from brainfm.evaluation.task import PublishedSplit, Task
+from brainfm.evaluation.threshold import ValidationThreshold
+from brainfm.evaluation.tuning import Budget, ValidationSearch
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold
 from brainfm.stages.evaluate import evaluate
@@ -34,7 +39,8 @@ from brainfm.stages.ingest import ingest
 from brainfm.store.hold import create_store, writing
 from brainfm.store.read import open_store
 from brainfm.store.write import write_recording
-from brainfm.windows.splits import Fold, SubjectFolds
+from brainfm.windows.purge import WithinRecordings
+from brainfm.windows.splits import Fold, SubjectFolds, names_of
 from brainfm.windows.trials import Trials
 
 ROOT = Path(__file__).parent.parent
@@ -391,6 +397,231 @@ def test_predictions_that_are_none_make_a_failed_fold(trials, tmp_path):
     outcome = run(trials, {"nan": Nan()}, folds=FOLDS, seeds=[0], out=tmp_path)
     assert len(outcome.failed) == 4
     assert "not finite" in outcome.failed[0].error
+
+
+# ------------------------------------------------------------------ few labels, equal budgets, leakage
+
+
+def test_a_few_shot_curve_is_nested_and_the_same_for_all(trials, tmp_path):
+    curve = FewShot(trials=(1, 5), subjects=(2, 3))
+    pair = {"a": Spy(), "b": Spy(crash="never")}
+    call = {"folds": FOLDS, "seeds": [0], "out": tmp_path, "draws": 20}
+    outcome = run(trials, pair, few_shot=curve, **call)
+    outcome.check_complete()
+    results = outcome.results[outcome.results["metric"] == "auroc"]
+    assert len(results) == 2 * 4 * 5
+    sizes = results.groupby(["shots_of", "shots"])["n_train"].agg(set)
+    assert sizes["trials", 1] == {2}
+    assert sizes["trials", 5] == {10}
+    assert sizes["subjects", 2] == {2 * 16}
+    assert (results["shots"].isna() == results["shots_of"].isna()).all()
+    fits = {(n["fit"].shape[0], n["tests"][1].tobytes()): known(n["fit"]) for n in SEEN}
+    by_test = {test for _, test in fits}
+    for test in by_test:
+        one, five, two, three = (fits[size, test] for size in (2, 10, 32, 48))
+        assert one < five
+        assert two < three
+    a, b = SEEN[::2], SEEN[1::2]
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one["fit"], other["fit"])
+    # The tables of all labels are as without the curve.
+    assert len(outcome.predictions) == 2 * len(trials)
+    assert outcome.statistics["folds_expected"].eq(4).all()
+    plain = run(trials, pair, **call)
+    assert len(SEEN) == 2 * 4 * 5  # nothing anew
+    pd.testing.assert_frame_equal(plain.statistics, outcome.statistics)
+
+
+@pytest.mark.parametrize(
+    ("curve", "message"),
+    [
+        ({"trials": (500,)}, "over 500 trials, and a fold trains on .* windows of arithmetic"),
+        ({"subjects": (8,)}, "over 8 subjects, and a fold trains on 4 subjects"),
+    ],
+)
+def test_a_curve_over_more_labels_than_there_are_is_refused(trials, tmp_path, curve, message):
+    with pytest.raises(UsageError, match=message):
+        run(trials, {"spy": Spy()}, folds=FOLDS, few_shot=FewShot(**curve), out=tmp_path)
+    assert SEEN == []
+    with pytest.raises(UsageError, match="numbers from 1"):
+        FewShot(trials=(0,))
+
+
+def test_five_seeds_are_the_default(trials, tmp_path):
+    outcome = run(trials, {"spy": Spy()}, folds=SubjectFolds(2, 0.2), out=tmp_path, draws=20)
+    assert sorted(set(outcome.results["seed"])) == [0, 1, 2, 3, 4]
+
+
+def test_every_search_has_the_same_budget_and_the_cost_is_counted(trials, tmp_path):
+    grid = {"lr__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
+    pair = {
+        "large": ValidationSearch(baselines.tangent_space_lr(), grid),
+        "small": ValidationSearch(baselines.tangent_space_lr(), {"lr__C": [1.0]}),
+        "none": baselines.mdm(),
+        "network": baselines.EEGNet(epochs=1),
+    }
+    call = {"folds": SubjectFolds(2, 0.3), "seeds": [0, 1], "draws": 20}
+    outcome = run(trials, pair, out=tmp_path / "b", budget=Budget(fits=3), **call)
+    outcome.check_complete()
+    once = outcome.results[outcome.results["metric"] == "auroc"].set_index("estimator")
+    assert once["fits"].groupby("estimator").agg(set).to_dict() == {
+        "large": {3}, "small": {1}, "none": {1}, "network": {1},
+    }  # fmt: skip
+    assert (once["fit_seconds"] > 0).all()
+    assert (once["fit_seconds"] <= once["seconds"]).all()
+    assert once["flops"].notna().groupby("estimator").all().to_dict() == {
+        "large": False, "small": False, "none": False, "network": True,
+    }  # fmt: skip
+    whole = run(trials, pair, out=tmp_path / "a", **call)
+    assert whole.results.query("estimator == 'large'")["fits"].eq(5).all()
+    many = Spy()
+    many.planned_fits = 100
+    with pytest.raises(UsageError, match=r"'many' tries 100 settings .* the budget is 20"):
+        run(trials, {"many": many}, out=tmp_path / "c", budget=Budget(fits=20), **call)
+
+
+def test_a_search_stops_when_its_time_is_up(trials):
+    grid = {"lr__C": [0.1, 1.0, 10.0]}
+    search = ValidationSearch(baselines.tangent_space_lr(), grid, budget=Budget(seconds=1e-9))
+    train, held = trials.take(np.arange(64)), trials.take(np.arange(64, 128))
+    assert search.fit(train.X, train.y, validation=(held.X, held.y)).n_fits_ == 1
+    with pytest.raises(UsageError, match="numbers above 0"):
+        Budget(fits=0)
+
+
+def test_flops_are_those_of_the_network(trials):
+    """A linear layer of 5 × 200 inputs and 2 outputs multiplies and adds 2,000 times."""
+
+    class Linear(Spy):
+        def fit(self, X, y, validation=None):
+            import torch
+
+            self.classes_ = np.unique(y)
+            self.layer_ = torch.nn.Linear(1000, 2)
+            return self
+
+        def predict_proba(self, X):
+            import torch
+
+            with torch.no_grad():
+                flat = torch.from_numpy(X.reshape(len(X), -1))
+                return self.layer_(flat).softmax(1).double().numpy()
+
+    fitted = Linear().fit(trials.X, trials.y)
+    assert flops_per_window(fitted, trials.X) == 2 * 1000 * 2
+    assert flops_per_window(make_pipeline(FunctionTransformer(), fitted), trials.X) == 4000
+    assert flops_per_window(baselines.mdm().fit(trials.X, trials.y), trials.X) is None
+
+
+def test_a_threshold_is_chosen_on_validation_and_keeps_the_order(trials):
+    class Shy(Spy):
+        """Never surer than 0.4 of the second class."""
+
+        def predict_proba(self, X):
+            positive = 0.4 / (1 + np.exp(-(X.std(axis=(1, 2)) * 1e5 - 1.1) * 20))
+            return np.stack([1 - positive, positive], axis=1)
+
+    train, held = trials.take(np.arange(64)), trials.take(np.arange(64, 128))
+    plain = Shy().fit(train.X, train.y)
+    shifted = ValidationThreshold(Shy()).fit(train.X, train.y, validation=(held.X, held.y))
+    before, after = (e.predict_proba(held.X)[:, 1] for e in (plain, shifted))
+    assert (np.argsort(before) == np.argsort(after)).all()
+    truth = held.y == shifted.classes_[1]
+    assert not (before >= 0.5).any()
+    sums = [((before >= t) == truth)[truth].mean() + ((before >= t) == truth)[~truth].mean()
+            for t in np.sort(before)]  # fmt: skip
+    chosen = after >= 0.5
+    assert (chosen == truth)[truth].mean() + (chosen == truth)[~truth].mean() == max(sums)
+    assert before.min() < shifted.threshold_ < 0.4
+    with pytest.raises(UsageError, match="validation subjects that have both"):
+        ValidationThreshold(Shy()).fit(train.X, train.y)
+
+
+def test_a_subject_on_both_sides_wants_a_reason_that_is_kept(trials, tmp_path):
+    call = {
+        "folds": WithinRecordings(4, 0.2, embargo=1.0),
+        "seeds": [0],
+        "out": tmp_path,
+        "draws": 20,
+    }
+    with pytest.raises(
+        UsageError, match=r"Subject '00' is in train and in validation .*allow_leakage"
+    ):
+        run(trials, {"spy": Spy()}, **call)
+    with pytest.raises(UsageError, match="give the reason"):
+        run(trials, {"spy": Spy()}, allow_leakage=" ", **call)
+    assert not list(tmp_path.iterdir())
+    outcome = run(trials, {"spy": Spy()}, allow_leakage="after a calibration", **call)
+    outcome.check_complete()
+    assert outcome.leaks == ("Subject '00' is in train and in validation of fold 0",)
+    assert set(pd.read_csv(tmp_path / "results.csv")["leakage"]) == {"after a calibration"}
+    assert outcome.results["n_train"].max() < len(trials) * 0.6  # purged
+
+
+def test_windows_that_share_samples_across_sides_are_found(trials):
+    names = names_of(trials.table, "window")
+    mine = trials.meta["recording"].eq("sub-00_run-1")
+    first = tuple(sorted(names[mine & (trials.meta["onset"] < 4)]))
+    last = tuple(sorted(names[mine & (trials.meta["onset"] >= 4)]))
+    fold = Fold(0, first, (), last, by="window")
+    assert not any("shares samples" in leak for leak in find_leaks(trials.table, [fold]))
+    longer = trials.table.assign(seconds=2.5)
+    leaks = find_leaks(longer, [fold])
+    assert "The window at 2 s of sub-00_run-1 is in train of fold 0 and shares samples" in leaks[-1]
+
+
+def test_one_recording_in_two_data_sets_leaks_across_sides(trials):
+    meta = trials.meta.assign(dataset="a")
+    copied = meta["recording"].eq("sub-05_run-1")
+    meta.loc[copied, "fingerprint"] = meta.loc[
+        meta["recording"].eq("sub-02_run-1"), "fingerprint"
+    ].iloc[0]
+    meta.loc[copied, "dataset"] = "b"
+    table = meta.assign(label=trials.y, seconds=2.0)
+    apart = Fold(0, ("02",), (), ("05",))
+    leaks = find_leaks(table, [apart])
+    assert "stands under the subjects a 02 and b 05" in leaks[0]
+    assert "Fingerprint 'f21' is in train and in test of fold 0" in leaks[1]
+    together = find_leaks(table, [Fold(0, ("02", "05"), (), ("01",))])
+    assert len(together) == 1  # one person under two names all the same
+
+
+def test_the_reason_stands_on_the_report_s_first_screen(store, tmp_path):
+    task = Task("eegmat", store, ARITHMETIC, 5.0)
+    call = {"folds": SubjectFolds(2, 0.0), "seeds": [0], "out": tmp_path}
+    reason = "the <pilot> had to be tested on itself"
+    task = replace(task, splits={"inside": PublishedSplit(WithinRecordings(2, 0.0, embargo=5.0))})
+    with pytest.raises(UsageError, match="allow_leakage"):
+        evaluate(task, {"mdm": baselines.mdm()}, split="inside", **call)
+    evaluate(task, {"mdm": baselines.mdm()}, split="inside", allow_leakage=reason, **call)
+    page = (tmp_path / "report.html").read_text()
+    first = page[page.index('class="first"') : page.index('id="table"')]
+    assert "Leakage was allowed:" in first
+    assert "the &lt;pilot&gt; had to be tested on itself" in first
+    assert "Subject &#39;00&#39; is in train and in test of fold 0" in first
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["leakage"]["reason"] == reason
+    assert manifest["split"] == "inside"
+
+
+def test_an_incomplete_table_is_red_and_the_command_fails(store, tmp_path):
+    task = Task("eegmat", store, ARITHMETIC, 5.0)
+    estimators = {"good": baselines.mdm(), "bad": Spy(crash="out of luck")}
+    call = {"folds": SubjectFolds(2, 0.0), "seeds": [0, 1], "out": tmp_path}
+    with pytest.raises(WorkError) as caught:
+        evaluate(task, estimators, **call)
+    assert caught.value.exit_code == 1
+    page = (tmp_path / "report.html").read_text()
+    first = page[page.index('class="first"') : page.index('id="table"')]
+    assert "This table is incomplete." in first
+    assert "2 folds missing: fold 0 seed 1 (ValueError: out of luck)" in first
+    assert "lost-words" in first
+    # Mended, the same command computes what is missing and nothing else.
+    done = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "folds").glob("*.json")}
+    evaluate(task, {"good": baselines.mdm()}, **call)
+    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "folds").glob("*.json")}
+    assert kept == done
+    assert "This table is incomplete." not in (tmp_path / "report.html").read_text()
 
 
 # ------------------------------------------------------------------ tasks, on real recordings

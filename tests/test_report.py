@@ -28,6 +28,7 @@ from brainfm.evaluation.report.numbers import figure, listed
 from brainfm.evaluation.report.occurrences import find_occurrences, read_snippets
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.spectra import recording_spectra
+from brainfm.evaluation.report.strips import apart
 from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
     Family,
@@ -792,3 +793,21 @@ def test_curves_over_few_labels_end_with_all_of_them(root):
     html = report(root)
     Tags(html)
     assert html.count("With few labels") == 1
+
+
+def test_subjects_with_one_score_are_seen_as_many():
+    moved = apart([0.5, 0.5, 0.501, 0.8], 34)
+    assert len(set(moved[:3])) == 3
+    assert moved[3] == 0
+    assert max(abs(m) for m in apart([0.5] * 50, 34)) + 4.5 <= 17
+
+
+def test_the_identity_check_is_a_table_where_it_was_made(root, html):
+    assert "who it is" not in html
+    pd.DataFrame(
+        {"task": "synthetic", "estimator": ESTIMATORS[:2], "subject_accuracy": [0.91, 0.5]}
+    ).to_csv(root / "eval/identity.csv", index=False)
+    page = report(root)
+    Tags(page)
+    assert "subject accuracy" in page
+    assert "0.910" in page

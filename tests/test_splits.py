@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from itertools import combinations
+
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
+from brainfm.windows.purge import WithinRecordings, apart
 from brainfm.windows.splits import Fold, SubjectFolds, check_disjoint, hold_out, subjects_of
 
 NAMES = st.lists(st.text("abc012", min_size=1, max_size=3), min_size=6, max_size=20, unique=True)
@@ -85,3 +89,72 @@ def test_a_subject_on_two_sides_is_refused_by_name():
 def test_what_cannot_be_split_is_refused(make, message):
     with pytest.raises(UsageError, match=message):
         make()
+
+
+# ------------------------------------------------------------------ windows of one recording on both sides
+
+
+@st.composite
+def windows(draw):
+    """Return windows of some recordings, of one length, with gaps or overlaps between them."""
+    seconds = draw(st.sampled_from([1.0, 2.5, 4.0]))
+    rows = []
+    for recording in range(draw(st.integers(1, 3))):
+        steps = draw(st.lists(st.integers(1, 60), min_size=8, max_size=24))
+        rows += [
+            {"recording": f"r{recording}", "onset": float(o), "seconds": seconds}
+            for o in np.cumsum(steps) / 10
+        ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+@settings(max_examples=50)
+@given(
+    table=windows(),
+    folds=st.integers(2, 4),
+    validation=st.sampled_from([0.0, 0.2, 0.4]),
+    embargo=st.sampled_from([0.0, 0.5, 3.0]),
+)
+def test_windows_of_different_sides_never_overlap_and_keep_the_embargo(
+    table, folds, validation, embargo
+):
+    try:
+        made = WithinRecordings(folds, validation, embargo).split(table, 0)
+    except UsageError as error:
+        assume("leaves no window to train on" not in str(error))
+        raise
+    tested = sum(fold.rows("test", table).astype(int) for fold in made)
+    assert (tested == 1).all()
+    for fold in made:
+        sides = [table[fold.rows(side, table)] for side in ("train", "validation", "test")]
+        assert len(sides[0])
+        for one, other in combinations(sides, 2):
+            pairs = one.merge(other, on="recording", suffixes=("", "_other"))
+            gap = np.maximum(
+                pairs["onset_other"] - pairs["onset"] - pairs["seconds"],
+                pairs["onset"] - pairs["onset_other"] - pairs["seconds_other"],
+            )
+            assert (gap >= embargo - 1e-5).all()
+
+
+@given(table=windows(), embargo=st.sampled_from([0.0, 1.0]), seed=st.integers(0, 99))
+def test_no_window_is_purged_without_need(table, embargo, seed):
+    rng = np.random.default_rng(seed)
+    held = rng.random(len(table)) < 0.2
+    stays = apart(table, ~held, held, embargo=embargo)
+    for i in np.flatnonzero(~held):
+        mine, others = table.iloc[i], table[held & (table["recording"] == table["recording"][i])]
+        near = (others["onset"] < mine["onset"] + mine["seconds"] + embargo - 1e-6) & (
+            others["onset"] + others["seconds"] > mine["onset"] - embargo + 1e-6
+        )
+        assert stays[i] == (not near.any())
+
+
+def test_a_recording_with_fewer_windows_than_folds_is_refused():
+    table = pd.DataFrame({"recording": "r", "onset": [0.0, 1.0], "seconds": 1.0})
+    with pytest.raises(UsageError, match="has 2 windows for 3 folds"):
+        WithinRecordings(3).split(table, 0)
+    with pytest.raises(UsageError, match="1 folds"):
+        WithinRecordings(1)
+    with pytest.raises(UsageError, match="no window to train on"):
+        WithinRecordings(2, 0.0, 5.0).split(table, 0)

@@ -11,8 +11,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from brainfm.errors import UsageError
 from brainfm.recordings.recording import Sensors
+from brainfm.windows.stored import StoredWindows
 
 Windows = Float[np.ndarray, "trial channel time"]
+AnyWindows = Float[np.ndarray, "trial channel time"] | StoredWindows
 Matrices = Float64[np.ndarray, "trial channel channel"]
 
 Shrinkage = Literal["scm", "oas", "lwf"]
@@ -38,7 +40,7 @@ class Scale(TransformerMixin, BaseEstimator):
     def __init__(self, sensors: Sensors | None = None) -> None:
         self.sensors = sensors
 
-    def fit(self, X: Windows, y: np.ndarray | None = None) -> Scale:
+    def fit(self, X: AnyWindows, y: np.ndarray | None = None) -> Scale:
         """Measure the amplitudes; ``UsageError`` where all channels of a kind are flat."""
         kinds = np.array(self.sensors.kind if self.sensors else ["all"] * X.shape[1])
         deviation = X.std(axis=-1, dtype=np.float64)
@@ -52,7 +54,7 @@ class Scale(TransformerMixin, BaseEstimator):
             )
         return self
 
-    def transform(self, X: Windows) -> Windows:
+    def transform(self, X: AnyWindows) -> AnyWindows:
         """Return ``X`` in units of the training amplitude, in its own precision."""
         return X / self.scale_[:, None].astype(X.dtype)
 
@@ -74,7 +76,7 @@ class Covariance(TransformerMixin, BaseEstimator):
     def __init__(self, estimator: Shrinkage = "oas") -> None:
         self.estimator = estimator
 
-    def fit(self, X: Windows, y: np.ndarray | None = None) -> Covariance:
+    def fit(self, X: AnyWindows, y: np.ndarray | None = None) -> Covariance:
         """Check the estimator's name; nothing is learned."""
         if self.estimator not in ESTIMATORS:
             raise UsageError(
@@ -82,7 +84,7 @@ class Covariance(TransformerMixin, BaseEstimator):
             )
         return self
 
-    def transform(self, X: Windows) -> Matrices:
+    def transform(self, X: AnyWindows) -> Matrices:
         """Return one symmetric matrix a window."""
         estimate = ESTIMATORS[self.estimator]
         starts = range(0, len(X), self.batch)

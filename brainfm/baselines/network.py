@@ -124,7 +124,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _tensor(self, X: Windows) -> Tensor:
         device = next(self.network_.parameters()).device
-        return torch.from_numpy(self.scale_.transform(X).astype(np.float32)).to(device)
+        return torch.from_numpy(np.asarray(self.scale_.transform(X), np.float32)).to(device)
 
     def _train(self, X: Tensor, truth: Tensor, held_out: tuple[Tensor, Tensor] | None) -> None:
         weight = len(truth) / (len(self.classes_) * truth.bincount().float())

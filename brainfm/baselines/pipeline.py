@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from brainfm.baselines.covariance import Scale
+from brainfm.baselines.covariance import AnyWindows, Scale
 from brainfm.baselines.tangent import TangentSpace
 
 
@@ -20,18 +20,18 @@ class SmallMatrixPipeline(Pipeline):
     working; one thread is several times faster, and the sums are the same on any number of cores.
     """
 
-    def fit(self, X: np.ndarray, y: np.ndarray | None = None, **params: Any) -> SmallMatrixPipeline:
+    def fit(self, X: AnyWindows, y: np.ndarray | None = None, **params: Any) -> SmallMatrixPipeline:
         """Fit as `Pipeline` does."""
         with threadpool_limits(1, user_api="blas"):
             super().fit(X, y, **params)
         return self
 
-    def predict(self, X: np.ndarray, **params: Any) -> np.ndarray:
+    def predict(self, X: AnyWindows, **params: Any) -> np.ndarray:
         """Predict as `Pipeline` does."""
         with threadpool_limits(1, user_api="blas"):
             return super().predict(X, **params)
 
-    def predict_proba(self, X: np.ndarray, **params: Any) -> np.ndarray:
+    def predict_proba(self, X: AnyWindows, **params: Any) -> np.ndarray:
         """Predict probabilities as `Pipeline` does."""
         with threadpool_limits(1, user_api="blas"):
             return super().predict_proba(X, **params)

@@ -9,6 +9,7 @@ miss the truth in 8 of 100 experiments on 15 subjects where 5 were promised.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,28 @@ class Draws:
         far = np.quantile((drawn - mean)[known] / errors[known], [1 - outside, outside])
         low, high = mean - far * error
         return Interval(float(low), float(high))
+
+    def interval_of(
+        self,
+        statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        values: Float64[np.ndarray, "seed subject"],
+    ) -> Interval:
+        """Return the interval of a statistic of every subject's mean over seeds.
+
+        Parameters
+        ----------
+        statistic
+            of (sample, subject) values and the subjects' weights in each sample.
+        values
+            a number a seed and subject.
+        """
+        n = values.shape[1]
+        if n < 2:
+            return NOTHING
+        seeds = self._shrunk_seeds(values.mean(axis=1), values)
+        drawn = statistic(seeds @ values, self.subjects.astype(np.float64))
+        whole = statistic(values.mean(axis=0)[None], self.weights[: n + 1].astype(np.float64))
+        return bca(float(whole[0]), drawn, whole[1:])
 
     def _shrunk_seeds(
         self, whole: Float64[np.ndarray, " seed"], parts: Float64[np.ndarray, "seed subject"]

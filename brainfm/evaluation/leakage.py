@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
@@ -89,7 +88,7 @@ def _on_two_sides(table: pd.DataFrame, folds: Sequence[Fold], column: str) -> st
     """Say which name of a column is on two sides of a fold."""
     names = table[column].to_numpy(dtype=str)
     for fold in folds:
-        on = {side: set(np.unique(names[fold.rows(side, table)])) for side in SIDES}
+        on = {side: set(names[fold.rows(side, table)].tolist()) for side in SIDES}
         for a, b in combinations(SIDES, 2):
             if both := sorted(on[a] & on[b]):
                 return (

@@ -74,21 +74,19 @@ def difference(
         value = float(gap.mean()) if n else float("nan")
         return Difference(value, NOTHING, float("nan"), n)
     drawn = draw(n, len(gaps), draws=draws, seed=seed)
-    weights = drawn.weights.astype(np.float64)
-    effects = np.stack([hedges_g(one, weights) for one in gaps])
     return Difference(
         value=float(gap.mean()),
         interval=drawn.interval_of_mean(gaps),
         p=sign_flip_p(gap, draws=draws, seed=seed),
         n_subjects=n,
         p_wilcoxon=wilcoxon_p(gap),
-        effect=float(hedges_g(gap, np.ones((1, n)))[0]),
-        effect_interval=drawn.interval(effects) if n >= ENOUGH_FOR_EFFECT else NOTHING,
+        effect=float(hedges_g(gap[None], np.ones((1, n)))[0]),
+        effect_interval=drawn.interval_of(hedges_g, gaps) if n >= ENOUGH_FOR_EFFECT else NOTHING,
     )
 
 
 def hedges_g(
-    gap: Gap, weights: Float64[np.ndarray, "sample subject"]
+    gap: Float64[np.ndarray, "#sample subject"], weights: Float64[np.ndarray, "sample subject"]
 ) -> Float64[np.ndarray, " sample"]:
     """Return the mean of the differences over their standard deviation, corrected for few subjects.
 
@@ -97,14 +95,14 @@ def hedges_g(
     Parameters
     ----------
     gap
-        a difference a subject.
+        a difference a subject; one row where all samples share it.
     weights
         how often each subject counts in each sample.
     """
     n = weights.sum(axis=1)
-    mean = weights @ gap / n
+    mean = (weights * gap).sum(axis=1) / n
     free = np.maximum(n - 1, 1)
-    variance = np.maximum(weights @ gap**2 - n * mean**2, 0) / free
+    variance = (weights * (gap - mean[:, None]) ** 2).sum(axis=1) / free
     correction = np.exp(gammaln(free / 2) - gammaln(np.maximum(free - 1, 1) / 2)) * np.sqrt(
         2 / free
     )

@@ -67,7 +67,7 @@ ALL_LABELS = FewShot()
 
 def draw_rows(
     shots: Shots, table: pd.DataFrame, train: Bool[np.ndarray, " row"], seed: list[int]
-) -> Int[np.ndarray, " row"]:
+) -> Int[np.ndarray, " left"]:
     """Return which of the training rows are left, in their order.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ class PublishedSplit:
         counted = {
             side: int(folds[0].rows(side, table).sum()) for side in ("train", "validation", "test")
         }
-        counted["total"] = sum(counted.values()) if len(folds) == 1 else len(table)
+        counted["total"] = sum(counted.values())
         wrong = {side: n for side, n in self.expected.items() if counted[side] != n}
         if wrong:
             met = ", ".join(f"{counted[side]:,} for {side}" for side in wrong)
@@ -98,6 +98,9 @@ class Task:
     dataset
         name of the recipe whose recordings belong to the task, where the store has others; None for
         all.
+    lacking
+        what becomes of a recording that lacks a channel: ``refuse`` the task, or ``leave out`` the recording,
+        which is logged.
     measures
         what is measured beside: ``Calibration``, ``SeizureEvents``, ``Hypnograms``, or a class of your
         own; ``Calibration`` where none is named.
@@ -119,6 +122,7 @@ class Task:
     metrics: tuple[str, ...] = tuple(METRICS)
     view: View | None = None
     dataset: str | None = None
+    lacking: Literal["refuse", "leave out"] = "refuse"
     measures: tuple[Measure, ...] = ()
     people: dict[str, str] = field(default_factory=dict)
     splits: dict[str, PublishedSplit] = field(default_factory=dict)
@@ -171,10 +175,8 @@ class Task:
         """
         store = open_store(self.store)
         rows = self._recordings(store)
-        view = self._view(store, rows)
-        reader = WindowReader(self.store, self.kinds, view)
-        for row in rows:
-            self._check_whole(reader, row["id"])
+        reader = WindowReader(self.store, self.kinds, self._view(store, rows))
+        rows = self._whole(reader, rows)
         sensors, tiling = reader.sensors(rows[0]["id"]).sensors, self._tiling(rows[0])
         cuts = [self.label.cut(row, store.annotations(row["id"]), tiling) for row in rows]
         y = np.array([cut.label for part in cuts for cut in part], dtype=str)
@@ -210,14 +212,20 @@ class Task:
             )
         return self.view if self.channels is None else Chain((self.view, Select(self.channels)))
 
-    def _check_whole(self, reader: WindowReader, id: str) -> None:
-        """Refuse a recording that lacks a channel: trials cannot say that one is absent."""
-        plan = reader.sensors(id).plan
-        if not plan.present.all():
-            raise UsageError(
-                f"The recording {id} lacks {', '.join(plan.lost)} of the task's view, and trials have "
-                "all channels; choose a view that every recording gives."
-            )
+    def _whole(self, reader: WindowReader, rows: list[pd.Series]) -> list[pd.Series]:
+        """Return the recordings that have all channels: trials cannot say that one is absent."""
+        whole, refusals = [], []
+        for row in rows:
+            try:
+                _check_present(reader, row["id"])
+                whole.append(row)
+            except UsageError as error:
+                refusals.append(error)
+        if refusals and (self.lacking == "refuse" or not whole):
+            raise refusals[0]
+        if refusals:
+            logger.warning("%d recordings are left out: %s", len(refusals), refusals[0])
+        return whole
 
     def _recordings(self, store: Store) -> list[pd.Series]:
         """Return the table's rows of the task's recordings."""
@@ -269,6 +277,15 @@ class Task:
         onset = [cut.start / tiling.sfreq for cut in cuts]
         columns = [*COLUMNS, "dataset", "case", "source"]
         return pd.DataFrame({"onset": onset, **about}, columns=columns, index=range(len(cuts)))
+
+
+def _check_present(reader: WindowReader, id: str) -> None:
+    plan = reader.sensors(id).plan
+    if not plan.present.all():
+        raise UsageError(
+            f"The recording {id} lacks {', '.join(plan.lost)} of the task's view, and trials have "
+            "all channels; choose a view that every recording gives, or `lacking: leave out`."
+        )
 
 
 def _of_kinds(sensors: Sensors, kinds: tuple[str, ...]) -> tuple[str, ...]:

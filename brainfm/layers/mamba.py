@@ -43,6 +43,9 @@ class Mamba(nn.Module):
     """
 
     undecayed = ("A_log", "D")  # as in mamba_ssm
+    uncalled = (
+        "dt_proj",
+    )  # the scan reads its weight and bias, so an adapter would change nothing
 
     def __init__(
         self,

@@ -1,6 +1,16 @@
-"""The only training loop, its checkpoints, and the fine-tuned estimator."""
+"""The only training loop, its checkpoints, and the fine-tuned estimators."""
 
-from brainfm.learning.finetuned import Finetuned, Untrained
+from brainfm.learning.adaptation import FrozenProbe, Full, LoRA, RidgeProbe
+from brainfm.learning.finetuned import Finetuned, FinetunedRegressor, Untrained
 from brainfm.learning.train import Train
 
-__all__ = ["Finetuned", "Train", "Untrained"]
+__all__ = [
+    "Finetuned",
+    "FinetunedRegressor",
+    "FrozenProbe",
+    "Full",
+    "LoRA",
+    "RidgeProbe",
+    "Train",
+    "Untrained",
+]

@@ -1,305 +1,96 @@
-"""A pretrained model as a scikit-learn classifier on (trial, channel, time) arrays."""
+"""A pretrained model as a scikit-learn classifier or regressor on (trial, channel, time) arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64
-from sklearn.base import BaseEstimator, ClassifierMixin
-from torch import Tensor
+from jaxtyping import Float
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
 
-from brainfm.card import Use, check_card
-from brainfm.contracts import Backbone, Batch, Head, Tokenizer
+from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
-from brainfm.heads import LinearHead
-from brainfm.learning.callbacks import BestState
-from brainfm.learning.loop import fit as train_loop
-from brainfm.learning.probe import solve_probe
-from brainfm.learning.train import Train
-from brainfm.learning.trial_batches import LabelledTrials, OrderedBatches, ShuffledBatches
-from brainfm.objectives import Classification
-from brainfm.recordings.recording import Sensors
-from brainfm.tokenizers import Cached, Frozen, WindowCache
-from brainfm.tokenizers.cached import Row, fingerprint
-from brainfm.weights import build, count_parameters, describe, load, load_card, save
-from brainfm.windows.stored import StoredWindows
-
-FULL = Train(
-    steps=60,
-    batch_size=16,
-    lr=3e-4,
-    warmup=6,
-    weight_decay=0.05,
-    betas=(0.9, 0.999),
-    validate_every=6,
-)
-
-Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
-Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
+from brainfm.learning.finetuning import FineTuning, Trials, learns
+from brainfm.learning.probe import Features, HeldOut, Probe
+from brainfm.learning.trial_batches import Labels
+from brainfm.objectives import Classification, Regression
+from brainfm.weights import build, describe
 
 
-class Finetuned(ClassifierMixin, BaseEstimator):
-    """Fine-tunes any checkpoint with any head.
-
-    Parameters
-    ----------
-    checkpoint
-        folder that `brainfm pretrain` left behind; or several, pretrained on different subjects, of
-        which the first that has seen none of ``test_subjects`` is taken.
-    adaptation
-        ``"probe"`` keeps tokenizer and backbone as they are and fits the head on their features;
-        ``"full"`` also trains the backbone, a linear head starting as the probe: from a random head
-        the first steps would spoil the pretrained features (Kumar et al., ICLR 2022). A tokenizer that
-        is part of the trained model, such as FEMBA's embedding of patches, is trained too; a frozen
-        or discrete one stays as it is.
-    head
-        called with the width of the features and the number of classes.
-    train
-        options of the training; not used by a linear probe, which is fitted to convergence.
-    sensors
-        the channels; where None they are taken for EEG electrodes at unknown places.
-    sfreq
-        sampling rate of the trials in Hz.
-    random_state
-        seed of every random draw.
-    test_subjects
-        names of the subjects that will be tested, to choose a checkpoint by.
-    cache
-        tokens and features that other fits have made of the same windows; its own where None.
-    out
-        folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+class Finetuned(ClassifierMixin, FineTuning):
+    """Fine-tunes any checkpoint with any head to tell classes apart.
 
     Attributes
     ----------
     classes_
         names of the classes.
-    model_
-        the fitted `Classification`.
-    n_trained_parameters_
-        how many numbers the fit changed.
-    penalty_
-        strength of a linear probe's penalty, chosen by log loss on the validation trials; 1 where
-        there are none.
     """
 
-    def __init__(
-        self,
-        checkpoint: Path | str | Sequence[Path | str],
-        adaptation: Literal["probe", "full"] = "probe",
-        *,
-        head: Callable[[int, int], Head] = LinearHead,
-        train: Train = FULL,
-        sensors: Sensors | None = None,
-        sfreq: float | None = None,
-        random_state: int = 0,
-        test_subjects: Sequence[str] = (),
-        cache: WindowCache | None = None,
-        out: Path | None = None,
-    ):
-        self.checkpoint, self.adaptation, self.head, self.train = (
-            checkpoint,
-            adaptation,
-            head,
-            train,
-        )
-        self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
-        self.test_subjects, self.cache, self.out = test_subjects, cache, out
-
-    @property
-    def pretraining(self) -> dict[str, Any]:
-        """What the checkpoint was trained on: subjects and content fingerprints."""
-        return load_card(self._chosen()).get("data", {})
-
-    def _chosen(self) -> Path:
-        """Return the one checkpoint, or the first that has seen none of the test subjects."""
-        if isinstance(self.checkpoint, str | Path):
-            return Path(self.checkpoint)
-        for candidate in map(Path, self.checkpoint):
-            if not set(self.test_subjects) & set(load_card(candidate)["data"]["subjects"]):
-                return candidate
-        raise UsageError(
-            f"Each of the checkpoints {[str(c) for c in self.checkpoint]} has seen some of the test "
-            f"subjects {list(self.test_subjects)} in pretraining; add one that has not."
-        )
-
-    def fit(self, X: Trials, y: np.ndarray, *, validation: Validation | None = None) -> Finetuned:
-        """Fit on trials in SI units; choose between models on ``validation`` only.
-
-        Parameters
-        ----------
-        X
-            (trial, channel, time).
-        y
-            (trial,) class of each.
-        validation
-            trials and classes that a penalty or a step is chosen on.
-
-        Raises
-        ------
-        UsageError
-            If sampling rate or sensor kinds are not the checkpoint's, or there is one class only.
-        """
+    def _study(self, y: np.ndarray) -> int:
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise UsageError(
                 f"All {len(y)} trials are of the class {self.classes_.tolist()}; give two or more."
             )
-        with torch.random.fork_rng():
-            torch.manual_seed(self.random_state)
-            self._start(X)
-            if self.adaptation == "probe":
-                self.model_.backbone.requires_grad_(False)
-            if isinstance(self.model_.head, LinearHead):
-                self._solve(X, y, validation)
-            if self.adaptation == "full" or not isinstance(self.model_.head, LinearHead):
-                self._train(X, y, validation)
-        return self
+        return len(self.classes_)
 
-    def _start(self, X: Trials) -> None:
-        """Build tokenizer, backbone and head, and check that they suit the trials."""
-        self.checkpoint_ = self._chosen()
-        self.cache_ = WindowCache() if self.cache is None else self.cache
-        model, self.card_ = load(self.checkpoint_)
-        trained = getattr(model, "backbone", None)
-        if not isinstance(trained, Backbone):
-            raise UsageError(
-                f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
-            )
-        assert isinstance(model.tokenizer, Tokenizer)
-        self._check(X, model.tokenizer)
-        # The head first: its first weights must not depend on how the backbone is come by.
-        head = self.head(trained.dim, len(self.classes_))
-        backbone = self._backbone(model)
-        self.model_ = Classification(self._tokenizer(model.tokenizer), backbone, head)
+    def _objective(self, tokenizer: Tokenizer, backbone: Backbone, head: Head) -> Classification:
+        return Classification(tokenizer, backbone, head)
 
-    def _backbone(self, model: Any) -> Backbone:
-        return model.backbone
+    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+        return self.adaptation_.classify(features, y, validation)
 
-    def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """Return the tokenizer frozen, and remembering what it has seen, where it is not trained too."""
-        if self.adaptation == "full" and _learns(tokenizer):
-            return tokenizer
-        card = getattr(tokenizer, "card", None)
-        inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
-        return Cached(inner, cache=self.cache_, card=card)
+    def _label(self, y: np.ndarray) -> Labels:
+        return np.searchsorted(self.classes_, y)
 
-    def _check(self, X: Trials, tokenizer: Tokenizer) -> None:
-        """Refuse trials that the checkpoint was not made for."""
-        rates, kinds = (self.sfreq,), tuple(self._sensors(X).kind)
-        check_card(self.card_, Use("the trials", rates, kinds))
-        if self.sensors is not None:
-            tokenizer.check_channels(self.sensors.names, "The trials' recording")
-
-    def _sensors(self, X: Trials) -> Sensors:
-        if self.sensors is not None:
-            return self.sensors
-        n = X.shape[1]
-        unknown = np.full((n, 3), np.nan)
-        names = tuple(f"channel {i}" for i in range(n))
-        return Sensors(names, ("eeg",) * n, unknown, unknown, ("none",) * n)
-
-    def _solve(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
-        """Fit a linear head to convergence and write it into the model."""
-        held_out = None if validation is None else (self.transform(validation[0]), validation[1])
-        probe = solve_probe(self.transform(X), y, validation=held_out)
-        assert isinstance(self.model_.head, LinearHead)
-        self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
-        self.penalty_ = probe.penalty
-        self.n_trained_parameters_ = count_parameters(self.model_.head)
-
-    def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
-        """Train head, and backbone where it is not frozen, in the one loop."""
-        options = replace(self.train, batch_size=min(self.train.batch_size, len(X)))
-        held_out = None if validation is None else OrderedBatches(self._labelled(*validation))
-        chosen = BestState()
-        self.n_trained_parameters_ = count_parameters(self.model_)
-        # With dropout, unlike the backbone as it was loaded, where that is trained.
-        (self.model_ if self.adaptation == "full" else self.model_.head).train()
-        train_loop(
-            self.model_,
-            ShuffledBatches(self._labelled(X, y), options.batch_size, self.random_state),
-            train=options,
-            seed=self.random_state,
-            out=self.out,
-            validation=held_out,
-            callbacks=(chosen,),
-        )
-        self.chosen_step_ = chosen.step
-        self.model_.eval()
-
-    def _labelled(self, X: Trials, y: np.ndarray | None = None) -> LabelledTrials:
-        """Return trials with the index of their class, 0 where it is not known."""
-        label = np.zeros(len(X), np.int64) if y is None else np.searchsorted(self.classes_, y)
-        return LabelledTrials(X, label, self._sensors(X), float(self.sfreq or 0))
-
-    @torch.no_grad()
-    def _compute(
-        self, X: Trials, what: Callable[[Batch], Tensor]
-    ) -> Float64[np.ndarray, "trial output"]:
-        self.model_.eval()
-        batches = OrderedBatches(self._labelled(X))
-        parts = [what(batches[i]) for i in range(len(batches))]
-        return torch.cat(parts).double().numpy()
-
-    def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
-        """Return the pooled features of each trial, computed once for the same weights."""
-        model = self.model_
-        by = fingerprint(model.tokenizer, model.backbone)
-
-        def pool(window: Batch) -> Row:
-            return {"pooled": model.backbone(model.tokenizer(window)).pooled()}
-
-        def pooled(batch: Batch) -> Tensor:
-            return torch.cat([row["pooled"] for row in self.cache_.rows(batch, by, pool)])
-
-        return self._compute(X, pooled)
+    def _about(self) -> dict[str, Any]:
+        return {"labels": [str(c) for c in self.classes_]}
 
     def predict_proba(self, X: Trials) -> Float[np.ndarray, "trial output"]:
         """Return the probability of each class."""
-        head = self.model_.head
-        if self.adaptation == "probe" and isinstance(head, LinearHead):
-            features = torch.from_numpy(self.transform(X)).to(head.linear.weight.dtype)
-            return head.linear(features).detach().double().softmax(-1).numpy()
-        return self._compute(X, lambda b: self.model_.scores(b).double().softmax(-1))
+        return softmax(self._scores(X), axis=1)
 
     def predict(self, X: Trials) -> np.ndarray:
         """Return the likeliest class of each trial."""
         return self.classes_[self.predict_proba(X).argmax(1)]
 
-    def save(
-        self, folder: Path, *, subjects: Sequence[str] = (), fingerprints: Sequence[str] = ()
-    ) -> None:
-        """Write the fitted model, with its label map, as a checkpoint.
 
-        Parameters
-        ----------
-        folder
-            where to.
-        subjects, fingerprints
-            of the recordings that it was fitted or chosen on; the card counts them with those of
-            the pretraining, so that nobody tests on them unawares.
-        """
-        own: dict[str, Any] = {
-            "labels": [str(c) for c in self.classes_],
-            "adaptation": self.adaptation,
-            "seed": self.random_state,
-        }
-        seen = self.card_.get("data", {})
-        new = {"subjects": subjects, "fingerprints": fingerprints}
-        data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
-        # Whom it was fitted on is told by name alone, so the pairs that pretraining knew say too little.
-        said = {k: v for k, v in (seen | data).items() if k != "people"}
-        save(self.model_, folder, self.card_ | own | {"data": said})
+class FinetunedRegressor(RegressorMixin, FineTuning):
+    """Fine-tunes any checkpoint with any head to predict a number.
 
+    A linear head is fitted by ridge regression, whatever the adaptation; where more is trained, by the
+    squared error of the standardised number.
+    """
 
-def _learns(tokenizer: Tokenizer) -> bool:
-    """Whether a tokenizer is a part of the model that is trained, as an embedding of patches is."""
-    return not tokenizer.frozen and tokenizer.vocabulary is None
+    def _study(self, y: np.ndarray) -> int:
+        y = np.asarray(y)
+        if y.ndim != 1 or y.dtype.kind not in "iuf" or not np.isfinite(y).all():
+            raise UsageError(
+                f"Answers of shape {y.shape} and dtype {y.dtype}; give one finite number a trial."
+            )
+        self.mean_, self.scale_ = float(y.mean()), float(y.std())
+        if self.scale_ == 0:
+            raise UsageError(
+                f"All {len(y)} trials have the number {self.mean_:g}; give others too."
+            )
+        return 1
+
+    def _objective(self, tokenizer: Tokenizer, backbone: Backbone, head: Head) -> Regression:
+        return Regression(tokenizer, backbone, head, mean=self.mean_, scale=self.scale_)
+
+    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+        return self.adaptation_.regress(features, (y - self.mean_) / self.scale_)
+
+    def _label(self, y: np.ndarray) -> Labels:
+        return np.asarray(y, np.float64)
+
+    def _about(self) -> dict[str, Any]:
+        return {"target": {"mean": self.mean_, "scale": self.scale_}}
+
+    def predict(self, X: Trials) -> Float[np.ndarray, " trial"]:
+        """Return the number predicted for each trial."""
+        return self.mean_ + self.scale_ * self._scores(X)[:, 0]
 
 
 class Untrained(Finetuned):
@@ -311,7 +102,7 @@ class Untrained(Finetuned):
     """
 
     def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        if _learns(tokenizer):
+        if learns(tokenizer):
             tokenizer = build(describe(tokenizer))  # ty: ignore[invalid-assignment]
         return super()._tokenizer(tokenizer)
 

@@ -1,14 +1,20 @@
-"""The linear probe: a head fitted to convergence on features that stay as they are."""
+"""Linear probes: heads fitted to convergence on features that stay as they are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
+
+from brainfm.learning.ridge import ALPHAS, solve_ridge
 
 PENALTIES = tuple(10.0**k for k in range(-3, 3))  # inverse strengths to choose between
 
@@ -18,24 +24,26 @@ HeldOut = tuple[Float64[np.ndarray, "held_out dim"], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A linear map from features to one score a class.
+    """A linear map from features to scores.
 
     Attributes
     ----------
     weight
-        (class, dim).
+        (output, dim).
     bias
-        (class,).
+        (output,).
     penalty
-        inverse strength of the penalty it was fitted with.
+        what it was fitted with: the inverse strength of a logistic regression, the strength of a ridge.
     """
 
-    weight: Float64[np.ndarray, "class dim"]
-    bias: Float64[np.ndarray, " class"]
+    weight: Float64[np.ndarray, "output dim"]
+    bias: Float64[np.ndarray, " output"]
     penalty: float
 
 
-def solve_probe(features: Features, y: np.ndarray, *, validation: HeldOut | None = None) -> Probe:
+def solve_logistic(
+    features: Features, y: np.ndarray, *, validation: HeldOut | None = None
+) -> Probe:
     """Fit logistic regression to standardised features, classes weighing the same.
 
     Parameters
@@ -66,8 +74,69 @@ def solve_probe(features: Features, y: np.ndarray, *, validation: HeldOut | None
             for fit in fits
         ]
         best = fits[int(np.argmin(losses))]
-    weight = best.coef_ / scaler.scale_
-    bias = best.intercept_ - weight @ scaler.mean_
+    weight, bias = best.coef_, best.intercept_
     if len(weight) == 1:  # two classes share one row; a softmax wants one each
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
-    return Probe(weight, bias, best.C)
+    return _unscaled(weight, bias, scaler, best.C)
+
+
+def solve_ridge_classifier(
+    features: Features, y: np.ndarray, *, alphas: Sequence[float] = ALPHAS
+) -> Probe:
+    """Fit a ridge to +1 for a trial's class and −1 for the others, classes weighing the same.
+
+    The penalty has the least squared error on trials left out one by one. Scores of a ridge are no log
+    odds: they are multiplied by the one factor that gives trials left out the least log loss.
+
+    Parameters
+    ----------
+    features
+        (trial, dim).
+    y
+        (trial,) class of each.
+    alphas
+        penalties to choose from.
+    """
+    scaler = StandardScaler().fit(features)
+    classes, label = np.unique(y, return_inverse=True)
+    target = 2 * np.eye(len(classes))[label] - 1
+    weight = np.asarray(compute_sample_weight("balanced", y), np.float64)
+    fit = solve_ridge(scaler.transform(features), target, alphas=alphas, weight=weight)
+
+    def loss(log_factor: float) -> float:
+        odds = log_softmax(np.exp(log_factor) * fit.left_out, axis=1)
+        return -float(np.average(odds[np.arange(len(y)), label], weights=weight))
+
+    factor = np.exp(minimize_scalar(loss, bounds=FACTORS, method="bounded").x)
+    return _unscaled(factor * fit.weight, factor * fit.bias, scaler, fit.alpha)
+
+
+FACTORS = (-5.0, 3.0)  # natural logarithms
+
+
+def solve_ridge_regressor(
+    features: Features, y: np.ndarray, *, alphas: Sequence[float] = ALPHAS
+) -> Probe:
+    """Fit a ridge to a number, with the penalty of the least squared error on trials left out one by one.
+
+    Parameters
+    ----------
+    features
+        (trial, dim).
+    y
+        (trial,) number of each.
+    alphas
+        penalties to choose from.
+    """
+    scaler = StandardScaler().fit(features)
+    target = np.asarray(y, np.float64)[:, None]
+    fit = solve_ridge(scaler.transform(features), target, alphas=alphas)
+    return _unscaled(fit.weight, fit.bias, scaler, fit.alpha)
+
+
+def _unscaled(
+    weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, penalty: float
+) -> Probe:
+    """Return the map for features as they are."""
+    weight = weight / scaler.scale_
+    return Probe(weight, bias - weight @ scaler.mean_, float(penalty))

@@ -14,17 +14,19 @@ from brainfm.recordings.recording import Sensors
 from brainfm.windows.collate import batch_of
 from brainfm.windows.stored import StoredWindows
 
+Labels = Int[np.ndarray, " trial"] | Float[np.ndarray, " trial"]
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledTrials:
-    """Trials of the same sensors with a class each.
+    """Trials of the same sensors with an answer each.
 
     Attributes
     ----------
     X
         (trial, channel, time) SI units.
     label
-        (trial,) index of the class.
+        (trial,) index of the class, or the number that is to be predicted.
     sensors
         the channels.
     sfreq
@@ -32,7 +34,7 @@ class LabelledTrials:
     """
 
     X: Float[np.ndarray, "trial channel time"] | StoredWindows
-    label: Int[np.ndarray, " trial"]
+    label: Labels
     sensors: Sensors
     sfreq: float
 

@@ -1,32 +1,17 @@
-"""Supervised training of a backbone and a head on labelled windows."""
+"""Supervised training of a backbone and a head on windows with a class each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from brainfm.contracts import Backbone, Batch, Head, Objective, Tokenizer
-from brainfm.errors import UsageError
+from brainfm.contracts import Backbone, Batch, Head, Tokenizer
+from brainfm.objectives.supervised import LabelledBatch, Supervised
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledBatch(Batch):
-    """Windows with a class each.
-
-    Attributes
-    ----------
-    label
-        (batch,) index of the class.
-    """
-
-    label: Int[Tensor, " batch"]
-
-
-class Classification(Objective):
+class Classification(Supervised):
     """Cross-entropy with label smoothing of head(backbone(tokenizer(window))).
 
     Parameters
@@ -36,12 +21,10 @@ class Classification(Objective):
     backbone
         the backbone.
     head
-        one score a class.
+        one score a class, before the softmax.
     smoothing
         label smoothing.
     """
-
-    backbone: Backbone
 
     def __init__(
         self,
@@ -51,17 +34,8 @@ class Classification(Objective):
         *,
         smoothing: float = 0.1,
     ):
-        if backbone is None:
-            raise UsageError(
-                "Classification needs a backbone and was given none; give a checkpoint that a "
-                "backbone was pretrained in, not a tokenizer's."
-            )
-        super().__init__(tokenizer, backbone)
-        self.head, self.smoothing = head, smoothing
-
-    def scores(self, batch: Batch) -> Float[Tensor, "batch output"]:
-        """Return one score a class, before the softmax."""
-        return self.head(self.backbone(self.tokenizer(batch)))
+        super().__init__(tokenizer, backbone, head)
+        self.smoothing = smoothing
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Shaped[Tensor, ""]]:
         """Return the loss and the share of windows that were named right."""

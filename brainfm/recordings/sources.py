@@ -28,6 +28,7 @@ from brainfm.recordings.formats.known import (
     MOABB,
     Format,
     find_format,
+    is_pipe,
     looks_like_recording,
 )
 from brainfm.recordings.formats.parts import first_part, is_continuation
@@ -145,6 +146,8 @@ def _expand(given: str, formats: _Formats) -> Iterator[Path]:
     path = Path(given)
     if path.is_dir() and find_format(path, formats) is None:
         yield from _in_folder(path, formats)
+    elif is_pipe(path):
+        raise UsageError(f"{given!r} is a pipe or a device; a file or a folder is wanted.")
     elif os.path.lexists(path):
         yield path
     else:
@@ -156,6 +159,8 @@ def _expand(given: str, formats: _Formats) -> Iterator[Path]:
 
 
 def _matched(path: Path, given: str, formats: _Formats) -> Iterator[Path]:
+    if is_pipe(path):
+        return
     if not path.is_dir() or find_format(path, formats) is not None:
         yield path
     # `**` matches folders and their files; only a glob that ends at a folder means its content.
@@ -185,7 +190,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
         if not path.is_dir():  # False, too, where a link names itself
             # macOS leaves a ._name beside files that it copies to foreign disks.
             named = not entry.name.startswith("._") and (root is None or is_recording(path))
-            if named and looks_like_recording(path, formats):
+            if named and not is_pipe(path) and looks_like_recording(path, formats):
                 yield path
         elif find_format(path, formats) is not None:
             yield path

@@ -77,6 +77,11 @@ def known_classes(key: str) -> list[str]:
     folder = f"{key}s"
     if folder in COMPONENTS:
         return list(components(folder))
+    if key == "adaptation":
+        from brainfm import learning
+
+        known = [k for k in vars(learning).values() if inspect.isclass(k)]
+        return [k.__name__ for k in known if issubclass(k, learning.adaptation.Adaptation)]
     if key == "label":
         from brainfm.evaluation import labels
 

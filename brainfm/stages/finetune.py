@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -15,7 +14,9 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
-from brainfm.learning.finetuned import FULL, Finetuned
+from brainfm.learning.adaptation import Adaptation, Name
+from brainfm.learning.finetuned import Finetuned
+from brainfm.learning.finetuning import FULL
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import coverage, use_of
@@ -63,7 +64,7 @@ def finetune(
     *,
     checkpoint: Path,
     out: Path,
-    adaptation: Literal["probe", "full"] = "full",
+    adaptation: Name | Adaptation = "full",
     head: Callable[[int, int], Head] = LinearHead,
     split: Split = Split(),
     train: Train = FULL,
@@ -80,7 +81,8 @@ def finetune(
     out
         folder for the model with its label map, metrics.csv and manifest.json.
     adaptation
-        ``probe`` trains the head only, ``full`` the backbone too.
+        ``probe`` and ``ridge`` fit the head only, ``lora`` small additions to the backbone too, ``full``
+        all of it; or a class of `brainfm.learning.adaptation` with its options.
     head
         the head.
     split

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from brainfm.disk import flush_folder
 from brainfm.errors import UsageError, WorkError
 from brainfm.store.files import LocalFiles
 from brainfm.store.read import Store, list_entries, open_store, read_root
@@ -97,6 +98,7 @@ def writing(path: Path) -> Generator[Held]:
         (path / PARTIAL / held.run).mkdir(parents=True)
         yield held
         _sweep(path)
+        flush_folder(path / RECORDINGS)  # before the table names them; without it they come in anew
         if listed is not None and _changed(path) == changed:
             _set_table(path, listed)
         else:

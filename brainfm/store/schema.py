@@ -219,7 +219,7 @@ def group_json(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def as_json(value: Any) -> bytes:
     """Return JSON as the store's files hold it."""
-    return json.dumps(value, indent=1).encode()
+    return json.dumps(value).encode()
 
 
 def write_json(path: Path, value: Any) -> None:

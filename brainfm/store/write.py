@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from brainfm.disk import flush, flush_folder
+from brainfm.disk import flush
 from brainfm.recordings.recording import (
     Findings,
     Recording,
@@ -48,7 +48,9 @@ def write_recording(
     """Write one recording under a temporary name, flush it to disk, then give it its own.
 
     What the store had of the same source is replaced. The recording is read block by block, and a
-    second time where integers turn out too coarse for it and it is written as floats.
+    second time where integers turn out too coarse for it and it is written as floats. The new name itself
+    is flushed once for all recordings, by `brainfm.store.hold.writing`: where the machine fails before, a
+    recording is missing, which the next ingest sees, and never half.
 
     Parameters
     ----------
@@ -88,7 +90,6 @@ def write_recording(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    flush_folder(final.parent)
     return entry
 
 

@@ -127,9 +127,9 @@ def _near(
 
 def _by_recording(table: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     """Return the rows of each recording, in time."""
-    order = np.lexsort(
-        (table["onset"].to_numpy(), table["recording"].astype(str).to_numpy(dtype=str))
-    )
-    names = table["recording"].astype(str).to_numpy(dtype=str)[order]
-    starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(names) else []
-    return [(names[s], part) for s, part in zip(starts, np.split(order, starts[1:]), strict=True)]
+    if table.empty:
+        return []
+    names = table["recording"].astype(str).to_numpy(dtype=str)
+    order = np.lexsort((table["onset"].to_numpy(), names))
+    starts = np.flatnonzero(names[order][1:] != names[order][:-1]) + 1
+    return [(str(names[part[0]]), part) for part in np.split(order, starts)]

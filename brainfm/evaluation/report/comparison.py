@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from brainfm.evaluation.report.cells import Cell, cells
 from brainfm.evaluation.report.clinical import Clinical, describe_measures
+from brainfm.evaluation.report.identity import Identity, describe_identity
 from brainfm.evaluation.report.inputs import Results
 from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
@@ -155,6 +156,8 @@ class Comparison:
         calibration, events and nights, as far as the task measures them.
     few_shot
         curves over few labels.
+    identity
+        how well people are told apart, or None.
     """
 
     task: str
@@ -180,6 +183,7 @@ class Comparison:
     ranks_p: str
     measured: Clinical
     few_shot: tuple[Curve, ...]
+    identity: Identity | None
 
     @property
     def incomplete(self) -> list[Row]:
@@ -273,6 +277,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         ranks_p=figure(ranking.p) if ranking else NONE,
         measured=describe_measures(inputs, task, standings),
         few_shot=describe_shots(of_task(inputs.few, task), results, standings, primary),
+        identity=describe_identity(of_task(inputs.tables.get("identity", NOTHING), task)),
     )
 
 

@@ -9,6 +9,11 @@ from brainfm.evaluation.report.drawing import Frame, Linear, across, plot, spann
 from brainfm.evaluation.report.numbers import figure, interval, is_number, signed
 from brainfm.evaluation.report.verdict import Family, Standing
 
+DOT = 4.5
+"""Radius of a subject's dot, in pixels."""
+TOUCHING = 0.012
+"""Share of a strip's width within which dots hide each other."""
+
 
 def score_scale(standings: list[Standing]) -> Linear:
     """Return a scale that holds all values, intervals and chance bands."""
@@ -110,12 +115,13 @@ def marker(value: float, x: Linear, y: float, family: Family) -> Markup:
 
 
 def subject_strip(scores: pd.Series, s: Standing, x: Linear, height: int = 34) -> Markup:
-    """Return one estimator's subjects as dots, and their median."""
+    """Return one estimator's subjects as dots, apart where they would hide each other, and their median."""
+    shares = [float(x(v)) for v in scores]
     dots = [
         Markup(
-            '<circle class="subject {}" cx="{}" cy="{}" r="4.5"><title>{}</title></circle>'
-        ).format(s.family.name, across(float(x(v))), height / 2, f"{name}: {figure(v)}")
-        for name, v in scores.items()
+            '<circle class="subject {}" cx="{}" cy="{:.1f}" r="{}"><title>{}</title></circle>'
+        ).format(s.family.name, across(share), height / 2 + off, DOT, f"{name}: {figure(v)}")
+        for share, off, (name, v) in zip(shares, apart(shares, height), scores.items(), strict=True)
     ]
     median = Markup("")
     if len(scores):
@@ -132,6 +138,23 @@ def subject_strip(scores: pd.Series, s: Standing, x: Linear, height: int = 34) -
         else "no subject can be scored alone"
     )
     return _svg(_grid(x, height) + Markup("").join(dots) + median, height, says)
+
+
+def apart(shares: list[float], height: int) -> list[float]:
+    """Return how many pixels up or down each dot moves, so that dots in one place are seen as many.
+
+    Those that find no room any more stay in the middle.
+    """
+    rooms = [0.0]
+    for step in range(1, int((height / 2 - DOT) // (DOT + 1)) + 1):
+        rooms += [step * (DOT + 1), -step * (DOT + 1)]
+    taken: list[tuple[float, float]] = []
+    moved = [0.0] * len(shares)
+    for i in sorted(range(len(shares)), key=lambda i: shares[i]):
+        near = {off for share, off in taken if abs(share - shares[i]) < TOUCHING}
+        moved[i] = next((room for room in rooms if room not in near), 0.0)
+        taken.append((shares[i], moved[i]))
+    return moved
 
 
 def difference_strip(s: Standing, x: Linear, height: int = 34) -> Markup:

@@ -195,11 +195,18 @@ PLAIN = (".raw", ".data", ".dap")
 """Suffixes that many other programs use: in a folder, such files count where a format claims them."""
 
 
+def is_pipe(path: Path) -> bool:
+    """Say whether something is there that is no file and no folder: to read it may last for ever."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def find_format(path: Path, formats: Sequence[Format] = FORMATS) -> Format | None:
     """Return the format of a file or folder, None where none claims it."""
     if path.as_posix().startswith(MOABB.pattern):
         return MOABB
     is_dir = path.is_dir()
+    if is_pipe(path):
+        return None
     for form in formats:
         if form.folder == is_dir and form.fits(path) and form.claims(path):
             return form

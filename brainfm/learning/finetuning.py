@@ -1,0 +1,315 @@
+"""A pretrained model fitted to labelled trials: what classifier and regressor share."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from brainfm.card import Use, check_card
+from brainfm.contracts import Backbone, Batch, Head, Tokenizer
+from brainfm.errors import UsageError
+from brainfm.heads import LinearHead
+from brainfm.learning.adaptation import Adaptation, Name, adaptation_of
+from brainfm.learning.callbacks import BestState
+from brainfm.learning.loop import fit as train_loop
+from brainfm.learning.probe import Features, HeldOut, Probe
+from brainfm.learning.train import Train
+from brainfm.learning.trial_batches import (
+    LabelledTrials,
+    Labels,
+    OrderedBatches,
+    ShuffledBatches,
+)
+from brainfm.objectives import Supervised
+from brainfm.recordings.recording import Sensors
+from brainfm.tokenizers import Cached, Frozen, WindowCache
+from brainfm.tokenizers.cached import Row, fingerprint
+from brainfm.weights import count_parameters, load, load_card, save
+from brainfm.windows.stored import StoredWindows
+
+FULL = Train(
+    steps=60,
+    batch_size=16,
+    lr=3e-4,
+    warmup=6,
+    weight_decay=0.05,
+    betas=(0.9, 0.999),
+    validate_every=6,
+)
+
+Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
+Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
+Own = TypeVar("Own", bound="FineTuning")
+
+
+class FineTuning(BaseEstimator, ABC):
+    """Fine-tunes any checkpoint with any head.
+
+    Parameters
+    ----------
+    checkpoint
+        folder that `brainfm pretrain` left behind; or several, pretrained on different subjects, of
+        which the first that has seen none of ``test_subjects`` is taken.
+    adaptation
+        what may change: ``"probe"``, ``"ridge"``, ``"full"``, ``"lora"``, or one of
+        `brainfm.learning.adaptation` with its options.
+    head
+        called with the width of the features and the number of classes, or 1.
+    train
+        options of the training; not used by a linear probe, which is fitted to convergence.
+    sensors
+        the channels; where None they are taken for EEG electrodes at unknown places.
+    sfreq
+        sampling rate of the trials in Hz.
+    random_state
+        seed of every random draw.
+    test_subjects
+        names of the subjects that will be tested, to choose a checkpoint by.
+    cache
+        tokens and pooled features that other fits have made of the same windows; its own where None.
+    out
+        folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+
+    Attributes
+    ----------
+    model_
+        the fitted objective.
+    n_trained_parameters_
+        how many numbers the fit changed.
+    penalty_
+        of a linear head's fit: a logistic regression's inverse strength, chosen by log loss on the
+        validation trials (1 where there are none), or a ridge's strength.
+    chosen_step_
+        of a training: the step with the best validation loss.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path | str | Sequence[Path | str],
+        adaptation: Name | Adaptation = "probe",
+        *,
+        head: Callable[[int, int], Head] = LinearHead,
+        train: Train = FULL,
+        sensors: Sensors | None = None,
+        sfreq: float | None = None,
+        random_state: int = 0,
+        test_subjects: Sequence[str] = (),
+        cache: WindowCache | None = None,
+        out: Path | None = None,
+    ):
+        self.checkpoint, self.adaptation = checkpoint, adaptation
+        self.head, self.train = head, train
+        self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
+        self.test_subjects, self.cache, self.out = test_subjects, cache, out
+
+    @abstractmethod
+    def _study(self, y: np.ndarray) -> int:
+        """Learn what the answers are like, and return how many outputs the head needs."""
+
+    @abstractmethod
+    def _objective(self, tokenizer: Tokenizer, backbone: Backbone, head: Head) -> Supervised:
+        """Join the parts of the model."""
+
+    @abstractmethod
+    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+        """Fit a linear head in closed form or to convergence."""
+
+    @abstractmethod
+    def _label(self, y: np.ndarray) -> Labels:
+        """Return the answers as the objective wants them."""
+
+    @abstractmethod
+    def _about(self) -> dict[str, Any]:
+        """Return what the model card says of the answers."""
+
+    @property
+    def pretraining(self) -> dict[str, Any]:
+        """What the checkpoint was trained on: subjects and content fingerprints."""
+        return load_card(self._chosen()).get("data", {})
+
+    def _chosen(self) -> Path:
+        """Return the one checkpoint, or the first that has seen none of the test subjects."""
+        if isinstance(self.checkpoint, str | Path):
+            return Path(self.checkpoint)
+        for candidate in map(Path, self.checkpoint):
+            if not set(self.test_subjects) & set(load_card(candidate)["data"]["subjects"]):
+                return candidate
+        raise UsageError(
+            f"Each of the checkpoints {[str(c) for c in self.checkpoint]} has seen some of the test "
+            f"subjects {list(self.test_subjects)} in pretraining; add one that has not."
+        )
+
+    def fit(self: Own, X: Trials, y: np.ndarray, *, validation: Validation | None = None) -> Own:
+        """Fit on trials in SI units; choose between models on ``validation`` only.
+
+        Parameters
+        ----------
+        X
+            (trial, channel, time).
+        y
+            (trial,) class or number of each.
+        validation
+            trials and their answers, that a penalty or a step is chosen on.
+
+        Raises
+        ------
+        UsageError
+            If sampling rate or sensor kinds are not the checkpoint's, or all answers are the same.
+        """
+        self.adaptation_ = adaptation_of(self.adaptation)
+        n_outputs = self._study(y)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.random_state)
+            self._start(X, n_outputs)
+            linear = isinstance(self.model_.head, LinearHead)
+            if linear:
+                self._solve(X, y, validation)
+            self.adaptation_.open(self.model_.backbone)
+            self.n_trained_parameters_ = count_parameters(self.model_)
+            if self.adaptation_.moves or not linear:
+                self._train(X, y, validation)
+        return self
+
+    def _start(self, X: Trials, n_outputs: int) -> None:
+        """Build tokenizer, backbone and head, and check that they suit the trials."""
+        self.checkpoint_ = self._chosen()
+        self.cache_ = WindowCache() if self.cache is None else self.cache
+        model, self.card_ = load(self.checkpoint_)
+        trained = getattr(model, "backbone", None)
+        if not isinstance(trained, Backbone):
+            raise UsageError(
+                f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
+            )
+        assert isinstance(model.tokenizer, Tokenizer)
+        self._check(X, model.tokenizer)
+        # The head first: its first weights must not depend on how the backbone is come by.
+        head = self.head(trained.dim, n_outputs)
+        self.adaptation_.check(head)
+        backbone = self._backbone(model)
+        self.model_ = self._objective(self._tokenizer(model.tokenizer), backbone, head)
+
+    def _backbone(self, model: Any) -> Backbone:
+        return model.backbone
+
+    def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        """Return the tokenizer frozen, and remembering what it has seen, where it is not trained too."""
+        if self.adaptation_.tokenizes and learns(tokenizer):
+            return tokenizer
+        card = getattr(tokenizer, "card", None)
+        inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
+        return Cached(inner, cache=self.cache_, card=card)
+
+    def _check(self, X: Trials, tokenizer: Tokenizer) -> None:
+        """Refuse trials that the checkpoint was not made for."""
+        rates, kinds = (self.sfreq,), tuple(self._sensors(X).kind)
+        check_card(self.card_, Use("the trials", rates, kinds))
+        if self.sensors is not None:
+            tokenizer.check_channels(self.sensors.names, "The trials' recording")
+
+    def _sensors(self, X: Trials) -> Sensors:
+        if self.sensors is not None:
+            return self.sensors
+        n = X.shape[1]
+        unknown = np.full((n, 3), np.nan)
+        names = tuple(f"channel {i}" for i in range(n))
+        return Sensors(names, ("eeg",) * n, unknown, unknown, ("none",) * n)
+
+    def _solve(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+        """Fit a linear head to convergence and write it into the model."""
+        held_out = None if validation is None else (self.transform(validation[0]), validation[1])
+        probe = self._fit_linear(self.transform(X), y, held_out)
+        assert isinstance(self.model_.head, LinearHead)
+        self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
+        self.penalty_ = probe.penalty
+
+    def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+        """Train what takes a gradient, in the one loop."""
+        options = replace(self.train, batch_size=min(self.train.batch_size, len(X)))
+        held_out = None if validation is None else OrderedBatches(self._labelled(*validation))
+        chosen = BestState()
+        # With dropout, unlike the backbone as it was loaded, where that is trained.
+        (self.model_ if self.adaptation_.moves else self.model_.head).train()
+        train_loop(
+            self.model_,
+            ShuffledBatches(self._labelled(X, y), options.batch_size, self.random_state),
+            train=options,
+            seed=self.random_state,
+            out=self.out,
+            validation=held_out,
+            callbacks=(chosen,),
+        )
+        self.chosen_step_ = chosen.step
+        self.model_.eval()
+
+    def _labelled(self, X: Trials, y: np.ndarray | None = None) -> LabelledTrials:
+        """Return trials with their answers, 0 where they are not known."""
+        label = np.zeros(len(X), np.int64) if y is None else self._label(y)
+        return LabelledTrials(X, label, self._sensors(X), float(self.sfreq or 0))
+
+    @torch.no_grad()
+    def _compute(
+        self, X: Trials, what: Callable[[Batch], Tensor]
+    ) -> Float64[np.ndarray, "trial output"]:
+        self.model_.eval()
+        batches = OrderedBatches(self._labelled(X))
+        parts = [what(batches[i]) for i in range(len(batches))]
+        return torch.cat(parts).double().numpy()
+
+    def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
+        """Return the pooled features of each trial, computed once for the same weights."""
+        model = self.model_
+        by = fingerprint(model.tokenizer, model.backbone)
+
+        def pool(window: Batch) -> Row:
+            return {"pooled": model.backbone(model.tokenizer(window)).pooled()}
+
+        def pooled(batch: Batch) -> Tensor:
+            return torch.cat([row["pooled"] for row in self.cache_.rows(batch, by, pool)])
+
+        return self._compute(X, pooled)
+
+    def _scores(self, X: Trials) -> Float64[np.ndarray, "trial output"]:
+        """Return the head's scores, of remembered features where they stay as they are."""
+        head = self.model_.head
+        if not self.adaptation_.moves and isinstance(head, LinearHead):
+            features = torch.from_numpy(self.transform(X)).to(head.linear.weight.dtype)
+            return head.linear(features).detach().double().numpy()
+        return self._compute(X, self.model_.scores)
+
+    def save(
+        self, folder: Path, *, subjects: Sequence[str] = (), fingerprints: Sequence[str] = ()
+    ) -> None:
+        """Write the fitted model, with what its outputs mean, as a checkpoint.
+
+        Parameters
+        ----------
+        folder
+            where to.
+        subjects, fingerprints
+            of the recordings that it was fitted or chosen on; the card counts them with those of
+            the pretraining, so that nobody tests on them unawares.
+        """
+        own = {"adaptation": self.adaptation_.word, "seed": self.random_state}
+        seen = self.card_.get("data", {})
+        new = {"subjects": subjects, "fingerprints": fingerprints}
+        data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
+        # Whom it was fitted on is told by name alone, so the pairs that pretraining knew say too little.
+        said = {k: v for k, v in (seen | data).items() if k != "people"}
+        model = copy.deepcopy(self.model_)
+        self.adaptation_.close(model.backbone)
+        save(model, folder, self.card_ | own | self._about() | {"data": said})
+
+
+def learns(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer is a part of the model that is trained, as an embedding of patches is."""
+    return not tokenizer.frozen and tokenizer.vocabulary is None
