@@ -8,8 +8,10 @@ not among the sizes below is built from its defaults.
 from __future__ import annotations
 
 import os
+import re
 import string
 from collections.abc import Callable
+from fractions import Fraction
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -26,9 +28,10 @@ from brainfm.heads import LinearHead
 from brainfm.learning import Train
 from brainfm.objectives import LabelledBatch, Supervised
 from brainfm.stages.catalog import components
+from brainfm.stages.model import load_model
 from brainfm.store import open_store
 from brainfm.tokenizers import MotifTokenizer
-from brainfm.weights import load
+from brainfm.weights import count_parameters, load
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import sequential
 
@@ -256,6 +259,40 @@ def test_the_page_is_what_the_code_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), (
         "stale: BRAINFM_REWRITE=1 pytest tests/test_interchange.py"
     )
+
+
+# ------------------------------------------------------------------ the page about the models
+
+MODELS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["tfm", "tfm-encoder", "femba-tiny", "eegdm", "patch-transformer"])
+def test_the_page_has_each_model_s_parts_and_size(name: str) -> None:
+    objective = load_model(ROOT / "configs" / "models" / f"{name}.yaml").build(0)
+    row = next(line for line in MODELS.splitlines() if line.startswith(f"| `{name}`"))
+    n = count_parameters(objective)
+    assert f" {n:,} " in row or f" {n / 1e6:.2f}," in row
+    parts = (objective.tokenizer, objective.backbone, objective)
+    assert all(f"`{type(part).__name__}`" in row for part in parts if part is not None)
+
+
+FAMILY = {"motif tokenizer": "tfm", "FEMBA": "femba-tiny", "EEGDM": "eegdm"}
+
+
+def test_the_page_s_defaults_are_the_code_s() -> None:
+    text = MODELS.split("## Where code and paper differ")[1].split("\n## ")[0]
+    model, checked = "", 0
+    for cells in (re.split(r" ?\| ?", line) for line in text.splitlines() if line.startswith("|")):
+        model = cells[1] or model
+        options = re.findall(r"`((?:tokenizer|backbone|objective)\.\w+)`", cells[2])
+        for path, value in zip(options, re.findall(r"\*\*`(.+?)`\*\*", cells[3]), strict=True):
+            part, _, option = path.partition(".")
+            objective = load_model(ROOT / "configs" / "models" / f"{FAMILY[model]}.yaml").build(0)
+            holder = objective if part == "objective" else getattr(objective, part)
+            default = getattr(holder, option)
+            assert value == default or float(Fraction(value)) == default, path
+            checked += 1
+    assert checked > 8
 
 
 # ------------------------------------------------------------------ what is not ours

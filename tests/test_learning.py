@@ -183,7 +183,7 @@ def test_metrics_have_a_row_every_so_many_steps(whole: tuple[MotifReconstruction
     named = [*measures, *(f"val/{name}" for name in measures)]
     health = ["feature_rank", "code_entropy", "dead_codes", *(f"unexplained_{b}" for b in BANDS)]
     named += [f"val/{name}" for name in health]
-    assert set(table) == {"step", "lr", "grad_norm", *SPEED, *named}
+    assert set(table) == {"step", "lr", "grad_norm", "padding", *SPEED, *named}
     assert table.loc[table["val/feature_rank"].notna(), "step"].tolist() == [4, 8]
     assert next(iter(table)) == "step"
     assert table["step"].tolist() == [3, 4, 6, 8, 9, 10]
@@ -245,6 +245,50 @@ def test_the_global_generator_is_left_alone() -> None:
     before = torch.random.get_rng_state()
     fit(objective, Noise(), train=replace(TRAIN, steps=2), seed=1, validation=HELD_OUT)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class Weights(Callback):
+    """Remembers the weights after every step, and what each validation found."""
+
+    def __init__(self) -> None:
+        self.after, self.losses = [], []
+
+    def on_train_batch_end(self, trainer: object, loop: object, *_: object) -> None:
+        self.after.append(
+            [p.detach().clone() for p in loop.objective.parameters() if p.requires_grad]
+        )
+
+    def on_validation_end(self, trainer: object, loop: object) -> None:
+        self.losses.append(loop.validation["loss"])
+
+
+def test_averaged_weights_are_measured_and_kept() -> None:
+    seen, train = Weights(), replace(TRAIN, average=0.6, steps=8)
+    objective = masked_codes()
+    fit(objective, Noise(), train=train, seed=1, validation=HELD_OUT, callbacks=(seen,))
+    mean = seen.after[0]
+    for step, new in enumerate(seen.after[1:], 1):
+        past = min(0.6, 1 - (1 + step) ** (-2 / 3))
+        mean = [past * m + (1 - past) * n for m, n in zip(mean, new, strict=True)]
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    for ours, wanted in zip(trained, mean, strict=True):
+        torch.testing.assert_close(ours.detach(), wanted)
+    generators = [torch.Generator().manual_seed(draw_seed(1, VALIDATION, i)) for i in range(2)]
+    with torch.no_grad():
+        terms = [objective.eval()(HELD_OUT[i], generators[i])["loss"] for i in range(2)]
+    assert seen.losses[-1] == pytest.approx(float(3 * terms[0] + terms[1]) / 4, rel=1e-5)
+
+
+def test_averaged_and_killed_it_goes_on_and_the_best_average_is_kept(tmp_path: Path) -> None:
+    options = {"train": replace(TRAIN, average=0.9), "seed": 1, "validation": HELD_OUT}
+    whole, again, best = masked_codes(), masked_codes(), BestState()
+    fit(whole, Noise(), out=tmp_path / "whole", callbacks=(best,), **options)
+    assert all(torch.equal(v, best.state[k]) for k, v in whole.state_dict().items())
+    strike = (KillAt("on_train_batch_end", 7), BestState())
+    with pytest.raises(Killed):
+        fit(masked_codes(), Noise(), out=tmp_path / "cut", callbacks=strike, **options)
+    fit(again, Noise(), out=tmp_path / "cut", callbacks=(BestState(),), **options)
+    assert_same_weights(again, whole)
 
 
 def test_learning_rates_are_the_textbook_s() -> None:
@@ -368,13 +412,13 @@ def test_a_profile_says_what_limits_the_step(
 ) -> None:
     class Read(Noise):
         def __getitem__(self, index: int) -> Batch:
-            time.sleep(0.2 if slow else 0)
+            time.sleep(0.6 if slow else 0)
             return super().__getitem__(index)
 
     plain, traced = masked_codes(), masked_codes()
     fit(plain, Noise(), train=replace(TRAIN, validate_every=0), seed=1)
-    options = replace(TRAIN, validate_every=0, profile=True)
-    fit(traced, Read(), train=options, seed=1, out=tmp_path)
+    options = replace(TRAIN, validate_every=0)
+    fit(traced, Read(), train=options, seed=1, out=tmp_path, profile=True)
     assert_same_weights(traced, plain)
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     told = capsys.readouterr().out

@@ -73,7 +73,7 @@ def values_and_gradients(given: Inputs, path: str) -> tuple[Tensor, ...]:
     """The result, and the gradient of a sum of it with unequal weights."""
     leaves = Inputs(*(x.detach().clone().requires_grad_() for x in given.all()))
     y = run(leaves, path)
-    weight = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).reshape(y.shape)
+    weight = torch.linspace(-1, 2, y.numel(), dtype=y.dtype, device=y.device).reshape(y.shape)
     return y.detach(), *torch.autograd.grad((weight * y).sum(), leaves.all())
 
 
@@ -212,6 +212,23 @@ def test_bfloat16_and_autocast_are_summed_in_float32(path):
         torch.testing.assert_close(run(exact, path), run(exact, "reference"), rtol=1e-5, atol=1e-4)
 
 
+def assert_same_in_bfloat16(path: str, device: str) -> None:
+    """Values and all gradients, with what autocast hands over in bfloat16 and the rest in float32."""
+    exact = Inputs.draw(2, 8, 200, 16, torch.float32)
+    rough = {name: getattr(exact, name).bfloat16() for name in ("u", "delta", "B", "C", "z")}
+    given = Inputs(*(x.to(device) for x in replace(exact, **rough).all()))
+    wanted = values_and_gradients(replace_type(given, torch.float64), "reference")
+    names = ("y", *vars(given))
+    for name, ours, true in zip(names, values_and_gradients(given, path), wanted, strict=True):
+        error = (ours.double() - true).norm() / true.norm()
+        assert error < 0.02, f"{name}: {float(error):.1e}"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_bfloat16_has_the_same_gradients_up_to_its_rounding(path):
+    assert_same_in_bfloat16(path, "cpu")
+
+
 def test_threads_change_no_bit():
     given = Inputs.draw(2, 70, 130, 16, torch.float32)
     results = []
@@ -311,6 +328,7 @@ def test_a_fork_may_scan():
 def test_on_a_gpu(path):
     if path == "cuda":
         pytest.importorskip("mamba_ssm")
+    assert_same_in_bfloat16(path, "cuda")
     exact = Inputs.draw(2, 64, 257, 16, torch.float32)
     wanted = values_and_gradients(replace_type(exact, torch.float64), "reference")
     ours = values_and_gradients(Inputs(*(x.cuda() for x in exact.all())), path)

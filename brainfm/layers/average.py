@@ -66,4 +66,9 @@ class WeightAverage(nn.Module):
             return
         past = self.weight(step)
         for mean, new in zip(self.model.parameters(), model.parameters(), strict=True):
-            mean.lerp_(new, 1 - past)
+            # What is no real number is an index that no training changes.
+            if mean.is_floating_point():
+                mean.lerp_(new, 1 - past)
+        # Buffers, such as a codebook, are averages already, or counts.
+        for mean, new in zip(self.model.buffers(), model.buffers(), strict=True):
+            mean.copy_(new)
