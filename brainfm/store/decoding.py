@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 from numcodecs import blosc
 
-from brainfm.store.shards import CRC_BYTES, Damaged
+from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
 
 WORTH_COMPILING = 20_000
 """Windows after which a process compiles: about as many as the compiler's second or two would read."""
@@ -64,8 +65,11 @@ def decode(stretch: Stretch, out: Float32[np.ndarray, "row time"]) -> None:
 def decompress(data: memoryview, block: Shaped[np.ndarray, "channel chunk_time"]) -> None:
     """Decompress one chunk, which its crc32c follows; `Damaged` where it cannot be."""
     try:
+        # blosc believes its header; what a server sends again is not compared with its crc32c again.
+        if HEADER.unpack_from(data) != (block.nbytes, len(data) - CRC_BYTES):
+            raise ValueError("the header speaks of another chunk")
         blosc.decompress(data[:-CRC_BYTES], block)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, struct.error) as error:
         raise Damaged("a chunk cannot be decompressed") from error
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from numcodecs import blosc
 
 from brainfm.store.decoding import Decode, Stretch
-from brainfm.store.shards import Damaged
+from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
 
 
 @cache
@@ -50,11 +50,22 @@ def compiled() -> Decode | None:
 def _kernel(decompress: Any) -> Any:
     from numba import njit
 
+    header = HEADER.size
+
     def fill(data, spans, block, first, rows, scale, out):
         at, low = 0, first
         n_bytes = block.size * block.itemsize
         for chunk in range(len(spans)):
-            source = data.ctypes.data + spans[chunk, 0] - spans[0, 0]
+            start, stop = spans[chunk, 0] - spans[0, 0], spans[chunk, 1] - spans[0, 0] - CRC_BYTES
+            # As in the readable way: blosc believes its header, which ends with the chunk's length.
+            if stop - start < header or stop + CRC_BYTES > len(data):
+                return False
+            length = 0
+            for byte in range(4):
+                length |= int(data[start + header - 4 + byte]) << (8 * byte)
+            if length != stop - start:
+                return False
+            source = data.ctypes.data + start
             if decompress(source, block.ctypes.data, n_bytes, 1) != n_bytes:
                 return False
             n = min(block.shape[1] - low, out.shape[1] - at)
