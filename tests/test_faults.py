@@ -463,7 +463,7 @@ def test_a_loop_of_links_ends(raw, store):
 def test_a_pipe_is_not_waited_for(raw, store):
     os.mkfifo(raw / "pipe.cnt")
     os.mkfifo(raw / "pipe.edf")
-    with within(100):
+    with within(60):
         assert len(ingest([str(raw)], store=store).added) == 6
         assert len(ingest([str(raw / "*")], store=store).unchanged) == 6
         with pytest.raises(UsageError, match="is a pipe or a device"):

@@ -23,6 +23,7 @@ from brainfm.recordings.synthetic import synthesise
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample" / "eegmat" / "Subject00_1.edf"
 DATA = Path(os.environ.get("BRAINFM_DATA", "")) / "formats"
+CTF = "ctf/testdata_ctf_short_discontinuous.ds"
 SHORT = Recipe(l_freq=None, line_freq=None, min_seconds=0.1)
 
 TABLE = re.findall(
@@ -417,6 +418,18 @@ def test_coils_stand_in_the_head_s_frame_in_metres_or_nowhere(file, kind, source
 def _first(raw, kind):
     picks = {"grad_planar": "grad"}.get(kind, "mag")
     return raw.ch_names[mne.pick_types(raw.info, meg=picks, ref_meg=False)[0]]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("grade", [0, 1, 3])
+def test_compensation_is_recorded_and_changes_no_coil(tmp_path, grade):
+    raw = mne.io.read_raw_ctf(DATA / CTF, verbose="ERROR").crop(tmax=0.9).load_data(verbose="ERROR")
+    raw.apply_gradient_compensation(grade, verbose="ERROR")
+    raw.save(tmp_path / "a_raw.fif", verbose="ERROR")
+    recording = read_recording(str(tmp_path / "a_raw.fif"), SHORT)
+    assert recording.provenance["compensation"] == grade
+    kinds = [kind for kind in recording.sensors.kind if kind != "eeg"]
+    assert kinds == ["grad_axial"] * len(mne.pick_types(raw.info, meg=True, ref_meg=False))
 
 
 @pytest.mark.data

@@ -172,7 +172,9 @@ def _kind(channel: dict, mne_type: str, *, typed: bool, electrode: bool, name: s
 def _coil_kind(channel: dict) -> str:
     # Of a coil that is new to us the unit tells: only planar gradiometers give T/m.
     planar = int(channel["unit"]) == int(FIFF.FIFF_UNIT_T_M)
-    return _COILS.get(int(channel["coil_type"]), "grad_planar" if planar else "mag")
+    # CTF's software compensation stands in the upper half.
+    coil = int(channel["coil_type"]) & 0xFFFF
+    return _COILS.get(coil, "grad_planar" if planar else "mag")
 
 
 def _matches(name: str, patterns: Sequence[str] | dict[str, str]) -> str | None:
