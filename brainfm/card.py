@@ -13,13 +13,13 @@ from typing import Any
 from brainfm.errors import UsageError
 
 UNIT = "SI: V, T, T/m"
-# What a card has to say, and the type that it says it in.
+# What a card has to say, and the type that it says it in; a list where data sets differed.
 ENTRIES = {
-    "sfreq": (int, float),
+    "sfreq": (int, float, list),
     "unit": str,
     "kinds": list,
     "view": dict,
-    "preprocessing_hash": str,
+    "preprocessing_hash": (str, list),
     "data": dict,
     "seed": int,
     "licence": str,
@@ -95,18 +95,25 @@ def differences(card: dict[str, Any], use: Use) -> list[str]:
     here, theirs = use.preprocessing_hash, card["preprocessing_hash"]
     foreign = sorted(set(use.kinds) - set(card["kinds"]))
     rates = ", ".join("unknown" if r is None else f"{r:g}" for r in use.rates)
+    known = _several(card["sfreq"])
+    trained = ", ".join(f"{r:g}" for r in known)
     every = {
-        f"it was trained at {card['sfreq']:g} Hz, not {rates} Hz": list(use.rates)
-        != [card["sfreq"]],
+        f"it was trained at {trained} Hz, not {rates} Hz": (
+            not use.rates or any(rate not in known for rate in use.rates)
+        ),
         f"it reads the unit {card['unit']!r}, not {use.unit!r}": use.unit != card["unit"],
         f"it knows sensors of the kinds {card['kinds']}, not {foreign}": bool(foreign),
         f"it was trained on the view {_words(card['view'])}, not {_words(use.view)}": (
             use.view is not None and _words(use.view) != _words(card["view"])
         ),
         f"its recordings were preprocessed otherwise ({theirs}: {card.get('preprocessing')}), not as "
-        f"{here}": here not in (None, theirs),
+        f"{here}": here is not None and here not in _several(theirs),
     }
     return [words for words, differs in every.items() if differs]
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _words(view: dict[str, Any] | None) -> str:

@@ -50,7 +50,7 @@ class TestMisfit:
     def test_says_which_band_is_missing(self):
         signal, drawn = self.rhythms(2, 6, 10, 20, 40), self.rhythms(2, 6, 10, 40)
         everywhere = torch.ones_like(signal, dtype=torch.bool)
-        found = unexplained(misfit(drawn, signal, everywhere, 200.0))
+        found = unexplained([misfit(drawn, signal, everywhere, 200.0)])
         assert list(found) == [f"unexplained_{name}" for name in BANDS]
         missing = found.pop("unexplained_beta")
         assert missing == pytest.approx(1, abs=1e-4)
@@ -70,7 +70,7 @@ class TestMisfit:
     def test_a_band_that_the_spectrum_does_not_hold_is_left_out(self):
         frequency = torch.tensor([0.0, 10.0, 20.0])
         one = torch.ones(3)
-        assert list(unexplained(Misfit(frequency, one, one))) == [
+        assert list(unexplained([Misfit(frequency, one, one)])) == [
             "unexplained_alpha",
             "unexplained_beta",
         ]
@@ -120,7 +120,7 @@ def test_an_objective_that_draws_silence_explains_nothing():
     for parameter in objective.decoder.parameters():
         torch.nn.init.zeros_(parameter)
     seen = objective.observe(pad_channels(windows(), 2), seeded())
-    assert unexplained(seen.misfit) == {f"unexplained_{b}": pytest.approx(1) for b in BANDS}
+    assert unexplained([seen.misfit]) == {f"unexplained_{b}": pytest.approx(1) for b in BANDS}
 
 
 def test_the_motif_tokenizer_is_observed_on_what_its_loss_is_made_of():

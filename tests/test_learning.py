@@ -183,7 +183,7 @@ def test_metrics_have_a_row_every_so_many_steps(whole: tuple[MotifReconstruction
     named = [*measures, *(f"val/{name}" for name in measures)]
     health = ["feature_rank", "code_entropy", "dead_codes", *(f"unexplained_{b}" for b in BANDS)]
     named += [f"val/{name}" for name in health]
-    assert set(table) == {"step", "lr", "grad_norm", *SPEED, *named}
+    assert set(table) == {"step", "lr", "grad_norm", "padding", *SPEED, *named}
     assert table.loc[table["val/feature_rank"].notna(), "step"].tolist() == [4, 8]
     assert next(iter(table)) == "step"
     assert table["step"].tolist() == [3, 4, 6, 8, 9, 10]
@@ -412,13 +412,13 @@ def test_a_profile_says_what_limits_the_step(
 ) -> None:
     class Read(Noise):
         def __getitem__(self, index: int) -> Batch:
-            time.sleep(0.2 if slow else 0)
+            time.sleep(0.6 if slow else 0)
             return super().__getitem__(index)
 
     plain, traced = masked_codes(), masked_codes()
     fit(plain, Noise(), train=replace(TRAIN, validate_every=0), seed=1)
-    options = replace(TRAIN, validate_every=0, profile=True)
-    fit(traced, Read(), train=options, seed=1, out=tmp_path)
+    options = replace(TRAIN, validate_every=0)
+    fit(traced, Read(), train=options, seed=1, out=tmp_path, profile=True)
     assert_same_weights(traced, plain)
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     told = capsys.readouterr().out

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ class MetricsFile(Callback):
     Columns besides the objective's: ``grad_norm`` before clipping, ``lr`` of the next step,
     ``windows_per_second`` and ``hours_per_second`` of recording over all processes, ``data_wait``
     the share of the time in which the first process waited for data, ``memory_gb`` its largest use
-    of memory so far, the device's where there is one.
+    of memory so far, the device's where there is one, ``padding`` the share of its channels that no
+    recording has, and of a mixture what `brainfm.windows.mixture.MixedBatches.read` tells.
+    Where the device's peak is known ``mfu`` is the share of it that the model's own operations reach
+    (model FLOPs utilisation; Chowdhery et al., "PaLM", JMLR 2023, appendix B).
 
     Parameters
     ----------
@@ -37,10 +41,12 @@ class MetricsFile(Callback):
         steps a row averages over.
     feed
         tells how long data were waited for.
+    read
+        tells of a number of steps what they have read, by the name of the column.
     """
 
-    def __init__(self, path: Path, every: int, feed: Feed):
-        self.path, self.every, self.feed = path, every, feed
+    def __init__(self, path: Path, every: int, feed: Feed, read: Callable[[int], dict[str, float]]):
+        self.path, self.every, self.feed, self.read = path, every, feed, read
         self.rows: list[dict[str, float]] = []
         self.sums: dict[str, float] = defaultdict(float)
         self.n = 0
@@ -58,7 +64,7 @@ class MetricsFile(Callback):
     def _restart(self) -> None:
         """Begin to measure speed."""
         self.since, self.waited = time.perf_counter(), self.feed.waited
-        self.windows, self.seconds = 0, 0.0
+        self.windows, self.seconds, self.flops = 0, 0.0, 0
 
     def on_train_start(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Leave what came before out of the first row's speed."""
@@ -75,21 +81,24 @@ class MetricsFile(Callback):
             n = len(part.signal) * trainer.world_size
             self.windows += n
             self.seconds += n * part.signal.shape[-1] / part.sfreq
+            self.flops += loop.flops.of(part)
+            self.sums["padding"] += float((~part.mask).float().mean()) / len(batch)
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
-            self._end_row(trainer)
+            self._end_row(trainer, loop)
 
-    def _end_row(self, trainer: lightning.Trainer) -> None:
+    def _end_row(self, trainer: lightning.Trainer, loop: Any) -> None:
         row = {name: total / self.n for name, total in self.sums.items()}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-        self.add(trainer, row | self._speed())
+        row |= self.read(trainer.global_step) | self._speed(loop)
+        self.add(trainer, row)
         self.sums, self.n = defaultdict(float), 0
         self._restart()
 
-    def _speed(self) -> dict[str, float]:
+    def _speed(self, loop: Any) -> dict[str, float]:
         taken = time.perf_counter() - self.since
         share = (self.feed.waited - self.waited) / taken
         speeds = self.windows / taken, self.seconds / 3600 / taken, share, memory() / 1e9
-        return dict(zip(SPEED, speeds, strict=True))
+        return dict(zip(SPEED, speeds, strict=True)) | loop.flops.share(self.flops, taken)
 
     def on_validation_start(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Stop the clock."""

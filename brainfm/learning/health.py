@@ -7,7 +7,7 @@ codes. The columns are written in docs/training.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -37,17 +37,19 @@ def feature_rank(features: Float[Tensor, "window dim"]) -> float:
     return float(torch.special.entr(share).sum().exp())
 
 
-def unexplained(misfit: Misfit) -> dict[str, float]:
-    """Return the share of each band's power that the drawn signal gets wrong.
+def unexplained(misfits: Sequence[Misfit]) -> dict[str, float]:
+    """Return the share of each band's power that the drawn signals get wrong.
 
     0 where it is drawn exactly, 1 where nothing is drawn; bands that the windows' spectrum does not
-    hold are left out.
+    hold are left out. Batches of several sampling rates have several spectra, so sums are taken
+    over bands.
     """
     shares = {}
     for name, (low, high) in BANDS.items():
-        band = (misfit.frequency >= low) & (misfit.frequency < high)
-        if float(power := misfit.power[band].sum()) > 0:
-            shares[f"unexplained_{name}"] = float(misfit.error[band].sum() / power)
+        bands = [(m, (m.frequency >= low) & (m.frequency < high)) for m in misfits]
+        if (power := sum(float(m.power[band].sum()) for m, band in bands)) > 0:
+            wrong = sum(float(m.error[band].sum()) for m, band in bands)
+            shares[f"unexplained_{name}"] = wrong / power
     return shares
 
 
@@ -107,16 +109,4 @@ def measures(seen: list[Observation], vocabulary: int | None) -> dict[str, float
     codes = [o.code for o in seen if o.code is not None]
     if codes and vocabulary is not None:
         found |= code_use(torch.bincount(torch.cat(codes), minlength=vocabulary))
-    misfits = [o.misfit for o in seen if o.misfit is not None]
-    if misfits:
-        found |= unexplained(_total(misfits))
-    return found
-
-
-def _total(misfits: list[Misfit]) -> Misfit:
-    """Sum over batches; all windows of a validation are equally long, and so have one spectrum."""
-    return Misfit(
-        frequency=misfits[0].frequency,
-        error=torch.stack([m.error for m in misfits]).sum(0),
-        power=torch.stack([m.power for m in misfits]).sum(0),
-    )
+    return found | unexplained([o.misfit for o in seen if o.misfit is not None])

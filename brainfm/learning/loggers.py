@@ -48,4 +48,6 @@ def _wandb(out: Path) -> Logger:
 
 
 def _mlflow(out: Path) -> Logger:
-    return MLFlowLogger("brainfm", run_name=out.name, tracking_uri=f"file:{out / 'mlruns'}")
+    # A data base: MLflow refuses folders of files by now.
+    place = f"sqlite:///{(out / 'mlflow.db').absolute()}"
+    return MLFlowLogger("brainfm", run_name=out.name, tracking_uri=place)

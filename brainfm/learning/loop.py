@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch.utils.data import Dataset
 from brainfm.contracts import Batch, Objective
 from brainfm.disk import sweep
 from brainfm.layers.average import WeightAverage
+from brainfm.learning.blocks import compiled, recomputed
 from brainfm.learning.callbacks import EndAtAverage, MetricsFile
 from brainfm.learning.checkpoint import (
     LastCheckpoint,
@@ -48,6 +50,7 @@ from brainfm.learning.shares import (
 )
 from brainfm.learning.train import Train
 from brainfm.learning.trainer import interruptible, make_trainer, quiet
+from brainfm.learning.utilisation import Utilisation
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
@@ -89,6 +92,7 @@ class Loop(lightning.LightningModule):
         if train.average is not None:
             self.average = WeightAverage(objective, decay=train.average, start=0, every=1)
         self.guard = LossGuard(train.explosion)
+        self.flops = Utilisation.of_device(train.peak_flops, train.precision)
         self.validation: dict[str, float] = {}
         self.asked, self.stopping = False, False
         self.norm = torch.zeros(())
@@ -142,8 +146,7 @@ class Loop(lightning.LightningModule):
         terms: dict[str, list[Tensor]] = defaultdict(list)
         for i, part in enumerate(batch):
             with self._gradients_meet(i == len(batch) - 1):
-                losses = self.objective(part, self._draws(i))
-                self.manual_backward(losses["loss"] / len(batch))
+                losses = self.flops.count(part, partial(self._compute, part, i, len(batch)))
             for name, value in losses.items():
                 terms[name].append(value.detach())
         own = {name: torch.stack(values).mean() for name, values in terms.items()}
@@ -155,6 +158,12 @@ class Loop(lightning.LightningModule):
         if self.average is not None:
             self.average.update(self.objective)
         return means | {"grad_norm": self.norm}
+
+    def _compute(self, part: Batch, i: int, n: int) -> dict[str, Tensor]:
+        """Compute a part, forward and backward."""
+        losses = self.objective(part, self._draws(i))
+        self.manual_backward(losses["loss"] / n)
+        return losses
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient, and refuse one that is no number."""
@@ -223,6 +232,7 @@ def fit(
     validation: Dataset | None = None,
     out: Path | None = None,
     callbacks: tuple[Callback, ...] = (),
+    profile: bool = False,
 ) -> None:
     """Train ``objective`` in place.
 
@@ -242,6 +252,8 @@ def fit(
         folder for metrics.csv and last.ckpt. Where it holds a last.ckpt, training goes on from it.
     callbacks
         further Lightning callbacks.
+    profile
+        write trace.json of some early steps and say what limits them.
 
     Raises
     ------
@@ -257,18 +269,26 @@ def fit(
         objective.begin(batches[0])
     feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
     if out is not None:
-        rows = MetricsFile(out / "metrics.csv", train.log_every, feed)
+        read = getattr(batches, "read", lambda steps: {})
+        rows = MetricsFile(out / "metrics.csv", train.log_every, feed, read)
         health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
-        traces = (Trace(out, feed),) if train.profile else ()
+        traces = (Trace(out, feed),) if profile else ()
         callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
     if train.average is not None:
         callbacks = (EndAtAverage(), *callbacks)
     if sys.stderr.isatty() and is_first():
         callbacks = (*callbacks, ProgressBar(train.batch_size))
-    with quiet(), interruptible(), full_disk(out), torch.random.fork_rng():
+    with ExitStack() as around:
+        for context in (quiet(), interruptible(), full_disk(out), torch.random.fork_rng()):
+            around.enter_context(context)
+        if train.recompute:
+            around.enter_context(recomputed(objective))
+        if train.compile:
+            around.enter_context(compiled(objective))
         trainer = make_trainer(train, every, callbacks, make_loggers(train.loggers, out))
         process = Process(trainer.global_rank, trainer.world_size)
-        parts = choose_parts(train.parts, train.batch_size, process.size)
+        blocks = getattr(batches, "blocks", 1)
+        parts = choose_parts(train.parts, train.batch_size, process.size, blocks)
         feed.items = TrainingShare(batches, parts, process)
         held_out = ValidationShare(validation, process) if every else None
         trainer.fit(

@@ -54,6 +54,10 @@ class Trace(Callback):
         """Leave no profiler running where the training ended before."""
         if self.profiler is not None:
             self.profiler.stop()
+        if trainer.is_global_zero and self.n < FIRST + COUNT:
+            print(
+                f"No {TRACE}: it is of steps {FIRST + 1} to {FIRST + COUNT}, and there were {self.n}."
+            )
 
 
 def times(profiler: torch.profiler.profile) -> dict[str, float]:

@@ -7,6 +7,7 @@ their number.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,19 +26,30 @@ if TYPE_CHECKING:
     from brainfm.learning.loop import Loop
 
 
-def choose_parts(parts: int | None, batch_size: int, size: int) -> int:
-    """Return how many parts a batch is cut into: as many as processes where nothing is said.
+def choose_parts(parts: int | None, batch_size: int, size: int, blocks: int = 1) -> int:
+    """Return how many parts a batch is cut into: no more than must be where nothing is said.
+
+    Parameters
+    ----------
+    parts
+        as asked for, or None.
+    batch_size
+        windows a step.
+    size
+        processes.
+    blocks
+        of which the batches of a mixture are made.
 
     Raises
     ------
     UsageError
         If they cannot be dealt out evenly.
     """
-    parts = size if parts is None else parts
-    if parts % size or batch_size % parts:
+    parts = math.lcm(size, blocks) if parts is None else parts
+    if parts % size or batch_size % parts or parts % blocks:
         raise UsageError(
             f"train.batch_size {batch_size} in train.parts {parts} cannot be shared evenly by {size} "
-            "processes; choose parts that are a multiple of the processes and divide the batch."
+            f"processes and {blocks} blocks; choose parts that are a multiple of both and divide the batch."
         )
     return parts
 

@@ -22,6 +22,8 @@ class Train:
     ----------
     steps
         optimiser steps.
+    epochs
+        in place of ``steps``: as many steps as read so many times the hours that there are.
     batch_size
         windows a step.
     lr
@@ -73,14 +75,21 @@ class Train:
         batches that the thread reads in advance.
     explosion
         the run is stopped where a step's loss is so many times its usual size.
-    profile
-        write trace.json of some early steps and say what limits them.
+    recompute
+        keep only what goes into each block of the backbone and compute the rest again in the backward
+        pass: less memory, more time, the same numbers.
+    compile
+        let PyTorch compile the blocks of the backbone; their numbers differ in the last digits.
+    peak_flops
+        FLOP/s that a device can do at most, for the column ``mfu``; looked up for known GPUs where
+        None.
     loggers
         where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``. Where
         None, to TensorBoard if it is installed.
     """
 
     steps: int = 1000
+    epochs: float | None = None
     batch_size: int = 64
     lr: float = 1e-3
     final_lr: float = 1e-5
@@ -103,7 +112,9 @@ class Train:
     workers: int = 0
     ahead: int = 2
     explosion: float = 1e3
-    profile: bool = False
+    recompute: bool = False
+    compile: bool = False
+    peak_flops: float | None = None
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = None
 
     def __post_init__(self) -> None:
@@ -124,6 +135,8 @@ class Train:
                 f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
                 "one size; choose parts that divide the batch."
             )
+        if self.epochs is not None and self.epochs <= 0:
+            raise UsageError(f"train.epochs is {self.epochs:g} and must be above 0.")
         if self.average is not None and not 0 <= self.average < 1:
             raise UsageError(
                 f"train.average is {self.average:g} and must be at least 0 and below 1."

@@ -20,7 +20,7 @@ from brainfm.errors import UsageError
 from brainfm.layers.flops import count_flops
 from brainfm.learning.train import Train
 from brainfm.stages.model import Model
-from brainfm.stages.pretrain import Data
+from brainfm.stages.sources import Data
 from brainfm.weights import count_parameters
 
 COPIES = 4  # weight, gradient, and AdamW's two moments

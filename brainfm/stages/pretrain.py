@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +20,22 @@ from brainfm.objectives import Diffusion
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
-from brainfm.store.read import Store, open_store
+from brainfm.stages.sources import (
+    Data,
+    Source,
+    divide,
+    sources_of,
+    training_batches,
+    validation_batches,
+)
+from brainfm.store.read import Store
 from brainfm.tokenizers import Frozen
 from brainfm.weights import count_parameters, save
-from brainfm.windows.dataset import ListedBatches, RandomBatches
+from brainfm.windows.dataset import RandomBatches
 from brainfm.windows.description import describe_coverage, describe_view
+from brainfm.windows.mixture import MixedBatches
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
-from brainfm.windows.splits import hold_out
 from brainfm.windows.views import Native
-
-
-@dataclass(frozen=True)
-class Data(Selection):
-    """What to train on.
-
-    Attributes
-    ----------
-    seconds
-        length of a window.
-    validation
-        share of the subjects to measure on instead of training on them.
-    validation_windows
-        measure on so many of their windows at most, evenly spread; on all where None.
-    licence
-        of the data, for the model card.
-    stretches
-        draw the windows of a step from so many stretches of ten minutes, for stores that are far away
-        or on slow disks; from everywhere where None.
-    """
-
-    seconds: float = 5.0
-    validation: float = 0.2
-    validation_windows: int | None = None
-    licence: str = "unknown"
-    stretches: int | None = None
 
 
 def pretrain(
@@ -64,6 +46,7 @@ def pretrain(
     tokenizer: Path | None = None,
     train: Train = Train(),  # noqa: B008
     seed: int = 0,
+    profile: bool = False,
 ) -> None:
     """Train a model on the recordings of a store; interrupted, the same call goes on.
 
@@ -82,6 +65,8 @@ def pretrain(
         options of the training.
     seed
         of every random draw.
+    profile
+        write trace.json of some early steps, and say in a sentence what limits them.
 
     Raises
     ------
@@ -92,15 +77,15 @@ def pretrain(
         print(f"{out} is finished: nothing to do. Remove it to train again.")
         return
     started = now()
-    store = open_store(data.store)
-    table = data.table(store)
+    sources = sources_of(data)
     objective = model.build(seed, tokenizer=tokenizer)
-    check_fit(objective, store, data)
-    reader = data.reader()
-    covered = coverage(reader, table)
-    training, validation = _split(table, data.validation, seed)
-    batches = RandomBatches(reader, _windows(reader, training, data, train.batch_size, seed))
-    held_out = _validation(reader, validation, data, train.batch_size)
+    for source in sources:
+        check_fit(objective, source)
+    covered = {s.name: coverage(s.reader, s.table) for s in sources}
+    division = divide(sources, data.validation, seed)
+    train = _for_epochs(train, division.training, data)
+    batches = training_batches(sources, division.training, data, batch=train.batch_size, seed=seed)
+    held_out = validation_batches(sources, division.validation, data, train.batch_size)
     _rehearse(objective, batches)
     out.mkdir(parents=True, exist_ok=True)
     fit(
@@ -110,17 +95,18 @@ def pretrain(
         seed=seed,
         validation=held_out,
         out=out,
+        profile=profile,
     )
     if not is_first():
         return
-    card = _card(objective, store, table, data, seed)
+    card = _card(objective, sources, data, seed)
     save(objective, out / "model", card)
     facts = {
         "seed": seed,
         "parameters": count_parameters(objective),
         "data": card["data"],
         "view": card["view"],
-        "coverage": covered,
+        "coverage": covered if len(covered) > 1 else covered[sources[0].name],
         "kernels": kernels(objective),
     }
     if isinstance(objective, Diffusion) and held_out is not None:
@@ -129,26 +115,33 @@ def pretrain(
     print(f"{out}: {count_parameters(objective):,} parameters trained for {train.steps} steps")
 
 
-def check_fit(objective: Objective, store: Store, data: Selection) -> None:
+def check_fit(objective: Objective, source: Source) -> None:
     """Refuse a model whose tokenizer was made for other recordings."""
-    sfreq, rates = objective.tokenizer.sfreq, sorted(set(data.table(store)["sfreq"]))
-    if sfreq is not None and rates != [sfreq]:
+    tokenizer, path = objective.tokenizer, source.selection.store
+    if tokenizer.sfreq not in (None, source.sfreq):
         raise UsageError(
-            f"The tokenizer wants {sfreq:g} Hz and the recordings of {data.store} have {rates} Hz; "
-            f"ingest them with `sfreq: {sfreq:g}` in the recipe."
+            f"The tokenizer wants {tokenizer.sfreq:g} Hz and the recordings of {path} have "
+            f"{source.sfreq:g} Hz; ingest them with `sfreq: {tokenizer.sfreq:g}` in the recipe."
         )
-    if objective.tokenizer.ch_names is not None:
-        reader = data.reader()
-        for recording in data.table(store)["id"]:
-            names = reader.sensors(recording).sensors.names
-            objective.tokenizer.check_channels(names, f"The recording {recording}")
-    if isinstance(objective.tokenizer, Frozen):
-        if objective.tokenizer.card is None:
+    if tokenizer.ch_names is not None:
+        for recording in source.table["id"]:
+            names = source.reader.sensors(recording).sensors.names
+            tokenizer.check_channels(names, f"The recording {recording}")
+    if isinstance(tokenizer, Frozen):
+        if tokenizer.card is None:
             raise UsageError(
                 "The model takes its tokenizer as given and this one was never trained; name a "
                 "trained one with --tokenizer FOLDER."
             )
-        check_card(objective.tokenizer.card, use_of(store, data))
+        check_card(tokenizer.card, use_of(source.store, source.selection))
+
+
+def _for_epochs(train: Train, tables: Sequence[pd.DataFrame], data: Data) -> Train:
+    """Return options with as many steps as the epochs take: an epoch reads all hours' worth once."""
+    if train.epochs is None:
+        return train
+    seconds = train.epochs * sum(float(table["seconds"].sum()) for table in tables)
+    return replace(train, steps=max(1, round(seconds / data.seconds / train.batch_size)))
 
 
 def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
@@ -170,60 +163,21 @@ def use_of(store: Store, data: Selection) -> Use:
     )
 
 
-def _split(
-    table: pd.DataFrame, share: float, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    if not share:
-        return table, None
-    fold = hold_out(table, share, seed)
-    held = table["subject"].isin(fold.validation)
-    return table[~held].reset_index(drop=True), table[held].reset_index(drop=True)
-
-
-def _windows(
-    reader: WindowReader, table: pd.DataFrame, data: Data, batch_size: int, seed: int
-) -> Windows:
-    def sampler(part: pd.DataFrame) -> Windows:
-        everywhere = RandomWindows(part, data.seconds, batch_size, seed)
-        return everywhere if data.stretches is None else LocalWindows(everywhere, data.stretches)
-
-    n_channels = [len(reader.sensors(recording).sensors) for recording in table["id"]]
-    return by_channels(table, n_channels, sampler, seconds=data.seconds, seed=seed)
-
-
-def _validation(
-    reader: WindowReader, table: pd.DataFrame | None, data: Data, batch_size: int
-) -> ListedBatches | None:
-    if table is None:
-        return None
-    places = sequential(table, data.seconds)
-    if not places:
-        raise UsageError(
-            f"No validation recording (subjects {sorted(set(table['subject']))}) has {data.seconds:g} s; "
-            "ask for shorter windows or for no validation."
-        )
-    n = len(places) if data.validation_windows is None else data.validation_windows
-    if n < 1:
-        raise UsageError(
-            f"data.validation_windows is {n} and must be at least 1; for none set data.validation to 0."
-        )
-    places = places[:: -(-len(places) // n)]
-    return ListedBatches(reader, places, float(table["sfreq"].iloc[0]), batch_size)
-
-
 @torch.no_grad()
-def _rehearse(objective: Objective, batches: RandomBatches) -> None:
-    """Run one window through, so that what does not fit is said before anything is written."""
-    place = batches.windows.at(0)[:1]
+def _rehearse(objective: Objective, batches: RandomBatches | MixedBatches) -> None:
+    """Run one window of each data set, so that what does not fit is said before anything is written."""
+    every = [m.batches for m in batches.members] if isinstance(batches, MixedBatches) else [batches]
     objective.eval()
-    objective(batches.reader.read(place, batches.windows.sfreq), torch.Generator().manual_seed(0))
+    for one in every:
+        window = one.reader.read(one.windows.at(0)[:1], one.windows.sfreq)
+        objective(window, torch.Generator().manual_seed(0))
     objective.train()
 
 
-def _card(
-    objective: Objective, store: Store, table: pd.DataFrame, data: Data, seed: int
-) -> dict[str, Any]:
+def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int) -> dict[str, Any]:
     """Say what the model was made for and of."""
+    table = pd.concat([source.table for source in sources])
+    cleaned = [source.store.attributes for source in sources]
     earlier = getattr(objective.tokenizer, "card", None) or {}
     seen = earlier.get("data", {})
     # Earlier cards name no data sets; then all people are known by name alone.
@@ -231,13 +185,13 @@ def _card(
     pairs = {*zip(table["dataset"], table["subject"], strict=True)}
     pairs |= {(dataset, subject) for dataset, subject in seen.get("people", [])}
     return {
-        "sfreq": float(table["sfreq"].iloc[0]),
+        "sfreq": _one_or_all([source.sfreq for source in sources]),
         "unit": UNIT,
         "kinds": list(data.kinds),
         "view": describe_view(data.view or Native()),
         "seconds": data.seconds,
-        "preprocessing": store.attributes["preprocessing"],
-        "preprocessing_hash": store.attributes["preprocessing_hash"],
+        "preprocessing": _one_or_all([c["preprocessing"] for c in cleaned]),
+        "preprocessing_hash": _one_or_all([c["preprocessing_hash"] for c in cleaned]),
         "data": {
             "fingerprints": sorted({*table["fingerprint"], *seen.get("fingerprints", [])}),
             "subjects": sorted(everyone),
@@ -248,3 +202,9 @@ def _card(
         "licence": data.licence,
         "versions": versions(),
     }
+
+
+def _one_or_all(values: Sequence[Any]) -> Any:
+    """Return what all data sets have in common, or the list of what they have."""
+    unlike = [value for i, value in enumerate(values) if value not in values[:i]]
+    return unlike[0] if len(unlike) == 1 else unlike

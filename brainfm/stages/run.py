@@ -20,8 +20,17 @@ CONFIG, MANIFEST = "config.yaml", "manifest.json"
 LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")
 
 
-HOW = ("accelerator", "devices", "nodes", "workers", "ahead", "loggers", "profile")
-"""Options of ``train`` that say on what a run is computed, not what: a run may go on with others."""
+HOW = {
+    "profile",
+    *(
+        f"train.{name}"
+        for name in (
+            *("accelerator", "devices", "nodes", "workers", "ahead", "loggers"),
+            *("recompute", "peak_flops"),
+        )
+    ),
+}
+"""Options that say on what a run is computed, not what: a run may go on with others."""
 
 
 def claim(out: Path, config: str) -> bool:
@@ -35,7 +44,7 @@ def claim(out: Path, config: str) -> bool:
     path = out / CONFIG
     if path.exists():
         old, new = (_flat(yaml.safe_load(text)) for text in (path.read_text(), config))
-        keys = (old.keys() | new.keys()) - {f"train.{name}" for name in HOW}
+        keys = (old.keys() | new.keys()) - HOW
         changed = sorted(k for k in keys if old.get(k) != new.get(k))
         if changed:
             key = changed[0]

@@ -12,7 +12,7 @@ from brainfm.contracts import Batch, Kind
 from brainfm.disk import write_whole
 from brainfm.evaluation.generated import SpectralComparison, compare_spectra
 from brainfm.objectives import Diffusion
-from brainfm.windows.dataset import ListedBatches
+from brainfm.windows.mixture import JoinedBatches
 
 FILE = "generated.csv"
 CHANNELS = (
@@ -21,7 +21,7 @@ CHANNELS = (
 
 
 def leave_samples(
-    objective: Diffusion, held_out: ListedBatches, out: Path, *, seed: int
+    objective: Diffusion, held_out: JoinedBatches, out: Path, *, seed: int
 ) -> dict[str, Any] | None:
     """Make up channels by DDPM and by DDIM and write their mean spectra beside real ones.
 

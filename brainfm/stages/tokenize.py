@@ -73,7 +73,7 @@ def tokenize(
         seconds=length,
         step=tokenizer.step,
         span=tokenizer.span,
-        sfreq=card["sfreq"],
+        sfreq=float(table["sfreq"].iloc[0]),
         store=str(store),
         store_fingerprint=opened.fingerprint,
         checkpoint=str(checkpoint),
@@ -88,7 +88,7 @@ def tokenize(
         if recording not in done:
             places = sequential(table[table["id"] == recording], length)
             if places:
-                _tokenize_recording(writer, reader, tokenizer, places, card["sfreq"], batch_size)
+                _tokenize_recording(writer, reader, tokenizer, places, facts["sfreq"], batch_size)
     result = writer.finish()
     if short := len(table) - len(result.ids):
         print(f"{short} recordings are shorter than {length:g} s and have no tokens.")

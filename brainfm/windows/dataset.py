@@ -26,6 +26,12 @@ class RandomBatches(Dataset):
     reader: WindowReader
     windows: Windows
 
+    @property
+    def hours(self) -> float:
+        """Hours of recording in a batch."""
+        places = self.windows.at(0)
+        return sum(p.stop - p.start for p in places) / self.windows.sfreq / 3600
+
     def __getitem__(self, index: int) -> Batch:
         return self.part(index, 0, 1)
 

@@ -1,0 +1,272 @@
+"""What a training reads: the recordings of one store, or of several data sets mixed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from brainfm.errors import UsageError
+from brainfm.store.read import Store, open_store
+from brainfm.windows.dataset import ListedBatches, RandomBatches
+from brainfm.windows.mixture import JoinedBatches, Member, MixedBatches
+from brainfm.windows.reader import Selection, WindowReader
+from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
+from brainfm.windows.splits import hold_out
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another data set to train on.
+
+    Attributes
+    ----------
+    store
+        the store.
+    subjects, exclude_subjects, datasets
+        which of its recordings, as of the first data set.
+    weight
+        of its share, see ``temperature``.
+    name
+        under which its share is logged; the store's where None.
+    """
+
+    store: Path
+    subjects: tuple[str, ...] | None = None
+    exclude_subjects: tuple[str, ...] = ()
+    datasets: tuple[str, ...] | None = None
+    weight: float = 1.0
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Data(Selection):
+    """What to train on.
+
+    Attributes
+    ----------
+    seconds
+        length of a window.
+    validation
+        share of the subjects to measure on instead of training on them, of each data set.
+    licence
+        of the data, for the model card.
+    stretches
+        draw the windows of a step from so many stretches of ten minutes, for stores that are far away
+        or on slow disks; from everywhere where None.
+    beside
+        further data sets, with the same ``kinds`` and ``view``; each step takes its windows from one,
+        so each may have a sampling rate and a montage of its own.
+    weight, name
+        of the first data set, as of the others.
+    temperature
+        a data set's share is its weight · hours^(1 / temperature): 1 takes every hour as often, much
+        more takes every data set as often.
+    blocks
+        equal parts of a step's batch, each from one data set; ``train.parts`` must be a multiple.
+    """
+
+    seconds: float = 5.0
+    validation: float = 0.2
+    licence: str = "unknown"
+    stretches: int | None = None
+    beside: tuple[Beside, ...] = ()
+    weight: float = 1.0
+    name: str | None = None
+    temperature: float = 1.0
+    blocks: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The chosen recordings of one store.
+
+    Attributes
+    ----------
+    name
+        under which its share is logged.
+    weight
+        of that share.
+    selection
+        what is chosen.
+    """
+
+    name: str
+    weight: float
+    selection: Selection
+
+    @cached_property
+    def store(self) -> Store:
+        """The store."""
+        return open_store(self.selection.store)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The recordings."""
+        return self.selection.table(self.store)
+
+    @cached_property
+    def reader(self) -> WindowReader:
+        """What reads their windows."""
+        return self.selection.reader()
+
+    @property
+    def sfreq(self) -> float:
+        """Their sampling rate in Hz; a store has one."""
+        return float(self.table["sfreq"].iloc[0])
+
+
+def sources_of(data: Data) -> tuple[Source, ...]:
+    """Return the data sets of a training.
+
+    Raises
+    ------
+    UsageError
+        If two have one name, or one recording is in two.
+    """
+    first = Beside(
+        data.store, data.subjects, data.exclude_subjects, data.datasets, data.weight, data.name
+    )
+    found = tuple(_source(one, data) for one in (first, *data.beside))
+    if twice := [name for name, n in Counter(s.name for s in found).items() if n > 1]:
+        raise UsageError(
+            f"Two data sets of the mixture are called {twice[0]!r}; give each a `name` of its own."
+        )
+    seen: dict[str, str] = {}
+    for source in found if len(found) > 1 else ():
+        for fingerprint, recording in source.table[["fingerprint", "id"]].itertuples(index=False):
+            if fingerprint in seen:
+                raise UsageError(
+                    f"The recording {recording} of {source.name} is also in {seen[fingerprint]}; choose "
+                    "`datasets` or `subjects` so that each is in one, and raise a `weight` for more of it."
+                )
+            seen[fingerprint] = source.name
+    return found
+
+
+def _source(one: Beside, data: Data) -> Source:
+    selection = Selection(
+        store=one.store,
+        kinds=data.kinds,
+        subjects=one.subjects,
+        exclude_subjects=one.exclude_subjects,
+        datasets=one.datasets,
+        view=data.view,
+    )
+    return Source(one.name or Path(one.store).stem, one.weight, selection)
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """The recordings of a training, some put aside.
+
+    Attributes
+    ----------
+    training
+        recordings of each source.
+    validation
+        likewise; none where nothing is put aside.
+    """
+
+    training: tuple[pd.DataFrame, ...]
+    validation: tuple[pd.DataFrame, ...]
+
+
+def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
+    """Put subjects of every source aside; nobody, known by data set and name, is on both sides.
+
+    Raises
+    ------
+    UsageError
+        If a source would have nobody left to train on.
+    """
+    if not share:
+        return Division(tuple(s.table for s in sources), ())
+    aside: set[tuple[str, str]] = set()
+    for source in sources:
+        held = source.table["subject"].isin(hold_out(source.table, share, seed).validation)
+        aside |= set(_people(source.table[held]))
+    masks = [pd.Series([p in aside for p in _people(s.table)]) for s in sources]
+    for source, mask in zip(sources, masks, strict=True):
+        if mask.all():
+            raise UsageError(
+                f"Everybody of {source.name} is put aside for validation, here or in another data set; "
+                "choose another seed or a smaller data.validation."
+            )
+    sides = [
+        tuple(
+            s.table[mask == held].reset_index(drop=True)
+            for s, mask in zip(sources, masks, strict=True)
+        )
+        for held in (False, True)
+    ]
+    return Division(*sides)
+
+
+def _people(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(table["dataset"], table["subject"], strict=True))
+
+
+def training_batches(
+    sources: Sequence[Source], tables: Sequence[pd.DataFrame], data: Data, *, batch: int, seed: int
+) -> RandomBatches | MixedBatches:
+    """Return the batches of the steps.
+
+    Raises
+    ------
+    UsageError
+        If a batch cannot be cut into the blocks, or a source has no recording that is long enough.
+    """
+    if data.blocks < 1 or batch % data.blocks:
+        raise UsageError(
+            f"A batch of {batch} windows cannot be made of {data.blocks} equal blocks; choose data.blocks "
+            "that divide train.batch_size."
+        )
+    made = [
+        RandomBatches(s.reader, _windows(s.reader, table, data, batch // data.blocks, seed))
+        for s, table in zip(sources, tables, strict=True)
+    ]
+    if len(made) == 1 and data.blocks == 1:
+        return made[0]
+    members = tuple(
+        Member(s.name, batches, float(table["seconds"].sum() / 3600), s.weight)
+        for s, batches, table in zip(sources, made, tables, strict=True)
+    )
+    return MixedBatches(members, data.temperature, data.blocks, seed)
+
+
+def _windows(
+    reader: WindowReader, table: pd.DataFrame, data: Data, batch_size: int, seed: int
+) -> Windows:
+    def sampler(part: pd.DataFrame) -> Windows:
+        everywhere = RandomWindows(part, data.seconds, batch_size, seed)
+        return everywhere if data.stretches is None else LocalWindows(everywhere, data.stretches)
+
+    n_channels = [len(reader.sensors(recording).sensors) for recording in table["id"]]
+    return by_channels(table, n_channels, sampler, seconds=data.seconds, seed=seed)
+
+
+def validation_batches(
+    sources: Sequence[Source], tables: Sequence[pd.DataFrame], data: Data, batch: int
+) -> JoinedBatches | None:
+    """Return the windows to measure on, one after another; None where nothing is put aside.
+
+    Raises
+    ------
+    UsageError
+        If no recording of a source has a whole window.
+    """
+    lists = []
+    for source, table in zip(sources, tables, strict=bool(tables)):
+        places = sequential(table, data.seconds)
+        if not places:
+            raise UsageError(
+                f"No validation recording of {source.name} (subjects {sorted(set(table['subject']))}) has "
+                f"{data.seconds:g} s; ask for shorter windows or for no validation."
+            )
+        lists.append(ListedBatches(source.reader, places, source.sfreq, batch))
+    return JoinedBatches(tuple(lists)) if lists else None

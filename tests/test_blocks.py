@@ -1,0 +1,120 @@
+"""Blocks computed again or compiled, other precisions, and the share of a peak: same training, other cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import windows
+from test_learning import HELD_OUT, TRAIN, Noise, assert_same_weights, masked_codes, reconstruction
+
+from brainfm.contracts import Objective
+from brainfm.errors import UsageError
+from brainfm.learning.blocks import compiled, recomputed
+from brainfm.learning.loop import fit
+from brainfm.learning.utilisation import Utilisation, find_peak
+
+
+def kept(objective: Objective) -> int:
+    """Return how many bytes the forward pass keeps for the backward pass."""
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        objective(windows(8, n_times=1000), torch.Generator().manual_seed(0))
+    return sum(sizes.values())
+
+
+def test_blocks_that_are_computed_again_give_the_same_to_the_bit() -> None:
+    trained = []
+    for again in (False, True):
+        objective = masked_codes()  # has dropout
+        fit(objective, Noise(), train=replace(TRAIN, recompute=again), seed=1, validation=HELD_OUT)
+        assert not any("forward" in vars(m) for m in objective.modules())
+        trained.append(objective)
+    assert_same_weights(*trained)
+
+
+def test_blocks_that_are_computed_again_keep_less() -> None:
+    objective = masked_codes()
+    plain = kept(objective)
+    with recomputed(objective):
+        less = kept(objective)
+    assert less < 0.6 * plain
+    assert kept(objective) == plain
+
+
+@pytest.mark.parametrize("option", ["recompute", "compile"])
+def test_an_objective_without_blocks_says_so(option: str) -> None:
+    with pytest.raises(UsageError, match=f"train.{option} works on the blocks of a backbone"):
+        fit(reconstruction(), Noise(), train=replace(TRAIN, **{option: True}), seed=1)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method")  # of PyTorch's own modules
+def test_without_a_compiler_nothing_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import cpp_builder
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def none() -> str:
+        raise InvalidCxxCompiler
+
+    objective = masked_codes()
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="needs a C\\+\\+ compiler"), compiled(objective):
+        pass
+    monkeypatch.undo()
+    with compiled(objective):
+        assert all(b._compiled_call_impl is not None for b in objective.backbone.stages())
+    assert all(b._compiled_call_impl is None for b in objective.backbone.stages())
+
+
+def test_half_precision_learns_nearly_the_same(tmp_path: Path) -> None:
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        train = replace(TRAIN, precision=precision, log_every=1, validate_every=0)
+        (tmp_path / precision).mkdir()
+        fit(masked_codes(), Noise(), train=train, seed=1, out=tmp_path / precision)
+        table = pd.read_csv(tmp_path / precision / "metrics.csv")
+        losses.append(table["loss"].to_numpy())
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    assert not np.array_equal(*losses)
+
+
+def test_mfu_is_operations_over_seconds_and_peak() -> None:
+    one = Utilisation(1e12)
+    assert one.share(5_000_000_000, 2.0) == {"mfu": pytest.approx(0.0025)}
+    assert Utilisation(None).share(1, 1.0) == {}
+    part, layer = windows(2), torch.nn.Linear(1000, 5)
+    one.count(part, lambda: {"loss": layer(part.signal).sum()})
+    assert one.of(part) == 2 * 2 * 3 * 1000 * 5
+    again = one.count(part, lambda: {"loss": layer(layer.weight.new_zeros(1000)).sum()})
+    assert one.of(part) == 2 * 2 * 3 * 1000 * 5  # a shape is counted once
+    assert set(again) == {"loss"}
+
+
+def test_a_known_peak_makes_a_column_and_changes_nothing(tmp_path: Path) -> None:
+    trained = []
+    for peak in (None, 1e10):
+        objective, out = masked_codes(), tmp_path / str(peak)
+        options = replace(TRAIN, peak_flops=peak, validate_every=0)
+        fit(objective, Noise(), train=options, seed=1, out=out)
+        trained.append(objective)
+    assert_same_weights(*trained)
+    assert "mfu" not in pd.read_csv(tmp_path / "None" / "metrics.csv")
+    assert (pd.read_csv(tmp_path / "10000000000.0" / "metrics.csv")["mfu"] > 0).all()
+
+
+def test_peaks_are_those_of_the_data_sheets() -> None:
+    assert find_peak("NVIDIA H100 80GB HBM3", "bf16-mixed") == 989e12
+    assert find_peak("NVIDIA H100 PCIe", "bf16-mixed") == 756e12
+    assert find_peak("NVIDIA A100-SXM4-40GB", "32-true") == 19.5e12
+    assert find_peak("a device of tomorrow", "32-true") is None
