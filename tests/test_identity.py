@@ -104,7 +104,7 @@ def test_features_are_what_the_last_step_is_given() -> None:
 
 
 def test_an_evaluation_checks_once_a_seed(tmp_path: Path) -> None:
-    folds = SubjectFolds(folds=2, validation=0)
+    folds = SubjectFolds(folds=2, validation=0.0)
     estimators = {"riemann": tangent_space_lr()}
     run(planted(subjects=4), estimators, folds=folds, seeds=[0, 1], out=tmp_path, draws=10)
     table = pd.read_csv(tmp_path / "identity.csv")

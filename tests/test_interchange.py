@@ -20,6 +20,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from test_contracts import ELSEWHERE
 
 from brainfm.cli import main
 from brainfm.contracts import Backbone, Objective, Tokenizer
@@ -75,7 +76,8 @@ SIZES = {
 def classes(folder: str) -> dict[str, type]:
     """Return brainfm's own classes; one that is saved as another is that other."""
     every = components(folder).items()
-    return {n: k for n, k in every if k.__module__.startswith("brainfm.") and not k.saved_as}
+    own = {n: k for n, k in every if k.__module__.startswith("brainfm.") and not k.saved_as}
+    return {n: k for n, k in own.items() if n not in ELSEWHERE}
 
 
 def make(kind: type, *given: object, **more: object) -> object:

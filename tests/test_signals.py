@@ -288,6 +288,15 @@ def test_a_process_that_reads_much_compiles(
     np.testing.assert_array_equal(open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999), plain)
 
 
+def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    from brainfm.store import decoding_compiled
+
+    decoding_compiled.compiled.cache_clear()
+    monkeypatch.setattr(decoding_compiled, "find_spec", lambda name: None)
+    assert decoder(10**9) is decode
+    decoding_compiled.compiled.cache_clear()
+
+
 @pytest.mark.usefixtures("small_shards")
 @given(start=st.integers(0, 5000), stop=st.integers(0, 5000))
 @settings(deadline=None, max_examples=50)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -79,7 +78,7 @@ def decoder(n_windows: int) -> Decode:
     Both ways give the same bits: `decode`, and, where the extra ``fast`` is installed and enough is read
     to be worth it, `brainfm.store.decoding_compiled`.
     """
-    if n_windows < WORTH_COMPILING or find_spec("numba") is None:
+    if n_windows < WORTH_COMPILING:
         return decode
     from brainfm.store.decoding_compiled import compiled
 

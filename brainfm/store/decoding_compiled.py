@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from importlib.util import find_spec
 from inspect import unwrap
 from typing import Any
 
@@ -21,10 +22,12 @@ from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
 
 @cache
 def compiled() -> Decode | None:
-    """Return the compiled way to decode, or None where numcodecs hides blosc's functions.
+    """Return the compiled way to decode; None without numba, or where numcodecs hides blosc's functions.
 
     The first call compiles, for a second or two; nothing is written to disk.
     """
+    if find_spec("numba") is None:
+        return None
     try:
         decompress = ctypes.CDLL(blosc.__file__).blosc_decompress_ctx
     except (AttributeError, OSError):
