@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 import os
+import re
+from inspect import isclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from planted import SFREQ, planted, sensors
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.covariance import ledoit_wolf, oas
 from sklearn.metrics import roc_auc_score
+from test_configs import built
 
 from brainfm import baselines
 from brainfm.errors import UsageError
 from brainfm.evaluation import RecordingLabels, Task
 from brainfm.evaluation.attempt import fill_in
 from brainfm.evaluation.parameters import trained_parameters
+from brainfm.evaluation.protocol import run
 from brainfm.stages.ingest import ingest
+from brainfm.windows.splits import SubjectFolds
 
 PIPELINES = {
     "mdm": baselines.mdm,
@@ -192,6 +198,34 @@ def test_settings_that_cannot_work_are_refused(make, message, trials):
 def test_channels_without_a_signal_are_refused(trials):
     with pytest.raises(UsageError, match="constant"):
         baselines.mdm().fit(np.zeros_like(trials.X), trials.y)
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "baselines.md").read_text()
+
+
+def test_the_page_of_baselines_has_them_all_and_nothing_else():
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    public = {name: getattr(baselines, name) for name in baselines.__all__}
+    estimators = [
+        n for n, made in public.items() if not isclass(made) or issubclass(made, ClassifierMixin)
+    ]
+    assert sorted(rows) == sorted(estimators)
+
+
+def test_who_follows_the_page_of_baselines_gets_results(tmp_path):
+    (tmp_path / "bench.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+    label = {"class_path": "RecordingLabels",
+             "init_args": {"column": "run", "classes": {"1": "rest", "2": "arithmetic"}}}  # fmt: skip
+    task = {"name": "toy", "store": "s.zarr", "label": label, "seconds": 2}
+    (tmp_path / "task.yaml").write_text(yaml.safe_dump(task))
+    estimators = built("evaluate", "--config", str(tmp_path / "bench.yaml")).estimators
+    assert len(estimators) == 5
+    outcome = run(
+        planted(subjects=4, effect=2.0), estimators,
+        folds=SubjectFolds(2, 0.25), seeds=[0], out=tmp_path / "out", task="toy", draws=20,
+    )  # fmt: skip
+    assert not outcome.failed
+    assert outcome.results.groupby("estimator")["value"].mean().notna().all()
 
 
 @pytest.mark.data

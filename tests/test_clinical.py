@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from timescoring.scoring import EventScoring
 from brainfm.errors import UsageError
 from brainfm.evaluation.calibration import at_temperature, brier, find_temperature, reliability
 from brainfm.evaluation.events import (
+    EventRules,
     EventScores,
     Scored,
     alarms_of,
@@ -23,6 +27,9 @@ from brainfm.evaluation.events import (
     split,
 )
 from brainfm.evaluation.hypnogram import compare_hypnograms, transition_counts
+from brainfm.recordings.component import Component
+from brainfm.recordings.files import read_recording
+from brainfm.recordings.recipe import Recipe
 
 HOURS = 3600.0
 
@@ -118,6 +125,30 @@ def test_the_operating_point_is_the_most_sensitive_that_is_allowed():
 def test_events_that_end_before_they_begin_are_refused():
     with pytest.raises(UsageError, match="ends before"):
         score_events(np.array([[5.0, 4.0]]), np.zeros((0, 2)), 10.0)
+
+
+@pytest.mark.data
+def test_the_absences_of_a_real_recording_are_found_by_their_3_hz_and_nothing_else_is():
+    path = Path(os.environ["BRAINFM_DATA"]) / "eeghdf_clinical" / "absence_epilepsy.eeg.h5"
+    recipe = Recipe(reader=Component("Eeghdf"), l_freq=None, h_freq=None, line_freq=None)
+    recording = read_recording(str(path), recipe)
+    marks, words = recording.annotations.onset, np.array(recording.annotations.description)
+    truth = np.stack([marks[words == "SZ START"], marks[words == "SZ END"]], axis=1)
+    length = 4.0
+    n = round(length * recording.sfreq)
+    signal = recording.load()[:19].astype(float)
+    windows = signal[:, : signal.shape[1] // n * n].reshape(19, -1, n)
+    power = np.abs(np.fft.rfft(windows * np.hanning(n), axis=-1)) ** 2
+    freqs = np.fft.rfftfreq(n, 1 / recording.sfreq)
+    score = np.median(power[..., (freqs >= 2.5) & (freqs <= 4)].sum(axis=-1), axis=0)
+    seconds = recording.n_times / recording.sfreq
+    onset = np.arange(len(score)) * length
+    scored = Scored(score, onset, length, truth.astype(np.float64), seconds)
+    loudest = float(np.sort(score)[-4])
+    apart = scored.at(loudest, EventRules(gap=0.0))
+    assert (apart.n_events, apart.n_found, apart.n_false) == (3, 3, 0)
+    # Half a minute apart they are one event to SzCORE.
+    assert (scored.at(loudest).n_events, scored.at(loudest).n_false) == (1, 0)
 
 
 def probabilities(n: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -100,7 +100,8 @@ EXAMPLES = {
         Frozen(small_tokenizer()), small_backbone(), LinearHead(WIDTH, 1), mean=0.5, scale=0.5
     ),
 }
-ELSEWHERE = {"Pretrained"}  # needs a trained run, and is `Frozen` otherwise
+# One needs a trained run and is `Frozen` otherwise; the other, never trained, a model of another package.
+ELSEWHERE = {"Pretrained", "SeriesBackbone"}
 
 
 def examples(folder: str) -> list[str]:

@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from brainfm import baselines
 from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation import ValidationThreshold
 from brainfm.evaluation.attempt import SealedTest
 from brainfm.evaluation.labels import AnnotationLabels, RecordingLabels
 from brainfm.evaluation.leakage import find_leaks
@@ -30,7 +31,6 @@ from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import describe
 from brainfm.evaluation.shots import FewShot
 from brainfm.evaluation.task import PublishedSplit, Task
-from brainfm.evaluation.threshold import ValidationThreshold
 from brainfm.evaluation.tuning import Budget, ValidationSearch
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold

@@ -32,6 +32,7 @@ from brainfm.contracts import Batch
 from brainfm.errors import WorkError
 from brainfm.learning.callbacks import SPEED
 from brainfm.learning.checkpoint import LAST, PREVIOUS, find_checkpoint, is_whole
+from brainfm.learning.health import BANDS
 from brainfm.learning.loop import fit
 from brainfm.recordings.synthetic import CH_NAMES, synthesise, write_edf
 
@@ -137,6 +138,19 @@ def same(first: Path, other: Path) -> None:
     assert ours == theirs
     tables = (pd.read_csv(f / "metrics.csv").drop(columns=list(SPEED)) for f in (first, other))
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_every_family_s_log_tells_its_health(place: Path) -> None:
+    codes = {"val/code_entropy", "val/dead_codes"}
+    drawn = {f"val/unexplained_{band}" for band in BANDS}
+    told = {"motif tokenizer": codes | drawn, "masked codes": codes}
+    for family in FAMILIES:
+        table = pd.read_csv(place / "whole" / family / "metrics.csv").dropna(subset="val/loss")
+        columns = {"val/feature_rank"} | told.get(family, drawn)
+        assert table["step"].tolist() == [5, 10, 15, 20]
+        assert np.isfinite(table[sorted(columns)]).all(axis=None), family
+        assert not (codes | drawn) - columns & set(table.columns), family
+        assert (table["val/feature_rank"] >= 1).all()
 
 
 def test_every_family_killed_at_ten_random_steps_ends_as_if_it_had_not_been(place: Path) -> None:

@@ -266,11 +266,14 @@ def test_the_compiled_way_gives_the_same_bits(given: tuple[Stretch, int]) -> Non
     for way, out in zip((decode, fast), outs, strict=True):
         way(stretch, out)
     np.testing.assert_array_equal(outs[0], outs[1])
-    broken = bytearray(stretch.data)
-    broken[6] ^= 0x10  # says that it holds a million more bytes
-    for way, out in zip((decode, fast), outs, strict=True):
-        with pytest.raises(Damaged, match="cannot be decompressed"):
-            way(stretch._replace(data=bytes(broken)), out)
+    data = stretch.data
+    longer, more = bytearray(data), bytearray(data)
+    longer[6] ^= 0x10  # says that it holds a million more bytes
+    more[14] ^= 0x10  # says that it is as much longer itself
+    for broken in (bytes(longer), bytes(more), data[:-1], data[:3]):
+        for way, out in zip((decode, fast), outs, strict=True):
+            with pytest.raises(Damaged, match="cannot be decompressed"):
+                way(stretch._replace(data=broken), out)
 
 
 def test_a_process_that_reads_much_compiles(
@@ -283,6 +286,15 @@ def test_a_process_that_reads_much_compiles(
     plain = open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999)
     monkeypatch.setattr("brainfm.store.decoding.WORTH_COMPILING", 0)
     np.testing.assert_array_equal(open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999), plain)
+
+
+def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    from brainfm.store import decoding_compiled
+
+    decoding_compiled.compiled.cache_clear()
+    monkeypatch.setattr(decoding_compiled, "find_spec", lambda name: None)
+    assert decoder(10**9) is decode
+    decoding_compiled.compiled.cache_clear()
 
 
 @pytest.mark.usefixtures("small_shards")

@@ -154,6 +154,16 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         n = len(self.tangent_.root)
         return self.svm_.n_trained_parameters_ + n * (n + 1) // 2
 
+    @property
+    def planned_fits(self) -> int:
+        """Settings that a fit will try, for the evaluation's budget."""
+        return len(self._settings())
+
+    @property
+    def n_fits_(self) -> int:
+        """Settings that the fit tried."""
+        return len(self.validation_scores_)
+
     def _check(self, X: np.ndarray) -> None:
         for order, lag in product(self.orders, self.lags):
             DelayEmbedding(order, lag).fit(X)

@@ -14,6 +14,7 @@ from brainfm.evaluation.labels import (
 )
 from brainfm.evaluation.seizures import SeizureEvents
 from brainfm.evaluation.task import PublishedSplit, Task
+from brainfm.evaluation.threshold import ValidationThreshold
 from brainfm.evaluation.tuning import ValidationSearch
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "SpanLabels",
     "Task",
     "ValidationSearch",
+    "ValidationThreshold",
 ]

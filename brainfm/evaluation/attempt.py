@@ -11,6 +11,7 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation.identity import as_record, check_identity
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.overlap import overlap, pretraining_of
 from brainfm.evaluation.parameters import filled_in, flops_per_window, trained_parameters
@@ -123,8 +124,12 @@ def _measured(
     proba = _proba(fitted, test.X, job.classes)
     scores = score(job.metrics, test.y, proba, job.classes)
     seconds = time.perf_counter() - started
+    checked = (
+        job.fold.index == 0 and job.shots is None
+    )  # once a seed: other folds' features are alike
     return FoldRecord(
         **about,
+        identity=as_record(check_identity(fitted, trials)) if checked else None,
         seconds=seconds,
         fit_seconds=fit_seconds,
         fits=fits_of(fitted),

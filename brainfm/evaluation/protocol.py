@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.attempt import attempt, fill_in, subjects_tested, training_rows
+from brainfm.evaluation.identity import identity_table
 from brainfm.evaluation.leakage import check_leaks, find_leaks, seen_before
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
 from brainfm.evaluation.metrics import METRICS, check_metrics
@@ -177,7 +178,10 @@ def run(
         tuple(leaks),
     )
     tables = {stem: getattr(outcome, stem) for stem in ("results", "predictions", "statistics")}
-    for stem, table in (tables | measure_all(measures, evidence, whole)).items():
+    tables |= measure_all(measures, evidence, whole)
+    if any(record.identity for record in whole):
+        tables["identity"] = identity_table(whole)
+    for stem, table in tables.items():
         write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
     return outcome
 

@@ -59,6 +59,8 @@ class FoldRecord:
         settings that were fitted to choose among, and the time of fitting alone.
     flops
         see `brainfm.evaluation.parameters`.
+    identity
+        see `brainfm.evaluation.identity`; of the first fold of each seed.
     validation, validation_proba
         as ``trials`` and ``proba``, of the validation windows.
     """
@@ -82,6 +84,7 @@ class FoldRecord:
     fits: int = 0
     fit_seconds: float = 0.0
     flops: int | None = None
+    identity: dict[str, float | None] | None = None
     validation: list[int] = field(default_factory=list)
     validation_proba: list[list[float]] = field(default_factory=list)
 

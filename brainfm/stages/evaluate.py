@@ -164,6 +164,6 @@ def _cost(results: pd.DataFrame, name: str) -> str:
     parts = [
         "" if pd.isna(trained) else f"{trained:,} parameters",
         "FLOPs not counted" if pd.isna(flops) else f"{flops:.3g} FLOPs a window",
-        f"{once['fits'].max()} settings tried in {once['fit_seconds'].mean():.3g} s a fold",
+        f"fitted in {once['fit_seconds'].mean():.3g} s a fold, settings tried: {once['fits'].max()}",
     ]  # fmt: skip
     return ", ".join(part for part in parts if part)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 from numcodecs import blosc
 
-from brainfm.store.shards import CRC_BYTES, Damaged
+from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
 
 WORTH_COMPILING = 20_000
 """Windows after which a process compiles: about as many as the compiler's second or two would read."""
@@ -64,8 +64,11 @@ def decode(stretch: Stretch, out: Float32[np.ndarray, "row time"]) -> None:
 def decompress(data: memoryview, block: Shaped[np.ndarray, "channel chunk_time"]) -> None:
     """Decompress one chunk, which its crc32c follows; `Damaged` where it cannot be."""
     try:
+        # blosc believes its header; what a server sends again is not compared with its crc32c again.
+        if HEADER.unpack_from(data) != (block.nbytes, len(data) - CRC_BYTES):
+            raise ValueError("the header speaks of another chunk")
         blosc.decompress(data[:-CRC_BYTES], block)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, struct.error) as error:
         raise Damaged("a chunk cannot be decompressed") from error
 
 
@@ -75,7 +78,7 @@ def decoder(n_windows: int) -> Decode:
     Both ways give the same bits: `decode`, and, where the extra ``fast`` is installed and enough is read
     to be worth it, `brainfm.store.decoding_compiled`.
     """
-    if n_windows < WORTH_COMPILING or find_spec("numba") is None:
+    if n_windows < WORTH_COMPILING:
         return decode
     from brainfm.store.decoding_compiled import compiled
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from importlib.util import find_spec
 from inspect import unwrap
 from typing import Any
 
@@ -16,15 +17,17 @@ from jaxtyping import Float32
 from numcodecs import blosc
 
 from brainfm.store.decoding import Decode, Stretch
-from brainfm.store.shards import Damaged
+from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
 
 
 @cache
 def compiled() -> Decode | None:
-    """Return the compiled way to decode, or None where numcodecs hides blosc's functions.
+    """Return the compiled way to decode; None without numba, or where numcodecs hides blosc's functions.
 
     The first call compiles, for a second or two; nothing is written to disk.
     """
+    if find_spec("numba") is None:
+        return None
     try:
         decompress = ctypes.CDLL(blosc.__file__).blosc_decompress_ctx
     except (AttributeError, OSError):
@@ -50,11 +53,22 @@ def compiled() -> Decode | None:
 def _kernel(decompress: Any) -> Any:
     from numba import njit
 
+    header = HEADER.size
+
     def fill(data, spans, block, first, rows, scale, out):
         at, low = 0, first
         n_bytes = block.size * block.itemsize
         for chunk in range(len(spans)):
-            source = data.ctypes.data + spans[chunk, 0] - spans[0, 0]
+            start, stop = spans[chunk, 0] - spans[0, 0], spans[chunk, 1] - spans[0, 0] - CRC_BYTES
+            # As in the readable way: blosc believes its header, which ends with the chunk's length.
+            if stop - start < header or stop + CRC_BYTES > len(data):
+                return False
+            length = 0
+            for byte in range(4):
+                length |= int(data[start + header - 4 + byte]) << (8 * byte)
+            if length != stop - start:
+                return False
+            source = data.ctypes.data + start
             if decompress(source, block.ctypes.data, n_bytes, 1) != n_bytes:
                 return False
             n = min(block.shape[1] - low, out.shape[1] - at)

@@ -160,7 +160,7 @@ class Signals:
             if shape not in blocks:
                 blocks[shape] = np.empty(shape[:2], s.dtype)
             try:
-                part.index.check(part.chunks, memoryview(data), blocks[shape].nbytes)
+                part.index.check(part.chunks, memoryview(data))
                 decode(part.stretch(data, blocks[shape]), part.out)
             except Damaged as error:
                 raise _damaged(part.wanted.id, error) from error
@@ -183,7 +183,7 @@ class Signals:
             for number, first in enumerate(range(0, stop - start, signal.chunk)):
                 a, b = index.span(range(number, number + 1))
                 (data,) = self.files.fetch([Span(_shard_key(id, signal, shard), a, b)])
-                index.check(range(number, number + 1), memoryview(data), block.nbytes)
+                index.check(range(number, number + 1), memoryview(data))
                 decompress(memoryview(data), block)
                 part = values[:, first : first + signal.chunk]
                 part[:] = block[:, : part.shape[1]]

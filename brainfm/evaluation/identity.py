@@ -1,0 +1,192 @@
+"""How well features tell subjects apart, beside how well they tell the label.
+
+Features that know people may answer a label by whom they see, even on a split by subject ("The Identity
+Trap", arXiv 2606.06647). Windows of a recording resemble each other for many reasons, so a recording never
+stands on both sides, and the spread of recordings, not of windows, is what subjects are compared with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from brainfm.evaluation.records import FoldRecord
+from brainfm.windows.trials import Trials
+
+logger = logging.getLogger(__name__)
+
+PER_RECORDING = 20  # windows of each recording and label that are looked at, evenly spread
+PARTS = 5  # of the subjects, for the label
+
+Values = Float64[np.ndarray, "trial dim"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an estimator's features tell of subjects and of labels; NaN where it cannot be said.
+
+    Attributes
+    ----------
+    n_subjects
+        subjects with two recordings or more, whom the first three values are about.
+    subject_accuracy, subject_chance
+        balanced accuracy of naming the subject in recordings that were not learned from, by shrinkage
+        LDA, learning from every other recording of each subject and the other way round; and 1 over the
+        number of subjects.
+    subject_ratio
+        variance between subjects over that between recordings of a subject (F): 1 where a subject's
+        recordings are no more alike than anybody's.
+    label_accuracy, label_chance
+        balanced accuracy of naming the label in subjects that were not learned from, by the same
+        classifier; and 1 over the number of classes.
+    label_ratio
+        variance between labels over that between the windows' means of a recording and label (F).
+    """
+
+    n_subjects: int
+    subject_accuracy: float
+    subject_chance: float
+    subject_ratio: float
+    label_accuracy: float
+    label_chance: float
+    label_ratio: float
+
+
+def check_identity(fitted: Any, trials: Trials) -> Identity | None:
+    """Return what the features of a fitted estimator tell, or None where it gives none.
+
+    Parameters
+    ----------
+    fitted
+        anything with ``transform``, or a pipeline whose steps before the last have it.
+    trials
+        of all subjects, also those that were tested: nothing is chosen by it.
+    """
+    chosen = trials.take(_spread(trials.meta, trials.y))
+    try:
+        features = _features(fitted, chosen.X)
+    except Exception as error:  # a diagnosis must not cost the fold, whatever an estimator raises
+        logger.warning("%s gives no features for the identity check: %s", _name(fitted), error)
+        return None
+    return None if features is None else measure_identity(features, chosen.y, chosen.meta)
+
+
+def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Identity:
+    """Return what features tell of subjects and of labels.
+
+    Parameters
+    ----------
+    features
+        (trial, dim).
+    y
+        (trial,) label of each.
+    meta
+        with the columns subject and recording.
+    """
+    X = StandardScaler().fit_transform(features)
+    subject, recording = (meta[c].to_numpy(dtype=str) for c in ("subject", "recording"))
+    order = recording_number(subject, recording)
+    often = np.isin(subject, subject[order > 0])
+    n_subjects, n_labels = len(np.unique(subject[often])), len(np.unique(y))
+    part = pd.factorize(subject, sort=True)[0] % PARTS
+    cell = np.char.add(np.char.add(recording, "\n"), y)
+    return Identity(
+        n_subjects=n_subjects,
+        subject_accuracy=_accuracy(X[often], subject[often], order[often] % 2),
+        subject_chance=1 / n_subjects if n_subjects > 1 else float("nan"),
+        subject_ratio=variance_ratio(X[often], subject[often], recording[often]),
+        label_accuracy=_accuracy(X, y, part),
+        label_chance=1 / n_labels,
+        label_ratio=variance_ratio(X, y, cell),
+    )
+
+
+def variance_ratio(features: Values, group: np.ndarray, unit: np.ndarray) -> float:
+    """Return the F ratio of groups over the means of units, numerators and denominators averaged.
+
+    Parameters
+    ----------
+    features
+        (trial, dim).
+    group, unit
+        (trial,) of each; a unit lies in one group.
+    """
+    names, first, place = np.unique(unit, return_index=True, return_inverse=True)
+    groups, label = np.unique(group[first], return_inverse=True)
+    if len(groups) < 2 or len(names) == len(groups):
+        return float("nan")
+    means = np.stack([features[place == i].mean(0) for i in range(len(names))])
+    centres = np.stack([means[label == g].mean(0) for g in range(len(groups))])
+    size = np.bincount(label)[:, None]
+    between = (size * (centres - means.mean(0)) ** 2).sum() / (len(groups) - 1)
+    within = ((means - centres[label]) ** 2).sum() / (len(names) - len(groups))
+    return float(between / within) if within > 0 else float("nan")
+
+
+def identity_table(records: Sequence[FoldRecord]) -> pd.DataFrame:
+    """Return one row an estimator and seed, as far as there is something to say."""
+    told = [r for r in records if r.identity is not None]
+    about = [{"task": r.task, "estimator": r.estimator, "seed": r.seed} for r in told]
+    rows = [a | dict(r.identity or {}) for a, r in zip(about, told, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def as_record(found: Identity | None) -> dict[str, float | None] | None:
+    """Return the check's values as JSON can hold them."""
+    if found is None:
+        return None
+    return {k: float(v) if np.isfinite(v) else None for k, v in asdict(found).items()}
+
+
+def recording_number(subject: np.ndarray, recording: np.ndarray) -> np.ndarray:
+    """Return the number of each trial's recording among those of its subject, from 0."""
+    pairs = pd.DataFrame({"subject": subject, "recording": recording})
+    return pairs.groupby("subject")["recording"].rank("dense").to_numpy(dtype=int) - 1
+
+
+def _spread(meta: pd.DataFrame, y: np.ndarray) -> Bool[np.ndarray, " trial"]:
+    """Choose windows evenly spread over each recording and label."""
+    cells = pd.Series(np.arange(len(meta))).groupby([meta["recording"].to_numpy(), y])
+    keep = np.zeros(len(meta), bool)
+    for rows in cells.indices.values():
+        count = min(len(rows), PER_RECORDING)
+        keep[rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]] = True
+    return keep
+
+
+def _features(fitted: Any, X: Any) -> Values | None:
+    """Return a row a window of what the last step of an estimator is given, or gives."""
+    if isinstance(fitted, Pipeline) and len(fitted) > 1:
+        fitted = fitted[:-1]
+    if not hasattr(fitted, "transform"):
+        return None
+    features = np.asarray(fitted.transform(X), dtype=np.float64)
+    return features.reshape(len(features), -1)
+
+
+def _accuracy(X: Values, y: np.ndarray, part: np.ndarray) -> float:
+    """Return the balanced accuracy of naming each part's windows after learning from the others."""
+    predicted = np.empty(len(y), dtype=y.dtype)
+    for held_out in np.unique(part):
+        learned = part != held_out
+        if len(np.unique(y[learned])) < 2:
+            return float("nan")
+        model = make_pipeline(
+            StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        )
+        predicted[~learned] = model.fit(X[learned], y[learned]).predict(X[~learned])
+    return float(balanced_accuracy_score(y, predicted)) if len(y) else float("nan")
+
+
+def _name(fitted: Any) -> str:
+    return type(fitted).__name__

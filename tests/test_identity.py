@@ -1,0 +1,113 @@
+"""The identity check finds people where they were planted, and nobody where they were not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import planted
+from scipy.stats import f_oneway
+
+from brainfm.baselines import tangent_space_lr
+from brainfm.evaluation.identity import (
+    PER_RECORDING,
+    check_identity,
+    measure_identity,
+    recording_number,
+    variance_ratio,
+)
+from brainfm.evaluation.protocol import run
+from brainfm.evaluation.report import write_report
+from brainfm.windows.splits import SubjectFolds
+
+
+def features(
+    *, person: float = 0.0, label: float = 0.0, run: float = 0.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """10 people, 4 recordings each (two a label), 8 windows each, with effects of each by choice."""
+    rng = np.random.default_rng(seed)
+    rows = [(s, r, r % 2) for s in range(10) for r in range(4) for _ in range(8)]
+    subject, recording, y = np.array(rows).T
+    X = rng.standard_normal((len(rows), 12))
+    X += person * rng.standard_normal((10, 12))[subject]
+    X += run * rng.standard_normal((40, 12))[4 * subject + recording]
+    X[:, 0] += label * y
+    meta = pd.DataFrame({"subject": [f"s{s}" for s in subject]})
+    meta["recording"] = [f"s{s} r{r}" for s, r in zip(subject, recording, strict=True)]
+    return X, np.array(["rest", "task"])[y], meta
+
+
+def test_people_are_found_where_they_were_planted() -> None:
+    found = measure_identity(*features(person=1.0))
+    assert found.n_subjects == 10
+    assert found.subject_chance == pytest.approx(0.1)
+    assert found.subject_accuracy > 0.6
+    assert found.subject_ratio > 10
+    assert abs(found.label_accuracy - found.label_chance) < 0.15
+
+
+def test_the_label_is_found_where_it_was_planted() -> None:
+    found = measure_identity(*features(label=2.0))
+    assert found.label_accuracy > 0.75
+    assert found.label_ratio > 10
+    assert found.subject_accuracy < 0.25
+
+
+def test_a_likeness_within_recordings_is_not_taken_for_a_person() -> None:
+    """Folds by window would name nearly everybody."""
+    several = [measure_identity(*features(run=2.0, seed=s)) for s in range(5)]
+    assert np.mean([f.subject_accuracy for f in several]) < 0.2
+    assert np.mean([f.subject_ratio for f in several]) == pytest.approx(1, abs=0.35)
+
+
+def test_the_ratio_is_that_of_an_analysis_of_variance() -> None:
+    rng = np.random.default_rng(0)
+    unit = np.arange(12).repeat(3)
+    group = unit // 4
+    X = rng.standard_normal((36, 1)) + group[:, None]
+    means = X.reshape(12, 3).mean(1)
+    wanted = f_oneway(*means.reshape(3, 4)).statistic
+    assert variance_ratio(X, group.astype(str), unit.astype(str)) == pytest.approx(wanted)
+    assert np.isnan(variance_ratio(X, unit.astype(str), unit.astype(str)))
+
+
+def test_with_one_recording_each_people_are_not_judged() -> None:
+    X, y, meta = features()
+    meta["recording"] = meta["subject"]
+    found = measure_identity(X, y, meta)
+    assert found.n_subjects == 0
+    assert np.isnan([found.subject_accuracy, found.subject_chance, found.subject_ratio]).all()
+    assert np.isfinite(found.label_accuracy)
+
+
+def test_recordings_are_numbered_in_each_subject() -> None:
+    subject, recording = np.array(list("abab")), np.array(["x", "u", "y", "u"])
+    assert recording_number(subject, recording).tolist() == [0, 0, 1, 0]
+
+
+def test_features_are_what_the_last_step_is_given() -> None:
+    trials = planted(subjects=6, windows=PER_RECORDING + 4)
+    fitted = tangent_space_lr().fit(trials.X, trials.y)
+    found = check_identity(fitted, trials)
+    assert found is not None
+    assert found.n_subjects == 6
+    assert found.label_accuracy > 0.8
+    assert check_identity(object(), trials) is None
+
+    class Broken:
+        def transform(self, X: np.ndarray) -> np.ndarray:
+            raise ValueError("nothing")
+
+    assert check_identity(Broken(), trials) is None
+
+
+def test_an_evaluation_checks_once_a_seed(tmp_path: Path) -> None:
+    folds = SubjectFolds(folds=2, validation=0.0)
+    estimators = {"riemann": tangent_space_lr()}
+    run(planted(subjects=4), estimators, folds=folds, seeds=[0, 1], out=tmp_path, draws=10)
+    table = pd.read_csv(tmp_path / "identity.csv")
+    assert table[["estimator", "seed"]].to_numpy().tolist() == [["riemann", 0], ["riemann", 1]]
+    assert {"subject_accuracy", "subject_chance", "label_accuracy", "label_ratio"} <= set(table)
+    assert "Does it know who it is?" in write_report(tmp_path).read_text()
