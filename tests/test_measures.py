@@ -193,7 +193,7 @@ def test_what_cannot_be_measured_is_refused_before_any_fit(store):
     evidence = Evidence(trials, ("background", "seizure"), store)
     folds = FOLDS.split(trials.meta, 0)
     SeizureEvents().check(evidence, folds)
-    with pytest.raises(UsageError, match="no event"):
+    with pytest.raises(UsageError, match="No recording of the task"):
         SeizureEvents(annotations=("spike",)).check(evidence, folds)
     with pytest.raises(UsageError, match="of fold 0 have no event"):
         SeizureEvents().check(evidence, [Fold(0, ("00",), (), ("01",))])

@@ -63,6 +63,11 @@ class SeizureEvents(Measure):
             )
         recorded = self.recorded(evidence)
         eventful = {name for name, r in recorded.items() if len(r.events)}
+        if not eventful:
+            raise UsageError(
+                f"No recording of the task has an annotation {list(self.annotations)}: name the "
+                "descriptions that are events under `annotations`."
+            )
         meta = evidence.trials.meta
         for fold in folds:
             held_out = fold.rows("validation", meta)
