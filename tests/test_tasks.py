@@ -29,9 +29,10 @@ from brainfm.evaluation import (
     SpanLabels,
     Task,
 )
-from brainfm.evaluation.labels import Span, Tiling, covered_by
+from brainfm.evaluation.labels import Span, Tiling
 from brainfm.evaluation.leakage import SIDES, find_leaks
 from brainfm.evaluation.protocol import run
+from brainfm.evaluation.tiled_labels import covered_by
 from brainfm.learning.trial_batches import LabelledTrials, OrderedBatches
 from brainfm.recordings.recording import Annotations
 from brainfm.stages.ingest import ingest

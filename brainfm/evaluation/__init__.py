@@ -5,16 +5,15 @@ from brainfm.evaluation.hypnogram import Hypnograms
 from brainfm.evaluation.journey import Journey
 from brainfm.evaluation.labels import (
     AnnotationLabels,
-    BiotSeizureLabels,
     HypnogramLabels,
     JoinedLabels,
-    OverlapLabels,
     RecordingLabels,
     SpanLabels,
 )
 from brainfm.evaluation.seizures import SeizureEvents
 from brainfm.evaluation.task import PublishedSplit, Task
 from brainfm.evaluation.threshold import ValidationThreshold
+from brainfm.evaluation.tiled_labels import BiotSeizureLabels, OverlapLabels
 from brainfm.evaluation.tuning import ValidationSearch
 
 __all__ = [

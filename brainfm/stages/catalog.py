@@ -83,9 +83,9 @@ def known_classes(key: str) -> list[str]:
         known = [k for k in vars(learning).values() if inspect.isclass(k)]
         return [k.__name__ for k in known if issubclass(k, learning.adaptation.Adaptation)]
     if key == "label":
-        from brainfm.evaluation import labels
+        from brainfm import evaluation
 
-        return [n for n in vars(labels) if n.endswith("Labels") and n != "Labels"]
+        return [n for n in evaluation.__all__ if n.endswith("Labels")]
     if key == "view":
         from brainfm.windows import interpolation, views
 
