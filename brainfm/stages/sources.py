@@ -53,6 +53,8 @@ class Data(Selection):
         length of a window.
     validation
         share of the subjects to measure on instead of training on them, of each data set.
+    validation_windows
+        measure on so many windows of each data set at most, evenly spread; on all where None.
     licence
         of the data, for the model card.
     stretches
@@ -72,6 +74,7 @@ class Data(Selection):
 
     seconds: float = 5.0
     validation: float = 0.2
+    validation_windows: int | None = None
     licence: str = "unknown"
     stretches: int | None = None
     beside: tuple[Beside, ...] = ()
@@ -258,9 +261,13 @@ def validation_batches(
     Raises
     ------
     UsageError
-        If no recording of a source has a whole window.
+        If no recording of a source has a whole window, or no window is to be measured on.
     """
-    lists = []
+    most, lists = data.validation_windows, []
+    if most is not None and most < 1:
+        raise UsageError(
+            f"data.validation_windows is {most} and must be at least 1; for none set data.validation to 0."
+        )
     for source, table in zip(sources, tables, strict=bool(tables)):
         places = sequential(table, data.seconds)
         if not places:
@@ -268,5 +275,6 @@ def validation_batches(
                 f"No validation recording of {source.name} (subjects {sorted(set(table['subject']))}) has "
                 f"{data.seconds:g} s; ask for shorter windows or for no validation."
             )
+        places = places[:: -(-len(places) // (most or len(places)))]
         lists.append(ListedBatches(source.reader, places, source.sfreq, batch))
     return JoinedBatches(tuple(lists)) if lists else None
