@@ -118,6 +118,14 @@ def test_bca_is_scipys():
     assert 1.0 < (got.high - got.low) / width < 1.1
 
 
+def test_an_interval_of_tiny_values_is_that_of_large_ones():
+    x = np.random.default_rng(0).exponential(size=12)
+    counts = draw_subjects(12, draws=500, seed=0)
+    ends = [bca(float(y.mean()), counts @ y / 12, (y.sum() - y) / 11) for y in (x, x * 2.0**-500)]
+    assert ends[1].low == pytest.approx(ends[0].low * 2.0**-500)
+    assert ends[1].high == pytest.approx(ends[0].high * 2.0**-500)
+
+
 def test_seeds_that_differ_make_the_interval_wide():
     rng = np.random.default_rng(0)
     a = simulate(rng, subjects=20, windows=40, skill=0.75)

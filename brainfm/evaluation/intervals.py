@@ -177,10 +177,11 @@ def _mean_and_error(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray
 def _acceleration(left_out: np.ndarray) -> float:
     """Return the skewness of the subjects' influences, over six."""
     influence = left_out.mean() - left_out
-    spread = (influence**2).sum()
-    if not np.isfinite(spread) or spread == 0:
+    largest = np.abs(influence).max()
+    if not np.isfinite(largest) or largest == 0:
         return 0.0
-    return float((influence**3).sum() / (6 * spread**1.5))
+    influence = influence / largest  # the powers of what is tiny would be 0
+    return float((influence**3).sum() / (6 * (influence**2).sum() ** 1.5))
 
 
 def _level(bias: float, z: float, acceleration: float) -> float:

@@ -261,13 +261,14 @@ def validation_batches(
     Raises
     ------
     UsageError
-        If no recording of a source has a whole window, or no window is to be measured on.
+        If no recording of a source has a whole window, or fewer than one window is asked for.
     """
-    most, lists = data.validation_windows, []
-    if most is not None and most < 1:
+    if data.validation_windows is not None and data.validation_windows < 1:
         raise UsageError(
-            f"data.validation_windows is {most} and must be at least 1; for none set data.validation to 0."
+            f"data.validation_windows is {data.validation_windows} and must be at least 1; for none set "
+            "data.validation to 0."
         )
+    lists = []
     for source, table in zip(sources, tables, strict=bool(tables)):
         places = sequential(table, data.seconds)
         if not places:
@@ -275,6 +276,7 @@ def validation_batches(
                 f"No validation recording of {source.name} (subjects {sorted(set(table['subject']))}) has "
                 f"{data.seconds:g} s; ask for shorter windows or for no validation."
             )
-        places = places[:: -(-len(places) // (most or len(places)))]
+        n = data.validation_windows or len(places)
+        places = places[:: -(-len(places) // n)]
         lists.append(ListedBatches(source.reader, places, source.sfreq, batch))
     return JoinedBatches(tuple(lists)) if lists else None
