@@ -12,6 +12,7 @@ from brainfm.contracts import Features
 from brainfm.errors import UsageError
 from brainfm.heads import AttentionPooling, StampHead
 from brainfm.heads.stamp import RESIDUAL, MultiHeadPooling, SpatialGate
+from brainfm.layers.flops import count_flops
 from brainfm.layers.grid import on_grid
 from brainfm.weights import count_parameters
 
@@ -178,3 +179,12 @@ def test_attention_pooling_finds_the_one_token_that_tells() -> None:
         optimizer.step()
     scores = head(Features(given.value[test], given.mask[test]))
     assert float((scores.argmax(1) == label[test]).float().mean()) > 0.9
+
+
+def test_operations_of_a_head_with_learned_tokens_are_counted() -> None:
+    head, given = AttentionPooling(DIM, 2, n_queries=1, width=8, heads=1).eval(), features(1)
+    with torch.no_grad():
+        flops = count_flops(lambda: head(given))[1]
+    n = N_CHANNELS * N_STEPS
+    maps = 8 * 8 + 2 * n * DIM * 8 + 8 * 8 + 8 * 2  # query, keys and values, out, scores
+    assert 2 * maps <= flops <= 2 * (maps + 2 * n * 8)  # not every kernel of attention is counted
