@@ -323,7 +323,7 @@ def test_a_checkpoint_of_other_recordings_is_refused(
         assert not tokens.exists()
     config = {"model": MODEL, "data": {"store": str(slow), "seconds": 2.0}, "train": TRAIN}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
-    refused(capsys, pretrain(tmp_path, tmp_path / "out"), "200 Hz", "100.0", "recipe")
+    refused(capsys, pretrain(tmp_path, tmp_path / "out"), "200 Hz", "100 Hz", "recipe")
     encoder = {
         "tokenizer": {"class_path": "Frozen", "init_args": {"tokenizer": MODEL["tokenizer"]}},
         "backbone": {"class_path": "MotifEncoder", "init_args": {"vocabulary": 16}},

@@ -102,11 +102,15 @@ took = time.monotonic() - start
 moments = random.Random(0)
 for number in range(argument):
     store = folder / f"{number}.zarr"
-    pid = forked(run(store))
-    time.sleep(moments.uniform(0, took))
-    os.kill(pid, signal.SIGKILL)
-    killed = code(pid)
-    print(number, killed, file=sys.stderr)
+    for attempt in range(20):
+        shutil.rmtree(store, ignore_errors=True)
+        pid = forked(run(store))
+        time.sleep(moments.uniform(0, took))
+        os.kill(pid, signal.SIGKILL)
+        if code(pid) == -signal.SIGKILL:  # or it was done already
+            break
+    else:
+        sys.exit("no ingest could be killed before it was done")
     if store.exists():
         shutil.copytree(store, folder / f"{number}.killed")
     assert code(forked(run(store))) == 0
@@ -123,9 +127,7 @@ def drive(program, *arguments):
 
 
 def test_a_kill_at_any_moment_loses_nothing(raw, tmp_path):
-    told = drive(KILLS, raw, tmp_path, 25)
-    killed = [line for line in told.splitlines() if line.endswith(" -9")]
-    assert len(killed) >= 15  # the others were done already
+    drive(KILLS, raw, tmp_path, 25)
     whole = tree(tmp_path / "whole.zarr")
     halves = 0
     for number in range(25):
