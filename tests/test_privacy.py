@@ -25,7 +25,7 @@ from brainfm.recordings.quarantine import Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise
-from brainfm.recordings.vocabulary import WORDS
+from brainfm.recordings.vocabulary import SURNAMES, WORDS
 from brainfm.stages.ingest import ingest
 from brainfm.store.read import open_store
 
@@ -485,8 +485,36 @@ def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
         ("13.5 Hz", "13.5 Hz"),
         ("33024", "33024"),
         ("Patient John awake", "Patient … awake"),
-        ("pt Li eyes open", "pt… eyes open"),
-        ("Dr. Brown talking", "Dr… talking"),
+        ("pt Li eyes open", "pt … eyes open"),
+        ("Dr. Brown talking", "Dr. … talking"),
+        ("Patient Brown awake", "Patient … awake"),
+        ("PATIENT BROWN AWAKE", "PATIENT … AWAKE"),
+        ("patient brown awake", "patient … awake"),
+        ("patient Long eyes closed", "patient … eyes closed"),
+        ("Patient: White", "Patient: …"),
+        ("Patient_White_Long sleep", "Patient_… sleep"),
+        ("Miss Green", "Miss …"),
+        ("Name: Small", "…"),
+        ("Frau Cross talking", "… talking"),
+        ("Mr. Le Long", "Mr. …"),
+        ("Mr. van der Long talking", "Mr. … talking"),
+        ("John Brown awake", "… awake"),
+        ("Miss Li", "Miss …"),
+        ("Patient awake", "Patient awake"),
+        ("PATIENT AWAKE", "PATIENT AWAKE"),
+        ("patient awake", "patient awake"),
+        ("green square", "green square"),
+        ("Short beep", "Short beep"),
+        ("born 1951", "…"),
+        ("born in 1951, awake", "…, awake"),
+        ("John (1951) awake", "…) awake"),
+        ("DOB: 1951", "…"),
+        ("2001", "2001"),
+        ("S2001", "S2001"),
+        ("02_05_1951", "…"),
+        ("1951:05:02", "…"),
+        ("seizure_02_05_1951", "seizure_…"),
+        ("02_May_1951", "…"),
         ("Müller hustet", "…"),
         ("仰卧", "…"),
         ("02-MAY-1951", "…"),
@@ -499,6 +527,10 @@ def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
 )
 def test_words_are_kept_and_people_are_not(text, wanted):
     assert Scrubber().text(text) == wanted
+
+
+def test_every_word_that_is_a_name_is_one_of_the_vocabulary_s():
+    assert SURNAMES < WORDS
 
 
 @given(st.text(st.characters(categories=("Lu", "Ll", "Lo")), min_size=3, max_size=20))
@@ -529,6 +561,17 @@ def test_the_header_s_people_are_found():
     found = find_identity(raw_of().info)
     assert {"ottoline", "quillfeather", "zq7741935"} <= found
     assert not {"x", "no", "name"} & find_identity(mne.create_info(["Fp1"], 200.0, "eeg"))
+
+
+def test_short_names_and_codes_of_the_header_go_where_a_recipe_keeps_all():
+    info = mne.create_info(["Fp1"], 200.0, "eeg")
+    info["subject_info"] = {"last_name": "Li", "first_name": "Wu", "his_id": "4711", "sex": 1}
+    scrubber = Scrubber(find_identity(info), keep=("*",))
+    assert scrubber.identity == {"li", "wu", "4711"}
+    assert scrubber.text("Li, Wu (4711) listens") == "…, … (…) listens"
+    assert scrubber.text("Line 47110") == "Line 47110"
+    info["subject_info"] = {"last_name": "X", "first_name": "F", "his_id": "S1 01"}
+    assert find_identity(info) == frozenset()
 
 
 def test_an_error_s_message_quotes_nothing():
