@@ -38,7 +38,9 @@ _PATTERNS = tuple(
     for pattern in (
         r"\S+@\S+",
         r"\b(?:https?|ftp)://\S+|\bwww\.\S+",
-        r"(?<!\d)\d{1,4}[-./_:]\d{1,2}[-./_:]\d{1,4}(?!\d)",
+        r"(?<!\d)\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?!\d)",
+        # One of the outer groups has two digits at least: T1_2_3 is a code.
+        r"(?<!\d)(?:\d{2,4}[_:]\d{1,2}[_:]\d{1,4}|\d{1,2}[_:]\d{1,2}[_:]\d{2,4})(?!\d)",
         rf"(?<!\d)\d{{1,2}}[-. _/]*{_MONTH}[-. _/,]*\d{{2,4}}(?!\d)",
         rf"(?<![^\W_]){_MONTH}[-. _/]*\d{{1,2}}[-. _/,]+\d{{2,4}}(?!\d)",
         rf"\b(?:born|birth|dob|geb)\w*\D{{0,20}}{_YEAR}",
