@@ -12,7 +12,7 @@ import pytest
 from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
 from brainfm.recordings.files import read_recording
-from brainfm.recordings.formats.known import FORMATS, find_format
+from brainfm.recordings.formats.known import FORMATS, UNTRIED, find_format
 from brainfm.recordings.formats.whole import check_brainvision, check_persyst
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
@@ -195,6 +195,47 @@ def test_what_nothing_reads_is_refused_with_the_true_reason(tmp_path):
         with pytest.raises(Refused, match=said) as refused:
             read_recording(str(tmp_path / name), SHORT)
         assert refused.value.reason is Reason.unknown_format
+
+
+UNTRIED_FILES = {
+    "a.fif.gz": b"any", "b.nedf": b"any", "c.ns3": b"any", "LAHC1.ncs": b"any", "d.mefd/x.tmet": b"any",
+    "e.dat": b"BCI2000V= 1.1 HeaderLen= 5000", "f.bin": b"any", "sub-1_meg.bin": b"any",
+}  # fmt: skip
+
+
+def test_a_format_that_nobody_tried_is_reported_by_name_and_not_passed_over(tmp_path):
+    (tmp_path / "d.mefd").mkdir()
+    for name, content in UNTRIED_FILES.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "f.txt").write_text("<start main header>\n")
+    (tmp_path / "other.dat").write_bytes(b"no recording")
+    (tmp_path / "other.bin").write_bytes(b"no recording")
+    sources = find_sources([str(tmp_path)])
+    assert {Path(s.path).name for s in sources} == {name.split("/")[0] for name in UNTRIED_FILES}
+    assert {find_format(Path(s.path)).name for s in sources} == {form.name for form in UNTRIED}
+    for source in sources:
+        with pytest.raises(Refused, match="no file was at hand|gunzip it") as refused:
+            read_recording(source, SHORT)
+        assert refused.value.reason is Reason.unknown_format
+    listed = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert all(form.name in listed for form in UNTRIED)
+
+
+def test_streams_and_labview_text_in_a_folder_are_reported_and_stimuli_are_not(tmp_path):
+    for name in ("a.xdf", "b.lvm", "stimuli.mat", "features.h5"):
+        (tmp_path / name).write_bytes(b"anything")
+    assert [Path(s.path).name for s in find_sources([str(tmp_path)])] == ["a.xdf", "b.lvm"]
+
+
+def test_a_recipe_s_reader_goes_before_a_format_that_nobody_tried(tmp_path, monkeypatch):
+    (tmp_path / "nedf_reader.py").write_text(READER.replace(".ours", ".nedf"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    values = 1e-5 * np.random.default_rng(0).standard_normal((2, 500)).astype("<f4")
+    (tmp_path / "sub-7.nedf").write_bytes(values.tobytes())
+    reader = Component("nedf_reader.Ours", {"gain": 1.0})
+    recipe = Recipe(reader=reader, l_freq=None, h_freq=None, line_freq=None)
+    (source,) = find_sources([str(tmp_path)], recipe)
+    assert read_recording(source, recipe).n_times == 1000
 
 
 def test_a_link_to_content_that_was_not_fetched_is_missing_not_unseen(tmp_path):

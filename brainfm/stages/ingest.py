@@ -106,8 +106,8 @@ def ingest(
     Parameters
     ----------
     source
-        files, folders, globs and BIDS roots, of any format that MNE reads; ``moabb:NAME`` for a data set of
-        MOABB.
+        files, folders, globs and BIDS roots, of the formats of ``docs/formats.md``; ``moabb:NAME`` for a
+        data set of MOABB.
     store
         the store to make or to add to.
     recipe

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import mne
 
@@ -17,6 +18,7 @@ from brainfm.recordings.formats import openers, parts, whole
 from brainfm.recordings.formats.edf import check_edf
 from brainfm.recordings.formats.fif import check_fif
 from brainfm.recordings.formats.parts import Parts
+from brainfm.recordings.quarantine import Reason, Refused
 
 Claim = Callable[[Path], bool]
 
@@ -179,19 +181,61 @@ FORMATS = (
 MOABB = Format("MOABB", "moabb:", openers.moabb, typed=True)
 """A run of a data set that MOABB reads; no file is named so, see `brainfm.recordings.moabb`."""
 
+
+_NO_FILE = (
+    "MNE has a reader for it, which is not used because no file was at hand to test it with; "
+    "convert it to FIF or EDF, or name a reader in the recipe's reader."
+)
+
+
+def _untried(
+    name: str, pattern: str, claims: Claim = lambda path: True, why: str = _NO_FILE, **how: Any
+) -> Format:
+    """Return a format that MNE has a reader for and that is refused."""
+
+    def refuse(path: Path) -> NoReturn:
+        raise Refused(Reason.unknown_format, f"It is {name}: {why}")
+
+    return Format(name, pattern, refuse, typed=True, claims=claims, **how)
+
+
+def _has_artemis_header(path: Path) -> bool:
+    try:
+        with path.with_suffix(".txt").open("rb") as file:
+            return b"<start main header>" in file.read(4096)
+    except OSError:
+        return False
+
+
+UNTRIED = (
+    _untried(
+        "compressed FIF",
+        r".+\.fif\.gz",
+        why="MNE can read no piece of it without all before; gunzip it.",
+    ),
+    _untried("NEDF (Neuroelectrics)", r".+\.nedf"),
+    _untried("NSx (Blackrock)", r".+\.ns[1-6]"),
+    _untried("Neuralynx", r".+\.ncs"),
+    _untried("MEF", r".+\.mefd", folder=True, parts=parts.inside),
+    _untried("BCI2000", r".+\.dat", _begins(b"BCI2000V", b"HeaderLen")),
+    _untried("Artemis123", r".+\.bin", _has_artemis_header),
+    _untried("OPM-MEG of FIL", r".+_meg\.bin"),
+)
+"""Formats that are known and refused, so that a folder's files of them are reported."""
+
 UNREADABLE = {
     ".xdf": "MNE reads no XDF, which holds streams of several rates and no one recording; "
     "export its EEG stream as BrainVision, FIF or EDF.",
     ".lvm": "MNE reads no LabVIEW text (QuSpin), which says nothing of sensors and units; "
     "convert it to FIF with the sensors' positions.",
     ".snirf": "It holds optical data (SNIRF), which are neither EEG nor MEG; leave it out.",
-    ".mat": "A MATLAB file has no layout of its own; "
+    ".mat": "A MATLAB file, also FieldTrip's, has no layout of its own; "
     "name a reader in the recipe's reader, or convert it to EDF or FIF.",
     ".h5": "An HDF5 file has no layout of its own; name a reader in the recipe's reader.",
 }
 """Why some files of our field cannot come in, by suffix."""
 
-PLAIN = (".raw", ".data", ".dap")
+PLAIN = (".raw", ".data", ".dap", ".mat", ".h5")
 """Suffixes that many other programs use: in a folder, such files count where a format claims them."""
 
 
@@ -201,13 +245,13 @@ def is_pipe(path: Path) -> bool:
 
 
 def find_format(path: Path, formats: Sequence[Format] = FORMATS) -> Format | None:
-    """Return the format of a file or folder, None where none claims it."""
+    """Return the format of a file or folder, one of `UNTRIED` too, None where none claims it."""
     if path.as_posix().startswith(MOABB.pattern):
         return MOABB
     is_dir = path.is_dir()
     if is_pipe(path):
         return None
-    for form in formats:
+    for form in (*formats, *UNTRIED):
         if form.folder == is_dir and form.fits(path) and form.claims(path):
             return form
     return None
@@ -219,4 +263,6 @@ def looks_like_recording(path: Path, formats: Sequence[Format] = FORMATS) -> boo
         return True
     if path.suffix.lower() in PLAIN:
         return False
+    if path.suffix.lower() in UNREADABLE:
+        return True
     return any(form.fits(path) for form in formats if not form.folder)
