@@ -214,7 +214,7 @@ def test_a_format_that_nobody_tried_is_reported_by_name_and_not_passed_over(tmp_
     assert {Path(s.path).name for s in sources} == {name.split("/")[0] for name in UNTRIED_FILES}
     assert {find_format(Path(s.path)).name for s in sources} == {form.name for form in UNTRIED}
     for source in sources:
-        with pytest.raises(Refused, match="no file was at hand|gunzip it") as refused:
+        with pytest.raises(Refused, match=r"no file was at hand|gunzip it") as refused:
             read_recording(source, SHORT)
         assert refused.value.reason is Reason.unknown_format
     listed = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
