@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainfm.store.encoding import Encoded
-from brainfm.store.read import Store, read_attributes
+from brainfm.store.read import Store, open_store, read_attributes
 from brainfm.store.schema import COLUMNS, Entry, hash_of_description
 from brainfm.store.stream import update_checksum
 
@@ -31,9 +31,10 @@ class Check:
 
 def verify_store(store: Store) -> Iterator[Check]:
     """Read every recording and compare it with its checksums and its row in the store's table."""
-    listed = _listed(store)
+    listed, lost = _listed(store), set(store.lost)
     for id in store.table["id"]:
-        yield Check(id, _problem(store, id, listed.get(id, {})))
+        gone = "is listed, and its folder is not there" if id in lost else None
+        yield Check(id, gone or _problem(store, id, listed.get(id, {})))
 
 
 def _listed(store: Store) -> dict[str, dict[str, Any]]:
@@ -51,17 +52,29 @@ def _problem(store: Store, id: str, row: dict[str, Any]) -> str | None:
     # Whatever a damaged file makes a decoder raise, the other recordings are still to be checked.
     try:
         entry = store.entry(id)
-        return _misdescribed(read_attributes(store.files, id), row) or _difference(store, entry)
+        attributes = read_attributes(store.files, id)
+        return (
+            _misdescribed(attributes)
+            or _mislisted(store, attributes, row)
+            or _difference(store, entry)
+        )
     except Exception as error:
         return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _misdescribed(attributes: dict[str, Any], row: dict[str, Any]) -> str | None:
+def _misdescribed(attributes: dict[str, Any]) -> str | None:
     written = attributes.get("described")  # an older brainfm wrote none
     if written and hash_of_description(attributes) != written:
         return "has a zarr.json that does not have its checksum"
+    return None
+
+
+def _mislisted(store: Store, attributes: dict[str, Any], row: dict[str, Any]) -> str | None:
     other = [column for column, value in row.items() if attributes[column] != value]
-    return f"is listed with another {other[0]} than its zarr.json has" if other else None
+    # An ingest that began since may have replaced the recording.
+    if not other or open_store(store.path).attributes.get("table") != store.attributes["table"]:
+        return None
+    return f"is listed with another {other[0]} than its zarr.json has"
 
 
 def _difference(store: Store, entry: Entry) -> str | None:
