@@ -13,6 +13,7 @@ import pytest
 from deadly import die_on, die_once, double, environment, fail_on
 
 from brainfm import __version__
+from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
@@ -328,8 +329,8 @@ kill -- -"$1"
 """
 
 
-def test_workers_come_through_sbatch(monkeypatch, tmp_path):
-    """A stand-in for SLURM that runs each job script at once shows that the workers join."""
+def test_an_ingest_through_sbatch_gives_the_same_store(monkeypatch, tmp_path, raw):
+    """A stand-in for SLURM runs each job script at once."""
     pytest.importorskip("dask_jobqueue")
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
         path = tmp_path / name
@@ -337,14 +338,16 @@ def test_workers_come_through_sbatch(monkeypatch, tmp_path):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
+    asked = [f"--slurm.{option}" for option in ("partition=long", "memory=1GB", "workers=1")]
     try:
-        with queue(Slurm(partition="long", memory="1GB", workers=1)) as executor:
-            assert sorted(executor.run(abs, range(3))) == [0, 1, 2]
-        assert "#SBATCH -p long" in (tmp_path / "job.sh").read_text()
+        assert main(["ingest", str(raw), "--store", "many.zarr", *asked]) == 0
     finally:
         for pid in (tmp_path / "pids").read_text().split():
             if Path(f"/proc/{pid}").exists():
                 os.killpg(int(pid), signal.SIGKILL)
+    assert "#SBATCH -p long" in (tmp_path / "job.sh").read_text()
+    ingest([str(raw)], store=tmp_path / "one.zarr")
+    assert content(tmp_path / "many.zarr") == content(tmp_path / "one.zarr")
 
 
 def test_an_executor_on_a_cluster_needs_only_a_client(cluster):
