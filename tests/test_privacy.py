@@ -1,6 +1,5 @@
 """No person is in a store: identifiers are planted through every format and looked for in every byte."""
 
-import contextlib
 import os
 import re
 from datetime import UTC, date, datetime
@@ -20,12 +19,13 @@ from brainfm.recordings.formats.bonn import BonnText  # noqa: F401
 from brainfm.recordings.formats.eeghdf import Eeghdf  # noqa: F401
 from brainfm.recordings.formats.known import FORMATS
 from brainfm.recordings.formats.reader import Reader
-from brainfm.recordings.privacy import Scrubber, find_identity, redact
+from brainfm.recordings.formats.whole import ctf_trials
+from brainfm.recordings.privacy import REMOVED, Scrubber, find_identity, redact
 from brainfm.recordings.quarantine import Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise
-from brainfm.recordings.vocabulary import WORDS
+from brainfm.recordings.vocabulary import SURNAMES, WORDS
 from brainfm.stages.ingest import ingest
 from brainfm.store.read import open_store
 
@@ -33,7 +33,7 @@ DATA = Path(os.environ.get("BRAINFM_DATA", "")) / "formats"
 FIRST, LAST, CODE, STAFF = "Ottoline", "Quillfeather", "ZQ7741935", "Hawksworth"
 NOTE = f"Patient {FIRST} {LAST} ({CODE}, born 02.05.1951) awake, Dr. {STAFF} called +49 89 1234567"
 PLANTED = ("ottoline", "quil", "7741935", "hawksworth", "1234567")
-PLANTED += ("02.05.1951", "02-may-1951", "1951-05-02", "19510502", "1991-05-02")
+PLANTED += ("02.05.1951", "02-may-1951", "1951-05-02", "1951/05/02", "19510502", "1991-05-02")
 NAMES = ["Fp1", "Fp2", "C3", "C4", "O1", "O2"]
 
 
@@ -267,13 +267,6 @@ def brought(folder, tmp_path, **recipe):
     return ingest([str(folder)], store=tmp_path / "s.zarr", recipe=tmp_path / "r.yaml")
 
 
-def brought_or_not(folder, tmp_path, **recipe):
-    with contextlib.suppress(WorkError):  # where nothing came in, which is said so
-        brought(folder, tmp_path, **recipe)
-    store = open_store(tmp_path / "s.zarr")
-    assert len(store.table) + len(store.quarantined) == 1
-
-
 def written(name, folder):
     folder.mkdir()
     WRITERS[name](folder)
@@ -317,6 +310,13 @@ def test_nothing_planted_is_in_the_quarantine(tmp_path):
 
 
 PERSYST = "persyst/sub-pt1_ses-02_task-monitor_acq-ecog_run-01_clip2.lay"
+SECOND_EPOCH = b"""    <epoch>
+        <beginTime>1804000</beginTime>
+        <endTime>16024000</endTime>
+        <firstBlock>2</firstBlock>
+        <lastBlock>2</lastBlock>
+    </epoch>
+"""
 PATCHES = {
     "GDF": ("gdf/kalunga_subject01_run1.gdf", {b"X" + b" " * 19: f"{LAST:<20}".encode()}),
     "Neuroscan CNT": ("cnt/scan41_short.cnt", {b"Unspecified": LAST[:11].encode()}),
@@ -327,17 +327,24 @@ PATCHES = {
         b"ID=0": f"ID={CODE}".encode(),
         b"Clip1": NOTE.replace(",", " ").encode(),
     }),
-    "Nicolet": ("nicolet/test_nicolet_raw.data", {b"pat_id=102": f"pat_id={CODE}".encode()}),
-    "Nihon Kohden": (
-        "nihon/MB0400FU.EEG", {b"A1+A2 OFF": LAST[:9].encode(), b"No_Name": LAST[:7].encode()}
-    ),
+    "Nicolet": ("nicolet/test_nicolet_raw.data", {b"pat_id=102": b"pat_id=" + CODE[2:].encode()}),
+    "Nihon Kohden": ("nihon/MB0400FU.EEG", {
+        b"A1+A2 OFF": LAST[:9].encode(), b"Test_no_cap": LAST[:11].encode(), b"2019/01/01": b"1951/05/02",
+    }),
     "Curry 8": ("curry/test_bdf_stim_channel Curry 8.cdt", {
         b"DataGuid": f"Subject = {LAST}\n   DataGuid".encode(),
         b"Comments             =": f"Comments             = {NOTE}".encode(),
         b"AmplifierInfo        =": f"AmplifierInfo        = {CODE}".encode(),
+        b"# Do not edit!" + 19 * b"\n": f"# Do not edit!\n{18 * f'{NOTE}{chr(10)}'}".encode(),
     }),
     "EGI MFF": (
-        "egi/test_egi_multiepoch_eprime.mff", {b"</patient>": f"<n>{LAST}</n></patient>".encode()}
+        "egi/test_egi_multiepoch_eprime.mff", {
+            b"</patient>": f"<n>{LAST}</n></patient>".encode(),
+            b"<code>CELL": f"<code>{LAST[:4]}".encode(),
+            # Its two epochs become one: a recording with a pause is refused.
+            b"<endTime>1344000": b"<endTime>15564000", b"<lastBlock>1<": b"<lastBlock>2<",
+            SECOND_EPOCH: b"",
+        }
     ),
     "CTF": ("ctf/testdata_ctf_short_discontinuous.ds", {b"Anonymized": LAST[:10].encode()}),
     "KIT": ("kit/Example_PQA160C_1001-export_anonymyze.con", {
@@ -361,29 +368,79 @@ def test_every_format_and_reader_has_a_planted_person():
     assert not WRITERS.keys() & PATCHES.keys()
 
 
+UNITS = {"GDF": 1e3, "EGI MFF": 1e-3}
+"""What makes the amplitudes of files plausible that were recorded in a wrong unit, or of no head."""
+CODED = ("GDF", "Neuroscan CNT", "KIT", "BTi/4D", "Nicolet", "eXimia")
+"""Formats of `PATCHES` whose events are numbers, or that have none: no annotation can name anyone."""
+
+
 def patched(name, folder):
     """Copy a real recording and plant people in it."""
     file, changes = PATCHES[name]
     (source,) = find_sources([str(DATA / file)])
     top = Path(source.path).parent
-    planted = 0
+    planted = dict.fromkeys(changes, 0)
     for part in map(Path, source.files):
         copy = folder / part.relative_to(top)
         copy.parent.mkdir(parents=True, exist_ok=True)
         data = part.read_bytes()
         for old, new in changes.items():
-            planted += data.count(old)
+            planted[old] += data.count(old)
             data = data.replace(old, new)
         copy.write_bytes(data if changes else NOTE.encode() + data[len(NOTE) :])
-    assert planted or not changes
+    assert all(planted.values())
+    if name == "CTF":
+        keep_one_trial(folder / Path(file).name)
+    if name == "ANT":
+        # The events of ANT lie beside, in a text of times, samples and codes of eight letters.
+        (folder / "test_CA_208.trg").write_text(f"0.001 88\n0.5 500 {LAST[:8]}\n")
     return folder
+
+
+def keep_one_trial(folder):
+    """Cut a CTF folder to its first trial, as its trials have pauses, and add a marker."""
+    samples, channels, _ = ctf_trials(folder)
+    (resources,), (values,) = folder.glob("*.res4"), folder.glob("*.meg4")
+    head = bytearray(resources.read_bytes())
+    head[1312:1314] = (1).to_bytes(2, "big")
+    resources.write_bytes(head)
+    values.write_bytes(values.read_bytes()[: 8 + 4 * samples * channels])
+    (folder / "MarkerFile.mrk").write_text(
+        f"NUMBER OF MARKERS:\n1\n\nNAME:\n{NOTE}\nNUMBER OF SAMPLES:\n1\n"
+        "LIST OF SAMPLES:\nTRIAL NUMBER\t\tTIME FROM SYNC POINT (in seconds)\n 0\t\t2.5\n"
+    )
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", PATCHES)
 def test_nothing_planted_in_a_real_file_is_in_the_store(name, tmp_path):
-    brought_or_not(patched(name, tmp_path / "in"), tmp_path, types={"*": "eeg"})
+    (form,) = (form for form in FORMATS if form.name == name)
+    recipe = {} if form.typed else {"types": {"*": "eeg"}}
+    if name in UNITS:
+        recipe |= {"unit_scale": UNITS[name], "unit_reason": "Its amplitude says so."}
+    summary = brought(patched(name, tmp_path / "in"), tmp_path, **recipe)
+    assert len(summary.added) == 1
+    assert not summary.quarantined
     look(tmp_path / "s.zarr")
+    store = open_store(tmp_path / "s.zarr")
+    texts = store.annotations(store.table.id[0]).description
+    assert any(REMOVED in text for text in texts) == (name not in CODED)
+
+
+@pytest.mark.data
+def test_nothing_planted_in_a_cut_recording_is_in_the_quarantine(tmp_path):
+    patched("CTF", tmp_path / "in")
+    (resources,) = (tmp_path / "in").rglob("*.res4")
+    resources.write_bytes(resources.read_bytes()[:1000] + NOTE.encode())
+    (quarantined,) = brought_nothing(tmp_path / "in", tmp_path)
+    assert quarantined == "truncated"
+    look(tmp_path / "s.zarr")
+
+
+def brought_nothing(folder, tmp_path):
+    with pytest.raises(WorkError):
+        brought(folder, tmp_path)
+    return open_store(tmp_path / "s.zarr").quarantined.reason.tolist()
 
 
 # Dates
@@ -485,8 +542,37 @@ def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
         ("13.5 Hz", "13.5 Hz"),
         ("33024", "33024"),
         ("Patient John awake", "Patient … awake"),
-        ("pt Li eyes open", "pt… eyes open"),
-        ("Dr. Brown talking", "Dr… talking"),
+        ("pt Li eyes open", "pt … eyes open"),
+        ("Dr. Brown talking", "Dr. … talking"),
+        ("Patient Brown awake", "Patient … awake"),
+        ("PATIENT BROWN AWAKE", "PATIENT … AWAKE"),
+        ("patient brown awake", "patient … awake"),
+        ("patient Long eyes closed", "patient … eyes closed"),
+        ("Patient: White", "Patient: …"),
+        ("Patient_White_Long sleep", "Patient_… sleep"),
+        ("Miss Green", "Miss …"),
+        ("Name: Small", "…"),
+        ("Frau Cross talking", "… talking"),
+        ("Mr. Le Long", "Mr. …"),
+        ("Mr. van der Long talking", "Mr. … talking"),
+        ("John Brown awake", "… awake"),
+        ("Miss Li", "Miss …"),
+        ("Patient awake", "Patient awake"),
+        ("PATIENT AWAKE", "PATIENT AWAKE"),
+        ("patient awake", "patient awake"),
+        ("green square", "green square"),
+        ("Short beep", "Short beep"),
+        ("born 1951", "…"),
+        ("born in 1951, awake", "…, awake"),
+        ("John (1951) awake", "…) awake"),
+        ("DOB: 1951", "…"),
+        ("2001", "2001"),
+        ("S2001", "S2001"),
+        ("T1_2_3", "T1_2_3"),
+        ("02_05_1951", "…"),
+        ("1951:05:02", "…"),
+        ("seizure_02_05_1951", "seizure_…"),
+        ("02_May_1951", "…"),
         ("Müller hustet", "…"),
         ("仰卧", "…"),
         ("02-MAY-1951", "…"),
@@ -499,6 +585,10 @@ def test_a_key_that_keeps_no_secret_is_a_wrong_call(tmp_path, place, key, said):
 )
 def test_words_are_kept_and_people_are_not(text, wanted):
     assert Scrubber().text(text) == wanted
+
+
+def test_every_word_that_is_a_name_is_one_of_the_vocabulary_s():
+    assert SURNAMES < WORDS
 
 
 @given(st.text(st.characters(categories=("Lu", "Ll", "Lo")), min_size=3, max_size=20))
@@ -529,6 +619,17 @@ def test_the_header_s_people_are_found():
     found = find_identity(raw_of().info)
     assert {"ottoline", "quillfeather", "zq7741935"} <= found
     assert not {"x", "no", "name"} & find_identity(mne.create_info(["Fp1"], 200.0, "eeg"))
+
+
+def test_short_names_and_codes_of_the_header_go_where_a_recipe_keeps_all():
+    info = mne.create_info(["Fp1"], 200.0, "eeg")
+    info["subject_info"] = {"last_name": "Li", "first_name": "Wu", "his_id": "4711", "sex": 1}
+    scrubber = Scrubber(find_identity(info), keep=("*",))
+    assert scrubber.identity == {"li", "wu", "4711"}
+    assert scrubber.text("Li, Wu (4711) listens") == "…, … (…) listens"
+    assert scrubber.text("Line 47110") == "Line 47110"
+    info["subject_info"] = {"last_name": "X", "first_name": "F", "his_id": "S1 01"}
+    assert find_identity(info) == frozenset()
 
 
 def test_an_error_s_message_quotes_nothing():

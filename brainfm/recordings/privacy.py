@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import mne
 
-from brainfm.recordings.vocabulary import WORDS
+from brainfm.recordings.vocabulary import SURNAMES, WORDS
 
 REMOVED = "…"
 """What stands where something was taken out."""
@@ -24,32 +24,43 @@ PLACEHOLDERS = frozenset(
     (
         *("no", "name", "none", "unknown", "unspecified", "mne", "na", "xxx", "male", "female"),
         *("anonymous", "anonymized", "anonymised", "anonymize", "anonymise", "subject", "patient"),
-        *("test", "startdate"),
+        *("test", "startdate", "id", "pt"),
     )
 )
 """Words in a header's place for the patient that are nobody."""
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_YEAR = r"(?<![^\W_])(?<!\d\.)(?:19|20)\d\d(?![^\W_]|\.\d)"
+_SURNAME = rf"(?<![^\W_])(?:{'|'.join(sorted(SURNAMES))})(?![^\W_])"
+_CAPITAL = r"(?-i:[A-Z][a-z]+)(?![^\W_])"
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\S+@\S+",
         r"\b(?:https?|ftp)://\S+|\bwww\.\S+",
-        r"\b\d{1,4}[-./]\d{1,2}[-./]\d{1,4}\b",
-        rf"\b\d{{1,2}}[-. ]*{_MONTH}[-. ,]*\d{{2,4}}\b",
-        rf"\b{_MONTH}[-. ]*\d{{1,2}}[-., ]+\d{{2,4}}\b",
-        # A person behind a title, also one called Brown or White.
-        *(
-            rf"(?<=\b{title})[ .:]+[^\W\d_]+"
-            for title in ("mr", "ms", "dr", "mrs", "prof", "nurse")
-        ),
-        # Two letters for a patient, as Li: longer names are in no vocabulary and go anyhow.
-        r"(?<=\bpt)[ .:]+[a-z]{2}\b",
-        r"(?<=\bpatient)[ .:]+[a-z]{2}\b",
+        r"(?<!\d)\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?!\d)",
+        # One of the outer groups has two digits at least: T1_2_3 is a code.
+        r"(?<!\d)(?:\d{2,4}[_:]\d{1,2}[_:]\d{1,4}|\d{1,2}[_:]\d{1,2}[_:]\d{2,4})(?!\d)",
+        rf"(?<!\d)\d{{1,2}}[-. _/]*{_MONTH}[-. _/,]*\d{{2,4}}(?!\d)",
+        rf"(?<![^\W_]){_MONTH}[-. _/]*\d{{1,2}}[-. _/,]+\d{{2,4}}(?!\d)",
+        rf"\b(?:born|birth|dob|geb)\w*\D{{0,20}}{_YEAR}",
         # Telephones, record numbers and other codes: six digits or more, also in groups.
         r"(?<![\w.])\+?\(?\d[\d()/ -]{4,}\d\b",
         r"\b[A-Za-z]{0,4}\d{6,}\w*\b",
     )
+)
+# Words of the vocabulary are names behind a title, as in "Dr. Brown"; "Patient awake" is none.
+_TITLED = re.compile(
+    r"(?<![^\W_])("
+    r"(?:mr|ms|mrs|dr|prof|sir|nurse|herr|frau)[\s.:,=_-]+(?=[^\W\d_])"
+    rf"|(?:miss|patient|pt|name)[\s.:,=_-]+(?={_CAPITAL}|{_SURNAME}|[a-z]{{2}}(?![^\W_]))"
+    rf")[^\W\d_]+(?:[\s_-]+{_CAPITAL})?",
+    re.IGNORECASE,
+)
+# A year, and a name that is a word as well, beside what was taken out: "John Brown, 1951".
+_BESIDE = rf"(?:{_YEAR}|(?=[A-Z])(?i:{_SURNAME}))"
+_RUN = re.compile(
+    rf"(?:{_BESIDE}[ ,;:.()\-_/]*)*{REMOVED}(?:[ ,;:.()\-_/]*(?:{REMOVED}|{_BESIDE}))*"
 )
 _DECIMAL = re.compile(r"(?<![\d.])[+-]?\d{1,4}\.\d{1,6}(?![\d.])")
 _TOKEN = re.compile(r"[^\W_]+")
@@ -93,9 +104,10 @@ class Scrubber:
         ends = [0, *(i for found in _DECIMAL.finditer(text) for i in found.span()), len(text)]
         parts = [text[start:end] for start, end in pairwise(ends)]
         text = "".join(part if i % 2 else self._part(part) for i, part in enumerate(parts))
-        return re.sub(rf"{REMOVED}(?:[ ,;:.\-_/]*{REMOVED})+", REMOVED, text)
+        return _RUN.sub(REMOVED, text)
 
     def _part(self, text: str) -> str:
+        text = _TITLED.sub(rf"\1{REMOVED}", text)
         for pattern in _PATTERNS:
             text = pattern.sub(REMOVED, text)
         return _TOKEN.sub(lambda found: self._token(found[0]), text)
@@ -125,9 +137,9 @@ def find_identity(info: mne.Info) -> frozenset[str]:
 
 
 def _split(text: str) -> Iterable[str]:
+    # A single letter is an X or a sex, S1 and 01 are running numbers: they would take codes along.
     words = re.findall(r"[^\W_]+", text)
-    # Shorter words and numbers are an X, a sex, a running number: they would take codes along.
-    return (w for w in words if len(w) >= (5 if w.isdigit() else 3) and not w.isspace())
+    return (w for w in words if len(w) >= 3 or (len(w) == 2 and w.isalpha()))
 
 
 def redact(message: str) -> str:

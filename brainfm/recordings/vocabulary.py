@@ -1,6 +1,7 @@
 """Words that an annotation may keep: those of the field, of experiments and of plain description.
 
-No word here may be a common first or family name; that is why ``mark``, ``will`` and ``may`` are not.
+``mark``, ``will`` and ``may`` are not here, being first names. Some words of experiments are family names
+as well: `SURNAMES` go behind a title and, with a capital, beside what was taken out.
 Seizure and artefact words follow ILAE's and TUH's lists, sleep stages AASM and Rechtschaffen and Kales,
 motor imagery and ERP events MOABB's.
 """
@@ -96,5 +97,14 @@ where which while white whole with without woman word words working wrist writin
 zero
 """
 
+_NAMES = """
+ball black blank block box brown button chan chin close cross dark day deep even field fine fix foot
+forward gray green grey hand hard head house key large light long low man max pain palm pink post read
+ring sharp short sing small song speed story swallow wake warm white
+"""
+
 WORDS = frozenset(f"{_RECORDING} {_CLINICAL} {_SLEEP} {_EXPERIMENT}".split())
 """The vocabulary, in lower case."""
+
+SURNAMES = frozenset(_NAMES.split())
+"""Words of the vocabulary that people are called, in lower case."""
