@@ -12,8 +12,8 @@ import time
 import torch
 
 from brainfm.backbones import BiMamba
+from brainfm.layers.mamba import kernels
 from brainfm.stages.model import Window
-from brainfm.stages.run import kernels
 from brainfm.tokenizers import Patches
 
 

@@ -47,10 +47,14 @@ class Component(nn.Module, ABC):
         something that a checkpoint must not depend on (another run's folder).
     plain
         names of constructor arguments that are data, in which nothing is to be built.
+    local
+        names of constructor arguments that say how a machine computes the part and not what: a
+        checkpoint keeps their defaults in place of their values, so that it loads anywhere.
     """
 
     saved_as: type[Component] | None = None
     plain: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
 
 
 class Tokenizer(Component):

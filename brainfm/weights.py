@@ -35,13 +35,15 @@ def describe(component: Component) -> dict[str, Any]:
     kind = component.saved_as or type(component)
     arguments = {}
     own = kind.__init__ is not torch.nn.Module.__init__
-    for name in list(inspect.signature(kind.__init__).parameters)[1:] if own else ():
+    parameters = inspect.signature(kind.__init__).parameters
+    for name in list(parameters)[1:] if own else ():
         if not hasattr(component, name):
             raise UsageError(
                 f"{kind.__name__} does not keep its argument {name!r} as an attribute of that name; "
                 f"add `self.{name} = {name}` to its constructor so that it can be saved."
             )
-        arguments[name] = _plain(getattr(component, name))
+        value = parameters[name].default if name in kind.local else getattr(component, name)
+        arguments[name] = _plain(value)
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
 
 
@@ -63,7 +65,8 @@ def build(spec: dict[str, Any]) -> Component:
     Only subclasses of `Component` are ever called, whatever the file names.
     """
     kind = _component_class(spec["class_path"])
-    arguments = {k: v if k in kind.plain else _built(v) for k, v in spec["init_args"].items()}
+    given = {k: v for k, v in spec["init_args"].items() if k not in kind.local}
+    arguments = {k: v if k in kind.plain else _built(v) for k, v in given.items()}
     try:
         return kind(**arguments)
     except TypeError as error:

@@ -15,6 +15,8 @@ from brainfm.evaluation import Task
 from brainfm.recordings.recipe import load_recipe
 from brainfm.stages.listing import describe_model
 from brainfm.stages.model import load_model
+from brainfm.windows.derivations import channel_key
+from brainfm.windows.views import TCP
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -252,6 +254,28 @@ def test_a_class_of_another_package_is_named_by_its_path(tmp_path):
 def test_a_paper_s_recipe_says_its_numbers(name, wanted):
     train = built("pretrain", "--config", str(CONFIGS / "runs" / f"{name}.yaml")).train
     assert {k: getattr(train, k) for k in wanted} == wanted
+
+
+def test_eegdm_s_recipe_has_its_own_order_and_signs():
+    published = (
+        "FP1-F7, F7-T3, T3-T5, T5-O1, FP2-F8, F8-T4, T4-T6, T6-O2, A1-T3, T3-C3, C3-CZ, C4-CZ, T4-C4, A2-T4, "
+        "FP1-F3, F3-C3, C3-P3, P3-O1, FP2-F4, F4-C4, C4-P4, P4-O2"
+    )
+    pairs = built(
+        "pretrain", "--config", str(CONFIGS / "runs" / "eegdm-pretrain.yaml")
+    ).data.view.pairs
+    ours, femba = [channel_key(p) for p in pairs], [channel_key(p) for p in TCP[22]]
+    assert ours == [channel_key(p) for p in published.split(", ")]
+    turned = [p for p, key in zip(pairs, ours, strict=True) if key not in femba]
+    assert turned == ["C4-Cz", "T8-C4", "A2-T8"]
+    assert all(key[::-1] in femba for key in ours if key not in femba)
+
+
+def test_eegdm_s_recipe_can_be_made_fit_for_what_lacks_derivations():
+    options = ("--data.view.min_coverage", "0.7", "--model.backbone.segment", "5")
+    run = built("pretrain", "--config", str(CONFIGS / "runs" / "eegdm-pretrain.yaml"), *options)
+    assert (run.data.view.min_coverage, len(run.data.view.pairs)) == (0.7, 22)
+    assert run.model.build(0).backbone.segment == 5
 
 
 @pytest.mark.parametrize(

@@ -324,6 +324,26 @@ class TestHalves:
         whole = denoiser()(MuLawPatches(20)(batch)).value.unflatten(1, (4, 10))
         assert float((whole - together).detach().abs().max()) > 1e-4
 
+    def test_sixteen_of_the_22_derivations_are_read_in_halves_as_if_there_were_no_others(
+        self,
+    ) -> None:
+        """CHB-MIT's rows of a window whose view has all 22, and 10 s as two segments."""
+        rows = [*range(8), *range(14, 22)]
+        batch = windows(2, n_channels=22, n_times=200)
+        mask = torch.zeros_like(batch.mask)
+        mask[:, rows] = True
+        absent = replace(batch, signal=batch.signal * mask.unsqueeze(-1), mask=mask)
+        few = windows(2, n_channels=16, n_times=200)
+        few = replace(few, signal=batch.signal[:, rows])
+        sizes = {"n_channels": 22, "segment": 5}
+        masked = denoiser(**sizes)(MuLawPatches(20)(absent))
+        chosen = denoiser(**sizes, channels=rows)(MuLawPatches(20)(few))
+        value = masked.value.unflatten(1, (22, 10))
+        torch.testing.assert_close(value[:, rows], chosen.value.unflatten(1, (16, 10)))
+        torch.manual_seed(0)
+        head = LatentFusionHead(48, 2, n_layers=3, n_pools=10, seconds=0.1, depth=1)
+        torch.testing.assert_close(head(masked), head(chosen))
+
     def test_released_fold_holds_the_channels_that_the_defect_says(self) -> None:
         batch = windows(1, n_channels=4, n_times=200)
         released = denoiser(segment=5, fold="released")(MuLawPatches(20)(batch)).value
@@ -597,6 +617,15 @@ class TestHead:
     def test_size_is_the_published_one(self) -> None:
         assert count_parameters(LatentFusionHead(2560, 6)) == 6_898_950
 
+    @pytest.mark.parametrize(("dim", "n_layers"), [(385, 1), (869, 1), (385, 5), (385, 77)])
+    def test_a_layer_may_be_of_any_width(self, dim: int, n_layers: int) -> None:
+        torch.manual_seed(0)
+        options = {"n_layers": n_layers, "n_tokens": 2, "depth": 1}
+        head, given = LatentFusionHead(dim, 2, **options), self.features()
+        head(replace(given, value=given.value[..., :dim])).sum().backward()
+        assert all(bool(p.grad.isfinite().all()) for p in head.parameters())
+        assert head.encoder[0].among.query.weight.shape[0] % 8 == 0
+
     def test_order_of_channels_does_not_matter_and_that_of_time_does(self) -> None:
         torch.manual_seed(0)
         head, given = LatentFusionHead(2560, 6).eval(), self.features()
@@ -618,7 +647,7 @@ class TestHead:
 
     def test_says_what_does_not_fit(self) -> None:
         with pytest.raises(UsageError, match="n_layers"):
-            LatentFusionHead(100, 2)
+            LatentFusionHead(101, 2)
         with pytest.raises(UsageError, match="does not say"):
             LatentFusionHead(2560, 6)(replace(self.features(), time=None))
         with pytest.raises(UsageError, match="set `n_pools`"):

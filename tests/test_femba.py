@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import windows
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from brainfm.backbones import BiMamba
 from brainfm.backbones.bimamba import BiMambaBlock
+from brainfm.card import UNIT
 from brainfm.cli import main
 from brainfm.contracts import Batch, Features, Tokens
 from brainfm.errors import UsageError
+from brainfm.evaluation.parameters import scans_of
 from brainfm.heads import MambaHead
 from brainfm.layers import scan
-from brainfm.layers.mamba import Mamba
+from brainfm.layers.mamba import Mamba, adapted, check_scans, kernels
+from brainfm.learning.finetuned import Finetuned
+from brainfm.learning.loop import Loop
+from brainfm.learning.train import Train
 from brainfm.objectives import Classification, MaskedRectangles
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.catalog import configs
+from brainfm.stages.evaluate import _check_scans
 from brainfm.stages.model import load_model
-from brainfm.stages.run import kernels
 from brainfm.store.hold import create_store, writing
 from brainfm.store.write import write_recording
 from brainfm.tokenizers import Frozen, MontagePatches, Patches
 from brainfm.tokenizers.montage_patches import TCP
-from brainfm.weights import count_parameters, describe, load
+from brainfm.weights import build, count_parameters, describe, load, load_card, save
+from brainfm.windows.description import describe_view
+from brainfm.windows.views import Native
 
 # name → blocks, width, millions with decoder, millions with head (paper's table as computed)
 SIZES = {
@@ -132,17 +143,55 @@ class TestMamba:
         return torch.stack(made, 1)
 
     def test_says_which_scan_ran_and_refuses_one_that_cannot(self, monkeypatch):
-        mixer = Mamba(16, scan="torch")
-        assert mixer.kernel is None
-        mixer(torch.zeros(1, 3, 16))
+        mixer, x = Mamba(16, scan="torch"), torch.zeros(1, 3, 16)
+        assert kernels(mixer) == []
+        mixer(x)
         assert kernels(nn.ModuleList([mixer, Mamba(16)])) == ["torch"]
+        mixer.scan = "reference"
+        mixer(x), mixer(x)
+        assert mixer.kernels == ("torch", "reference")
         monkeypatch.setattr(scan, "_has", lambda package: False)
         for backend in ("numba", "cuda"):
+            named = Mamba(16, scan=backend)
             with pytest.raises(UsageError, match="cannot run"):
-                BiMamba(16, scan=backend)
+                named(x)
         automatic = Mamba(16)
-        automatic(torch.zeros(1, 3, 16))
-        assert automatic.kernel == "torch"
+        automatic(x)
+        assert kernels(automatic) == ["torch"]
+
+    def test_a_path_of_another_device_is_lent_one_of_this(self, monkeypatch):
+        monkeypatch.setattr(scan, "_has", lambda package: package == "mamba_ssm")
+        model, x = nn.ModuleList([Mamba(16, scan="cuda"), Mamba(16, scan="reference")]), torch.zeros
+        with adapted(model, "cpu"):
+            for mixer in model:
+                mixer(x(1, 3, 16))
+        assert kernels(model) == ["reference", "torch"]
+        assert [mixer.scan for mixer in model] == ["cuda", "reference"]
+        check_scans(model, "cuda")
+        with pytest.raises(UsageError, match="'cuda' cannot run on 'cpu'"):
+            check_scans(model, "cpu")
+
+    @pytest.mark.parametrize("backend", ["numba", "cuda"])
+    def test_a_checkpoint_loads_where_the_path_it_was_trained_on_is_not(
+        self, backend, monkeypatch, tmp_path
+    ):
+        torch.manual_seed(0)
+        backbone, head = BiMamba(16, depth=1, scan=backend), MambaHead(16, 2, width=8, scan=backend)
+        given = tokens(torch.randn(2, 7, 16))
+        monkeypatch.setattr(scan, "_has", lambda package: False)
+        with adapted(backbone, "cpu"), adapted(head, "cpu"):
+            wanted = head(backbone(given))
+        for name, part in (("backbone", backbone), ("head", head)):
+            save(part, tmp_path / name, {})
+            assert load_card(tmp_path / name)["architecture"]["init_args"]["scan"] == "auto"
+        ours, ours_head = (load(tmp_path / name)[0] for name in ("backbone", "head"))
+        torch.testing.assert_close(ours_head(ours(given)), wanted, rtol=0, atol=0)
+
+    def test_a_card_that_names_a_path_is_read_without_it(self, monkeypatch):
+        monkeypatch.setattr(scan, "_has", lambda package: False)
+        spec = describe(BiMamba(16, depth=1))
+        spec["init_args"]["scan"] = "numba"  # as earlier versions wrote it
+        assert build(spec).scan == "auto"
 
     @pytest.mark.gpu
     def test_takes_mamba_ssm_s_weights(self):
@@ -373,6 +422,74 @@ def pretraining(recorded: tuple[Path, list[str]], out: Path, **options) -> list[
     config = out.with_suffix(".yaml")
     config.write_text(yaml.safe_dump({"model": model, "data": data, "train": train}))
     return ["pretrain", "--config", str(config), "--out", str(out)]
+
+
+@pytest.mark.parametrize(
+    ("backend", "accelerator", "device"), [("cuda", "cpu", "cpu"), ("numba", "gpu", "cuda")]
+)
+def test_a_scan_that_cannot_run_is_said_before_any_data(
+    tmp_path, capsys, monkeypatch, backend, accelerator, device
+):
+    monkeypatch.setattr(scan, "_has", lambda package: True)
+    call = pretraining((tmp_path / "no.zarr", ["Cz"] * 3), tmp_path / "run")
+    call += ["--model.backbone.scan", backend, "--train.accelerator", accelerator]
+    assert main(call) == 2
+    assert f"The scan {backend!r} cannot run on {device!r}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_on_a_gpu_is_rehearsed_on_the_processor(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "_has", lambda package: package == "mamba_ssm")
+    met: list[Any] = []
+
+    def fit(objective, batches, **options):
+        mixers = [m for m in objective.modules() if isinstance(m, Mamba)]
+        met.extend((m.scan, m.kernels) for m in mixers)
+
+    monkeypatch.setattr("brainfm.stages.pretrain.fit", fit)
+    call = pretraining(recorded, tmp_path / "run")
+    call += ["--model.backbone.scan", "cuda", "--train.accelerator", "gpu"]
+    assert main(call) == 0
+    assert met == [("cuda", ())] * 2
+
+
+def test_a_head_s_scan_is_refused_before_any_data(tmp_path):
+    save(tiny(), tmp_path / "model", {})
+    estimator = Finetuned(
+        tmp_path / "model", head=partial(MambaHead, scan="numba"), train=Train(accelerator="gpu")
+    )
+    with pytest.raises(UsageError, match="'numba' cannot run on 'cuda'"):
+        estimator.check_scans()
+    with pytest.raises(UsageError, match="'numba' cannot run on 'cuda'"):
+        _check_scans({"a": make_pipeline(StandardScaler(), estimator)})
+    estimator.set_params(train=Train(accelerator="cpu"), head=partial(MambaHead, scan="torch"))
+    estimator.check_scans()
+
+
+def test_a_fitted_head_says_which_scan_it_took(tmp_path):
+    card = {"sfreq": 256.0, "unit": UNIT, "kinds": ["eeg"], "view": describe_view(Native())}
+    about = {"data": {"subjects": [], "fingerprints": []}, "seed": 0, "licence": "CC0"}
+    save(tiny(), tmp_path / "model", card | about | {"preprocessing_hash": "0"})
+    windows, y = np.asarray(eeg(4).signal), np.array(["a", "b"] * 2)
+    fitted = Finetuned(
+        tmp_path / "model",
+        head=partial(MambaHead, width=8, scan="reference"),
+        train=Train(steps=1, batch_size=2, warmup=1, validate_every=0, accelerator="cpu"),
+        sfreq=256.0,
+    ).fit(windows, y)
+    assert scans_of(make_pipeline(fitted)) == sorted({"reference", scan.running("auto", "cpu")})
+
+
+def test_a_run_goes_on_with_another_path_and_says_so(recorded, tmp_path, capsys, monkeypatch):
+    call = [*pretraining(recorded, tmp_path / "run"), "--train.checkpoint_every", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "on_train_batch_start", lambda loop, *_: loop.ask_to_stop())
+        assert main([*call, "--model.backbone.scan", "reference"]) == 1
+    assert main([*call, "--model.backbone.scan", "torch"]) == 0
+    said = capsys.readouterr().err
+    assert "goes on with the scan torch; before, it took reference." in said
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["kernels"] == ["reference", "torch"]
 
 
 def test_recordings_train_it_and_the_manifest_says_which_scan_ran(recorded, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings import state as state_module
 from brainfm.recordings.quarantine import Reason
@@ -459,9 +460,21 @@ def test_a_wrong_call_leaves_nothing(raw, store, tmp_path):
         verify(store)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="There is no store"):
+    with pytest.raises(UsageError, match=r"There is no store at .*something else; name another"):
         ingest([str(raw)], store=tmp_path / "full")
     assert [f.name for f in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("url", ["memory://s.zarr", "s3://bucket/s.zarr", "http://host/s.zarr"])
+def test_nothing_is_written_to_a_url(raw, tmp_path, monkeypatch, capsys, url):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    assert main(["ingest", str(raw), "--store", url]) == 2
+    assert f"{url} is a URL" in capsys.readouterr().err
+    arguments = ["--checkpoint", "nowhere", "--tokens", url]
+    assert main(["tokenize", "nothing", *arguments]) == 2
+    assert f"{url} is a URL" in capsys.readouterr().err
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_verify_names_what_is_damaged(raw, store, capsys):
@@ -474,6 +487,67 @@ def test_verify_names_what_is_damaged(raw, store, capsys):
     with pytest.raises(WorkError, match=f"1 of 6 recordings .* are damaged \\({id}\\)"):
         verify(store)
     assert id in capsys.readouterr().out
+
+
+def spoil_shard(folder):
+    shard = next(folder.rglob("c.*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+
+
+def spoil_names(folder):
+    group = json.loads((folder / "zarr.json").read_text())
+    group["attributes"]["sensors"]["names"].reverse()
+    (folder / "zarr.json").write_text(json.dumps(group))
+
+
+@pytest.mark.parametrize("spoil", [spoil_shard, spoil_names, shutil.rmtree])
+@pytest.mark.parametrize("young", [False, True])
+def test_what_is_damaged_is_mended_as_it_is_told(raw, store, capsys, monkeypatch, spoil, young):
+    monkeypatch.setattr(state_module, "SETTLED_SECONDS", 0)
+    ingest([str(raw)], store=store)
+    before = {f.relative_to(store): f.read_bytes() for f in store.rglob("*") if f.is_file()}
+    ids = [open_store(store).table["id"][n] for n in (1, 4)]
+    for id in ids:
+        spoil(store / "recordings" / id)
+    capsys.readouterr()
+    with pytest.raises(WorkError, match=r"2 of 6 recordings .*recordings and ingest again"):
+        verify(store)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ids
+    for id in ids:
+        shutil.rmtree(store / "recordings" / id, ignore_errors=True)
+    assert reported(store, capsys)["lost"] == ids
+    status(store)
+    assert ids[0][:12] in capsys.readouterr().out.partition("without a folder")[2]
+    if young:  # times that are not those the store knows: every source is hashed
+        for file in raw.iterdir():
+            os.utime(file)
+    summary = ingest([str(raw)], store=store)
+    assert (len(summary.added), len(summary.unchanged), summary.kept) == (2, 4, {})
+    verify(store)
+    assert reported(store, capsys)["lost"] == []
+    after = {f.relative_to(store): f.read_bytes() for f in store.rglob("*") if f.is_file()}
+    assert set(after) == set(before)
+    if not young:
+        assert after == before
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", '{"source": 3}', "\xff"])
+def test_a_broken_entry_of_the_quarantine_is_named_and_mended(raw, store, reads, text):
+    bad = raw / "cut.edf"
+    bad.write_bytes((raw / "Subject00_1.edf").read_bytes()[:-1000])
+    ingest([str(raw)], store=store)
+    (file,) = [f for f in (store / "quarantine").iterdir() if f.name != "zarr.json"]
+    whole = json.loads(file.read_text())
+    file.write_text(text, encoding="latin1")
+    with pytest.raises(WorkError, match=rf"{file.name} of the store .* cannot be read"):
+        status(store)
+    with pytest.raises(WorkError, match=rf"quarantine.*{file.name}\).*remove these files"):
+        verify(store)
+    reads.clear()
+    assert ingest([str(raw)], store=store).quarantined == {str(bad): "truncated"}
+    assert reads == [str(bad)]
+    assert json.loads(file.read_text()) == whole
+    verify(store)
 
 
 def test_odd_paths_come_in(raw, store):

@@ -23,7 +23,7 @@ from conftest import ROOT
 from test_contracts import ELSEWHERE
 
 from brainfm.cli import main
-from brainfm.contracts import Backbone, Objective, Tokenizer
+from brainfm.contracts import Backbone, Features, Objective, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.learning import Train
@@ -193,6 +193,48 @@ def test_every_class_fits_somewhere() -> None:
         assert {triple[place] for triple in FITS} == set(names)
 
 
+# ------------------------------------------------------------------ heads
+
+# What each backbone reads in its paper.
+READS = {
+    "MotifEncoder": "Frozen",
+    "BiMamba": "MontagePatches",
+    "StateSpaceDenoiser": "MuLawPatches",
+}
+
+
+def head_options(name: str, features: Features, n_layers: int) -> dict[str, object]:
+    """Return what a head has to be told of the tokens that it gets."""
+    times = features.time.unique()
+    n_channels = len(features.channel.unique())
+    steps = {"n_steps": len(times), "seconds": float(times[1] - times[0])}
+    return {
+        "LatentFusionHead": {"n_layers": n_layers, "n_pools": 2, "n_tokens": 2, "depth": 1},
+        "StampHead": {"n_channels": n_channels, **steps, "width": 16, "depth": 1},
+    }.get(name, {})
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head"), list(product(classes("backbones"), classes("heads"))), ids=str
+)
+def test_every_backbone_feeds_every_head(backbone: str, head: str, given: LabelledBatch) -> None:
+    torch.manual_seed(0)
+    reads = READS.get(backbone, "Patches")
+    odd = {"width": 35} if reads == "MontagePatches" else {}
+    tokenizer = make(classes("tokenizers")[reads], **odd)
+    body = make(classes("backbones")[backbone], tokenizer.dim)
+    features = body(tokenizer(given))
+    options = head_options(head, features, body.depth if "Denoiser" in backbone else 1)
+    built_head = classes("heads")[head](body.dim, 2, **options)
+    scores = built_head(features)
+    assert scores.shape == (4, 2)
+    scores.square().sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in built_head.parameters())
+    moved = [p.grad for p in body.parameters() if p.grad is not None]
+    assert moved
+    assert all(bool(g.isfinite().all()) for g in moved)
+
+
 # ------------------------------------------------------------------ the page
 
 
@@ -215,14 +257,24 @@ def raised_at(error: UsageError) -> tuple[str, int]:
 INTRODUCTION = """\
 # What can be joined
 
-A model is a tokenizer, a backbone and an objective. This is every combination of brainfm's own: **yes** is
-trained on the sample recordings by `tests/test_interchange.py` and lowers its loss; a letter is refused when
-the model is built, before any data is read, and says why below. The test writes this page
+A model is a tokenizer, a backbone and an objective. This is every combination of brainfm's own, but for
+`SeriesBackbone`, which wraps a frozen model of another package ([heads.md](heads.md)): **yes** is trained
+on the sample recordings by `tests/test_interchange.py` and lowers its loss; a letter is refused when the
+model is built, before any data is read, and says why below. The test writes this page
 (`BRAINFM_REWRITE=1 pytest tests/test_interchange.py`) and fails where it is stale.
 
 `MaskedSignal` is trained with each of {masks}. `Cached` and `Pretrained`
 are `Frozen`, here around a `MotifTokenizer`. `Classification` and `Regression` are what `brainfm finetune`,
 `Finetuned` and `FinetunedRegressor` train, here with a `LinearHead`."""
+
+
+HEADS = """\
+## Heads
+
+Each of {0} feeds each of
+{1}: scores and gradients on the sample recordings are finite,
+with `BiMamba` at an odd width as FEMBA's. `StampHead` is built for the tokens there are, one a step where a
+token is of all channels."""
 
 
 def page() -> str:
@@ -241,6 +293,8 @@ def page() -> str:
         lines.append(f"| {tokenizer} | {backbone or '–'} | {' | '.join(cells)} |")
     lines += ["", "Why not, with the first that each meets as an example:", ""]
     lines += [f"- {letter}: {sentence}" for letter, sentence in letters.values()]
+    both = [", ".join(f"`{name}`" for name in classes(c)) for c in ("backbones", "heads")]
+    lines += ["", *HEADS.format(*both).splitlines()]
     return "\n".join([*lines, ""])
 
 

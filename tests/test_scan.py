@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,8 +22,10 @@ from brainfm.errors import UsageError
 from brainfm.layers import scan, scan_compiled
 from brainfm.layers.scan import Chunked, recurrence, running, selective_scan
 
-PATHS = ("torch", "numba")
-pytest.importorskip("numba", reason="the extra `fast` is not installed")
+with_numba = pytest.mark.skipif(
+    find_spec("numba") is None, reason="the extra `fast` is not installed"
+)
+PATHS = ("torch", pytest.param("numba", marks=with_numba))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +125,7 @@ def test_values_and_all_gradients_are_the_reference_s(path, dtype, tolerance, le
     assert_same(Inputs.draw(2, 35, length, 5, dtype), path, tolerance)
 
 
+@pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     n=st.integers(1, 3),
@@ -129,10 +133,18 @@ def test_values_and_all_gradients_are_the_reference_s(path, dtype, tolerance, le
     length=st.integers(1, 150),
     states=st.integers(1, 20),
 )
-def test_any_shape_will_do(n, channels, length, states):
-    given = Inputs.draw(n, channels, length, states)
-    for path in PATHS:
-        assert_same(given, path, 1e-12)
+def test_any_shape_will_do(path, n, channels, length, states):
+    assert_same(Inputs.draw(n, channels, length, states), path, 1e-12)
+
+
+@pytest.mark.parametrize("path", ["reference", *PATHS])
+def test_no_time_gives_nothing(path):
+    given = Inputs.draw(2, 3, 0, 4, torch.float32)
+    given.u.requires_grad_()
+    y = run(given, path)
+    y.sum().backward()
+    assert y.shape == given.u.shape == given.u.grad.shape == (2, 3, 0)
+    assert y.dtype == torch.float32
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -229,6 +241,7 @@ def test_bfloat16_has_the_same_gradients_up_to_its_rounding(path):
     assert_same_in_bfloat16(path, "cpu")
 
 
+@with_numba
 def test_threads_change_no_bit():
     given = Inputs.draw(2, 70, 130, 16, torch.float32)
     results = []
@@ -240,6 +253,7 @@ def test_threads_change_no_bit():
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@with_numba
 def test_several_threads_may_scan_at_once():
     given = Inputs.draw(2, 40, 60, 4)
     wanted = run(given, "numba")
@@ -307,6 +321,7 @@ def _scan_in_child(queue) -> None:
     queue.put(float(run(Inputs.draw(1, 40, 20, 4), "numba").sum()))
 
 
+@with_numba
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_fork_may_scan():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import struct
 import threading
@@ -37,7 +38,7 @@ from brainfm.store.hold import create_store, writing
 from brainfm.store.schema import Entry
 from brainfm.store.shards import Damaged
 from brainfm.store.verify import verify_store
-from brainfm.store.write import write_recording
+from brainfm.store.write import note_stat, write_recording
 
 RECIPE = Recipe(l_freq=None, h_freq=None, line_freq=None)
 
@@ -415,6 +416,68 @@ def test_damage_is_an_error_that_names_the_recording(tmp_path: Path, change) -> 
     with pytest.raises(WorkError, match=f"{ids[0]} of the store is damaged.*brainfm verify"):
         store.read(ids[0], 0, 1000)
     assert np.isfinite(store.read(ids[1], 0, 5000)).all()
+
+
+def described(change):
+    """Return a change of the attributes in a recording's ``zarr.json``."""
+
+    def write(folder: Path) -> None:
+        group = json.loads((folder / "zarr.json").read_text())
+        change(group["attributes"])
+        (folder / "zarr.json").write_text(json.dumps(group))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a["sensors"]["names"].reverse(),
+        lambda a: a["sensors"]["bad"].__setitem__(0, True),
+        lambda a: a["annotations"].update(
+            onset=[1.0], duration=[1.0], description=["seizure"], channels=[[]]
+        ),
+        lambda a: a.update(subject="2"),
+        lambda a: a.update(sfreq=200.0),
+        lambda a: a.update(fingerprint="0" * 16),
+        lambda a: a.pop("task"),
+        lambda a: a["provenance"].update(more=1),
+    ],
+)
+def test_a_changed_description_is_damage(tmp_path: Path, change) -> None:
+    ids, found = damaged(tmp_path / "s.zarr", described(change))
+    assert found == [ids[0]]
+
+
+def test_new_times_of_the_source_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    _, found = damaged(path, lambda r: note_stat(path, r.name, "other"))
+    assert found == []
+
+
+def as_of_before(attributes: dict) -> None:
+    """Leave what a brainfm wrote that knew no checksum of the description."""
+    attributes["sensors"]["names"].reverse()
+    del attributes["described"]
+
+
+def test_a_description_without_a_checksum_is_held_against_the_table(tmp_path: Path) -> None:
+    _, found = damaged(tmp_path / "a.zarr", described(as_of_before))
+    assert found == []
+
+    def other_subject(attributes: dict) -> None:
+        as_of_before(attributes)
+        attributes["subject"] = "2"
+
+    ids, found = damaged(tmp_path / "b.zarr", described(other_subject))
+    assert found == [ids[0]]
+
+
+def test_a_changed_row_of_the_table_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    edited = described(lambda a: a["table"]["sfreq"].__setitem__(0, 50.0))
+    _, found = damaged(path, lambda r: edited(path))
+    assert found == open_store(path).table["id"][:1].tolist()
 
 
 # ------------------------------------------------------------------ elsewhere

@@ -88,6 +88,8 @@ class BiMamba(Backbone):
         path of the selective scan, see `brainfm.layers.scan`.
     """
 
+    local = ("scan",)
+
     def __init__(
         self,
         dim: int,

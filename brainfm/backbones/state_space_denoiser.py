@@ -127,7 +127,8 @@ class StateSpaceDenoiser(Backbone):
         ``"channels"`` keeps every segment at its channel and place. ``"released"`` is how the
         published code mixes them up in windows of two and more segments: what it calls segment s
         of channel c is segment (s·n + c) mod f of channel (s·n + c) div f, for n channels and f
-        segments, with the code of channel c. Only to compare with published checkpoints.
+        segments, with the code of channel c. It shows what that code computes; `brainfm finetune` does
+        not change it, nor `segment` and `channels`, in a checkpoint.
     """
 
     needs_samples = True

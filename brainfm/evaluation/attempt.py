@@ -14,7 +14,12 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.overlap import overlap, pretraining_of
-from brainfm.evaluation.parameters import filled_in, flops_per_window, trained_parameters
+from brainfm.evaluation.parameters import (
+    filled_in,
+    flops_per_window,
+    scans_of,
+    trained_parameters,
+)
 from brainfm.evaluation.records import FoldRecord, Job
 from brainfm.evaluation.shots import draw_rows
 from brainfm.evaluation.tuning import fit_validated, fits_of
@@ -136,6 +141,7 @@ def _measured(
         overlap=overlap(pretraining_of(fitted), test.meta),
         trained_parameters=trained_parameters(fitted),
         flops=flops_per_window(fitted, test.X),
+        kernels=scans_of(fitted),
         trials=sealed.rows.tolist(),
         proba=proba.tolist(),
         validation=validation.tolist(),

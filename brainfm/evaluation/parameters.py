@@ -78,6 +78,19 @@ def flops_per_window(fitted: Any, X: Any) -> int | None:
     return count_flops(lambda: fitted.predict_proba(window))[1]
 
 
+def scans_of(fitted: Any) -> list[str]:
+    """Return the paths of the selective scan that a fitted estimator's networks have taken."""
+    holders = [part for part in _with_inside(fitted) if _has_network(part)]
+    if not holders:
+        return []
+    from torch.nn import Module
+
+    from brainfm.layers.mamba import kernels
+
+    networks = [v for part in holders for v in vars(part).values() if isinstance(v, Module)]
+    return sorted({kernel for network in networks for kernel in kernels(network)})
+
+
 def _with_inside(fitted: Any) -> Iterator[Any]:
     """Yield an estimator and all that it fitted inside."""
     yield fitted

@@ -61,6 +61,8 @@ class FoldRecord:
         see `brainfm.evaluation.parameters`.
     identity
         see `brainfm.evaluation.identity`; of the first fold of each seed.
+    kernels
+        paths of the selective scan that ran.
     validation, validation_proba
         as ``trials`` and ``proba``, of the validation windows.
     """
@@ -85,6 +87,7 @@ class FoldRecord:
     fit_seconds: float = 0.0
     flops: int | None = None
     identity: dict[str, float | None] | None = None
+    kernels: list[str] = field(default_factory=list)
     validation: list[int] = field(default_factory=list)
     validation_proba: list[list[float]] = field(default_factory=list)
 

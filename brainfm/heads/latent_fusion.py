@@ -87,7 +87,7 @@ class LatentFusionHead(Head):
     depth
         blocks of the transformer.
     heads
-        attention heads.
+        attention heads; a layer's width need be no multiple of them.
     """
 
     undecayed = ("tokens",)
@@ -107,10 +107,10 @@ class LatentFusionHead(Head):
         super().__init__()
         self.dim, self.n_outputs, self.n_layers, self.n_pools = dim, n_outputs, n_layers, n_pools
         self.seconds, self.n_tokens, self.depth, self.heads = seconds, n_tokens, depth, heads
-        if dim % (n_layers * heads):
+        if dim % n_layers:
             raise UsageError(
-                f"Features of width {dim} cannot be split into {n_layers} layers of {heads} heads; set the "
-                "head's `n_layers` to the layers that the backbone gives."
+                f"Features of width {dim} are no {n_layers} layers side by side; set the head's `n_layers` "
+                "to the layers that the backbone gives, 1 for most."
             )
         width = dim // n_layers
         # Uniform in [0, 1), as released.

@@ -32,6 +32,8 @@ class MambaHead(Head):
         path of the selective scan, see `brainfm.layers.scan`.
     """
 
+    local = ("scan",)
+
     def __init__(
         self,
         dim: int,

@@ -21,14 +21,15 @@ class Attention(nn.Module):
     context
         width of the tokens that are asked.
     heads
-        number of heads.
+        number of heads. Inside, tokens are as wide as the next multiple of it.
     """
 
     def __init__(self, dim: int, context: int, *, heads: int):
         super().__init__()
         self.heads = heads
-        self.query, self.out = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.key, self.value = nn.Linear(context, dim), nn.Linear(context, dim)
+        width = dim + -dim % heads
+        self.query, self.out = nn.Linear(dim, width), nn.Linear(width, dim)
+        self.key, self.value = nn.Linear(context, width), nn.Linear(context, width)
 
     def forward(
         self,

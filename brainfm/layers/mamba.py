@@ -7,6 +7,8 @@ Names, shapes, layout and initialisation are those of ``mamba_ssm.Mamba``, so th
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import torch
 from einops import rearrange
@@ -14,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from brainfm.layers.scan import Backend, Kernel, running, selective_scan
+from brainfm.layers.scan import Backend, Kernel, can_run, running, selective_scan
 
 STEP = (1e-3, 1e-1)  # range of Δ at the start, as in the paper
 SMALLEST_STEP = 1e-4
@@ -38,8 +40,8 @@ class Mamba(nn.Module):
 
     Attributes
     ----------
-    kernel
-        the path of the scan that ran last, None before the first run.
+    kernels
+        paths of the scan that have run, in the order of their first runs.
     """
 
     undecayed = ("A_log", "D")  # as in mamba_ssm
@@ -57,11 +59,10 @@ class Mamba(nn.Module):
         scan: Backend = "auto",
     ):
         super().__init__()
-        running(scan, "cuda" if scan == "cuda" else "cpu")  # refuse what is not installed at once
         self.d_model, self.d_state, self.d_conv, self.expand = d_model, d_state, d_conv, expand
         self.d_inner, self.dt_rank = expand * d_model, math.ceil(d_model / 16)
         self.scan: Backend = scan
-        self.kernel: Kernel | None = None
+        self.kernels: tuple[Kernel, ...] = ()
         self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
         self.conv1d = nn.Conv1d(
             self.d_inner, self.d_inner, d_conv, groups=self.d_inner, padding=d_conv - 1
@@ -89,7 +90,7 @@ class Mamba(nn.Module):
         selected = self.x_proj(rearrange(signal, "b d t -> b t d"))
         sizes = [self.dt_rank, self.d_state, self.d_state]
         step, B, C = selected.split(sizes, dim=-1)
-        self.kernel = running(self.scan, x.device)
+        kernel = running(self.scan, x.device)
         y = selective_scan(
             signal,
             rearrange(step @ self.dt_proj.weight.t(), "b t d -> b d t"),
@@ -100,6 +101,44 @@ class Mamba(nn.Module):
             z=gate,
             delta_bias=self.dt_proj.bias,
             delta_softplus=True,
-            backend=self.kernel,
+            backend=kernel,
         )
+        if kernel not in self.kernels:
+            self.kernels = (*self.kernels, kernel)
         return self.out_proj(rearrange(y, "b d t -> b t d"))
+
+
+def mixers(model: nn.Module) -> Iterator[Mamba]:
+    """Return every Mamba mixer of a model."""
+    return (m for m in model.modules() if isinstance(m, Mamba))
+
+
+def kernels(model: nn.Module) -> list[str]:
+    """Return the sorted paths of the scan that a model's mixers have taken."""
+    return sorted({kernel for mixer in mixers(model) for kernel in mixer.kernels})
+
+
+def check_scans(model: nn.Module, device: torch.device | str) -> None:
+    """Refuse a model that names a path of the scan which cannot run on ``device``.
+
+    Raises
+    ------
+    UsageError
+        If there is such a path.
+    """
+    for mixer in mixers(model):
+        running(mixer.scan, device)
+
+
+@contextmanager
+def adapted(model: nn.Module, device: torch.device | str) -> Generator[None]:
+    """Let scans that are named for another device take the path of ``auto`` on this one."""
+    foreign = [m for m in mixers(model) if not can_run(m.scan, device)]
+    named = [mixer.scan for mixer in foreign]
+    for mixer in foreign:
+        mixer.scan = "auto"
+    try:
+        yield
+    finally:
+        for mixer, scan in zip(foreign, named, strict=True):
+            mixer.scan = scan

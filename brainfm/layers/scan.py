@@ -17,7 +17,7 @@ cuda         mamba-ssm's fused kernel
 
 ``auto`` takes ``cuda`` for tensors on a CUDA device where mamba-ssm is installed, ``numba`` for float32
 and float64 on the processor where numba is installed, and ``torch`` otherwise. A path that is named and
-cannot run is refused; nothing ever falls back to another.
+cannot run is refused where it is to run; nothing falls back to another.
 """
 
 from __future__ import annotations
@@ -52,14 +52,11 @@ def running(backend: Backend, device: torch.device | str) -> Kernel:
     UsageError
         If the path is named and cannot run there.
     """
-    where = torch.device(device).type
-    able = {
-        "cuda": where == "cuda" and _has("mamba_ssm"),
-        "numba": where == "cpu" and _has("numba"),
-    }
     if backend == "auto":
-        return "cuda" if able["cuda"] else "numba" if able["numba"] else "torch"
-    if not able.get(backend, True):
+        compiled: tuple[Kernel, ...] = ("cuda", "numba")
+        return next((path for path in compiled if can_run(path, device)), "torch")
+    if not can_run(backend, device):
+        where = torch.device(device).type
         package, wanted = {"cuda": ("mamba", "a CUDA device"), "numba": ("fast", "the processor")}[
             backend
         ]
@@ -68,6 +65,14 @@ def running(backend: Backend, device: torch.device | str) -> Kernel:
             f"`pip install 'brainfm[{package}]'`; install that or choose scan: auto."
         )
     return backend
+
+
+def can_run(backend: Backend, device: torch.device | str) -> bool:
+    """Return whether a path can run on ``device`` here; ``auto`` always can."""
+    where = torch.device(device).type
+    if backend == "cuda":
+        return where == "cuda" and _has("mamba_ssm")
+    return backend != "numba" or (where == "cpu" and _has("numba"))
 
 
 def _has(package: str) -> bool:
@@ -119,6 +124,8 @@ def selective_scan(
         If the path is named and cannot run here.
     """
     path = running(backend, u.device)
+    if u.shape[-1] == 0:
+        return u.clone()
     if path == "cuda":
         skip, bias = (x if x is None else x.float() for x in (D, delta_bias))  # it insists
         return _fused()(u, delta, A.float(), B, C, skip, z, bias, delta_softplus)

@@ -19,6 +19,7 @@ from brainfm.card import Use, check_card
 from brainfm.contracts import Backbone, Batch, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
+from brainfm.layers.mamba import adapted, check_scans
 from brainfm.learning.adaptation import Adaptation, Name, adaptation_of
 from brainfm.learning.callbacks import BestState
 from brainfm.learning.loop import fit as train_loop
@@ -34,7 +35,7 @@ from brainfm.objectives import Supervised
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, WindowCache
 from brainfm.tokenizers.cached import Row, fingerprint
-from brainfm.weights import count_parameters, load, load_card, save
+from brainfm.weights import build, count_parameters, load, load_card, save
 from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
@@ -180,6 +181,15 @@ class FineTuning(BaseEstimator, ABC):
                 self._train(X, y, validation)
         return self
 
+    def check_scans(self) -> None:
+        """Refuse a head that names a path of the scan which cannot run where it is to be trained."""
+        if isinstance(self.head, type) and issubclass(self.head, LinearHead):
+            return
+        with torch.random.fork_rng():
+            model = build(load_card(self._chosen())["architecture"])
+            if isinstance(backbone := getattr(model, "backbone", None), Backbone):
+                check_scans(self.head(backbone.dim, 2), self.train.device)
+
     def _start(self, X: Trials, n_outputs: int) -> None:
         """Build tokenizer, backbone and head, and check that they suit the trials."""
         self.checkpoint_ = self._chosen()
@@ -262,7 +272,8 @@ class FineTuning(BaseEstimator, ABC):
     ) -> Float64[np.ndarray, "trial output"]:
         self.model_.eval()
         batches = OrderedBatches(self._labelled(X))
-        parts = [what(batches[i]) for i in range(len(batches))]
+        with adapted(self.model_, "cpu"):  # where a training leaves the model
+            parts = [what(batches[i]) for i in range(len(batches))]
         return torch.cat(parts).double().numpy()
 
     def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:

@@ -27,6 +27,8 @@ from torch.utils.data import Dataset
 from brainfm.contracts import Batch, Objective
 from brainfm.disk import sweep
 from brainfm.layers.average import WeightAverage
+from brainfm.layers.mamba import kernels, mixers
+from brainfm.layers.scan import running
 from brainfm.learning.blocks import compiled, recomputed
 from brainfm.learning.callbacks import EndAtAverage, MetricsFile
 from brainfm.learning.checkpoint import (
@@ -123,12 +125,26 @@ class Loop(lightning.LightningModule):
         synchronise(self.objective)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the usual size of the loss."""
+        """Keep the usual size of the loss, and which scans have run."""
         checkpoint["guard"] = self.guard.state_dict()
+        checkpoint["kernels"] = kernels(self.objective)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up."""
+        """Take them up; earlier versions kept no scans."""
         self.guard.load_state_dict(checkpoint["guard"])
+        for mixer in mixers(self.objective):
+            mixer.kernels = tuple(checkpoint.get("kernels", ()))
+
+    def on_train_start(self) -> None:
+        """Say so where a run goes on with another path of the scan."""
+        earlier = kernels(self.objective)
+        new = {running(mixer.scan, self.device) for mixer in mixers(self.objective)} - {*earlier}
+        if earlier and new and is_first():
+            print(
+                f"brainfm: the run goes on with the scan {', '.join(sorted(new))}; before, it took "
+                f"{', '.join(earlier)}.",
+                file=sys.stderr,
+            )
 
     def transfer_batch_to_device(
         self, batch: list[Batch], device: torch.device, index: int

@@ -146,6 +146,15 @@ class Train:
                 f"train.layer_decay is {self.layer_decay:g} and must be above 0 and at most 1."
             )
 
+    @property
+    def device(self) -> str:
+        """The kind of device that ``accelerator`` means on this machine."""
+        if self.accelerator not in ("auto", "gpu"):
+            return self.accelerator
+        if torch.backends.mps.is_available():
+            return "mps"
+        return "cuda" if self.accelerator == "gpu" or torch.cuda.is_available() else "cpu"
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, relative to the peak."""
         if step < self.warmup:

@@ -16,6 +16,7 @@ from brainfm.evaluation.protocol import SEEDS, Outcome, check_call, run
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.task import MEMORY, Task
 from brainfm.evaluation.tuning import UNLIMITED, Budget
+from brainfm.learning.finetuning import FineTuning
 from brainfm.stages.pretrain import use_of
 from brainfm.stages.run import now, write_manifest
 from brainfm.store.read import open_store
@@ -87,6 +88,7 @@ def evaluate(
     check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference, budget=budget)
     task = task if split is None else task.as_published(split)
     _check_checkpoints(task, estimators)
+    _check_scans(estimators)
     started, trials = now(), task.load(memory)
     outcome = run(
         trials, estimators, folds=_division(task, split, folds, corpus, trials=trials), seeds=seeds,
@@ -97,6 +99,7 @@ def evaluate(
     facts: dict[str, Any] = {
         "seeds": list(seeds), "data": _data(trials), "complete": not outcome.failed,
         "split": split, "corpus": corpus,
+        "kernels": sorted({kernel for record in outcome.records for kernel in record.kernels}),
         "leakage": {"reason": allow_leakage, "found": list(outcome.leaks)},
     }  # fmt: skip
     write_manifest(out, started, **facts)
@@ -136,6 +139,14 @@ def _check_checkpoints(task: Task, estimators: dict[str, BaseEstimator]) -> None
         use = use_of(open_store(task.store), selection)
         for folder in named:
             check_card(load_card(folder), use)
+
+
+def _check_scans(estimators: dict[str, BaseEstimator]) -> None:
+    """Refuse heads whose scan cannot run here, also those of estimators within others."""
+    for estimator in estimators.values():
+        for one in (estimator, *estimator.get_params().values()):
+            if isinstance(one, FineTuning):
+                one.check_scans()
 
 
 def _data(trials: Trials) -> dict[str, list[str]]:

@@ -14,13 +14,14 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
+from brainfm.layers.mamba import kernels
 from brainfm.learning.adaptation import Adaptation, Name
 from brainfm.learning.finetuned import Finetuned
 from brainfm.learning.finetuning import FULL
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import coverage, use_of
-from brainfm.stages.run import MANIFEST, kernels, now, write_manifest
+from brainfm.stages.run import MANIFEST, now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.reader import Selection
@@ -104,6 +105,7 @@ def finetune(
     selection = Selection(task.store, task.kinds, view=task.view)
     card = load_card(checkpoint)
     check_card(card, use_of(open_store(task.store), selection))
+    Finetuned(checkpoint, head=head, train=train, random_state=seed).check_scans()
     trials = task.load()
     covered = coverage(selection.reader(), trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))

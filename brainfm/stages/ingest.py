@@ -33,8 +33,9 @@ from brainfm.stages.executors import (
 )
 from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
 from brainfm.stages.patience import Patience, timed_out
+from brainfm.store.files import check_local
 from brainfm.store.hold import create_store, writing
-from brainfm.store.read import Store, open_store
+from brainfm.store.read import Store, open_store, read_quarantine
 from brainfm.store.schema import source_key
 
 
@@ -109,7 +110,7 @@ def ingest(
         files, folders, globs and BIDS roots, of the formats of ``docs/formats.md``; ``moabb:NAME`` for a
         data set of MOABB.
     store
-        the store to make or to add to.
+        the store to make or to add to, on this machine.
     recipe
         YAML that says how this data set is read and cleaned. Without one: 0.1 to 75 Hz, notch where
         the mains are seen, 200 Hz, subjects from BIDS names or the files' stems.
@@ -143,6 +144,7 @@ def ingest(
     WorkError
         If no file came in or, with ``strict``, any did not.
     """
+    check_local(store)
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
     shift = load_key(dates, store=store) if dates is not None else None
@@ -208,8 +210,9 @@ def _known(store: Store, *, retry: bool) -> _Known:
         made.setdefault(row["source_key"], []).append(_past(row["id"], row))
     refused = {
         row["source_key"]: _past(row["reason"], row)
-        for row in store.quarantined.to_dict("records")
-        if row["version"] == __version__ and not retry
+        for row in read_quarantine(store.files).values()
+        # What cannot be read tells nothing: its source is read again.
+        if row is not None and row["version"] == __version__ and not retry
     }
     return _Known(made, refused)
 
@@ -283,10 +286,11 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
             "files back, and call again."
         )
     if not summary.added and not summary.unchanged:
-        first = open_store(summary.store).quarantined.iloc[0]
+        entries = read_quarantine(open_store(summary.store).files).values()
+        first = min((row for row in entries if row is not None), key=lambda row: row["source"])
         raise WorkError(
             f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}. "
-            f"The first is {Path(first.source).name}: {first.detail}"
+            f"The first is {Path(first['source']).name}: {first['detail']}"
         )
     if strict and summary.quarantined:
         raise WorkError(

@@ -13,12 +13,13 @@ import torch
 from brainfm.card import UNIT, Use, check_card
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
+from brainfm.layers.mamba import adapted, check_scans, kernels, mixers
 from brainfm.learning.loop import fit
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.objectives import Diffusion
 from brainfm.stages.model import Model
-from brainfm.stages.run import MANIFEST, kernels, now, versions, write_manifest
+from brainfm.stages.run import MANIFEST, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
 from brainfm.stages.sources import (
     Data,
@@ -77,8 +78,9 @@ def pretrain(
         print(f"{out} is finished: nothing to do. Remove it to train again.")
         return
     started = now()
-    sources = sources_of(data)
     objective = model.build(seed, tokenizer=tokenizer)
+    check_scans(objective, train.device)
+    sources = sources_of(data)
     for source in sources:
         check_fit(objective, source)
     covered = {s.name: coverage(s.reader, s.table) for s in sources}
@@ -165,12 +167,18 @@ def use_of(store: Store, data: Selection) -> Use:
 
 @torch.no_grad()
 def _rehearse(objective: Objective, batches: RandomBatches | MixedBatches) -> None:
-    """Run one window of each data set, so that what does not fit is said before anything is written."""
+    """Run one window of each data set, so that what does not fit is said before anything is written.
+
+    It runs on the processor wherever the training will, and leaves no trace.
+    """
     every = [m.batches for m in batches.members] if isinstance(batches, MixedBatches) else [batches]
     objective.eval()
-    for one in every:
-        window = one.reader.read(one.windows.at(0)[:1], one.windows.sfreq)
-        objective(window, torch.Generator().manual_seed(0))
+    with adapted(objective, "cpu"):
+        for one in every:
+            window = one.reader.read(one.windows.at(0)[:1], one.windows.sfreq)
+            objective(window, torch.Generator().manual_seed(0))
+    for mixer in mixers(objective):
+        mixer.kernels = ()
     objective.train()
 
 

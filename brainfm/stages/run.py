@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import nn
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError
@@ -29,6 +28,7 @@ HOW = {
             *("recompute", "peak_flops"),
         )
     ),
+    "model.backbone.init_args.scan",
 }
 """Options that say on what a run is computed, not what: a run may go on with others."""
 
@@ -97,11 +97,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that numbers depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
-
-
-def kernels(model: nn.Module) -> list[str]:
-    """Return the compiled or plain paths on which the model's layers ran last (`Mamba.kernel`)."""
-    return sorted({k for m in model.modules() if isinstance(k := getattr(m, "kernel", None), str)})
 
 
 def now() -> str:

@@ -18,7 +18,8 @@ from brainfm.store.read import Store, open_store
 def status(store: Path, *, json: bool = False) -> None:
     """Print what a store holds: recordings, subjects, hours, sensors, size, duplicates, quarantine.
 
-    Sources that are gone are listed, too; a relative path counts from the folder of the call.
+    Sources that are gone are listed, too; a relative path counts from the folder of the call. So are
+    recordings whose folder was removed: the next ingest of their sources brings them in again.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ def status(store: Path, *, json: bool = False) -> None:
     ------
     UsageError
         If there is no store.
+    WorkError
+        If an entry of the quarantine cannot be read.
     """
     opened = open_store(store)
     if json:
@@ -38,7 +41,7 @@ def status(store: Path, *, json: bool = False) -> None:
         return
     console = Console()
     console.print(_overview(opened))
-    for told in (_duplicates(opened), _quarantine(opened), _vanished(opened)):
+    for told in (_duplicates(opened), _lost(opened), _quarantine(opened), _vanished(opened)):
         if told.row_count:
             console.print(told)
 
@@ -52,6 +55,7 @@ def summarise(store: Store) -> dict[str, Any]:
     return {
         "hours": float(table.hours.sum()),
         "recordings": recordings,
+        "lost": store.lost,
         "quarantined": quarantined,
         "vanished": list(find_vanished(store)),
     }
@@ -89,6 +93,13 @@ def _duplicates(store: Store) -> Table:
     shown = _listing("duplicates", "recording", "has the content of")
     for row in store.table[store.table.duplicate_of.notna()].itertuples():
         shown.add_row(row.id, row.duplicate_of)
+    return shown
+
+
+def _lost(store: Store) -> Table:
+    shown = _listing("removed", "recording without a folder")
+    for id in store.lost:
+        shown.add_row(id)
     return shown
 
 

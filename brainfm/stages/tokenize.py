@@ -12,6 +12,7 @@ from brainfm.card import check_card, check_complete
 from brainfm.contracts import Tokenizer
 from brainfm.errors import UsageError
 from brainfm.stages.pretrain import coverage, use_of
+from brainfm.store.files import check_local
 from brainfm.store.read import open_store
 from brainfm.store.tokens import TokenStore, TokenWriter, header, open_tokens
 from brainfm.weights import load
@@ -49,6 +50,7 @@ def tokenize(
     UsageError
         If the tokenizer has no codes, does not fit the store, or the token store holds other tokens.
     """
+    check_local(tokens)
     model, card = load(checkpoint)
     tokenizer = getattr(model, "tokenizer", model)
     tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # out of `Frozen`

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from brainfm.errors import WorkError
-from brainfm.store.read import open_store
+from brainfm.store.read import open_store, read_quarantine
+from brainfm.store.schema import RECORDINGS
 from brainfm.store.verify import verify_store
 
 
 def verify(store: Path) -> None:
-    """Check every recording of a store against its checksum.
+    """Check every recording of a store against its checksums, and that the quarantine can be read.
 
     Parameters
     ----------
@@ -22,15 +23,28 @@ def verify(store: Path) -> None:
     UsageError
         If there is no store.
     WorkError
-        If a recording is damaged; each is named.
+        If a recording, or an entry of the quarantine, is damaged; each is named.
     """
-    checks = list(verify_store(open_store(store)))
+    opened = open_store(store)
+    checks = list(verify_store(opened))
     damaged = [check for check in checks if check.problem is not None]
     for check in damaged:
         print(f"{check.id} {check.problem}")
+    broken = [key for key, row in read_quarantine(opened.files).items() if row is None]
+    for key in broken:
+        print(f"{key} cannot be read")
+    told = []
     if damaged:
-        raise WorkError(
+        told.append(
             f"{len(damaged)} of {len(checks)} recordings of {store} are damaged "
-            f"({', '.join(check.id for check in damaged)}); remove their folders and ingest again."
+            f"({', '.join(check.id for check in damaged)}); remove their folders below "
+            f"{store}/{RECORDINGS} and ingest again."
         )
+    if broken:
+        told.append(
+            f"{len(broken)} entries of the quarantine of {store} cannot be read "
+            f"({', '.join(broken)}); remove these files and ingest again."
+        )
+    if told:
+        raise WorkError(" ".join(told))
     print(f"{store}: {len(checks)} recordings, every one as it was written")

@@ -170,6 +170,15 @@ def files_at(place: Path | str) -> Files:
     return LocalFiles(Path(place)) if url is None else RemoteFiles(url)
 
 
+def check_local(place: Path) -> None:
+    """Raise a `UsageError` where ``place``, which is to be written, is a URL."""
+    if (url := as_url(place)) is not None:
+        raise UsageError(
+            f"{url} is a URL, and a store is written to a folder of this machine; give its path, and "
+            "copy the finished store there."
+        )
+
+
 def as_url(place: Path | str) -> str | None:
     """Return the URL that ``place`` is, or None where it is a path of this machine."""
     # A URL that went through a Path has lost a slash: no path begins with two letters and a colon.

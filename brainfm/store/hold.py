@@ -6,15 +6,15 @@ import fcntl
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
 from brainfm.disk import flush_folder
 from brainfm.errors import UsageError, WorkError
-from brainfm.store.files import LocalFiles
-from brainfm.store.read import Store, list_entries, open_store, read_root
+from brainfm.store.files import LocalFiles, check_local
+from brainfm.store.read import Store, list_entries, list_ids, open_store, read_root
 from brainfm.store.schema import (
     COLUMNS,
     PARTIAL,
@@ -33,10 +33,13 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
     Raises
     ------
     UsageError
-        If something else is at ``path``, or a store of another version or preprocessing.
+        If something else is at ``path``, or a store of another version or preprocessing, or it is
+        a URL.
     """
+    check_local(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        attributes = read_root(LocalFiles(path), path)
+        remedy = "name another --store, nothing is written over what is there"
+        attributes = read_root(LocalFiles(path), path, remedy=remedy)
         if attributes["preprocessing_hash"] != preprocessing_hash:
             raise UsageError(
                 f"The store {path} was made with {_words(attributes['preprocessing'])}, "
@@ -89,7 +92,7 @@ def writing(path: Path) -> Generator[Held]:
     # The lock is on a file that never changes, so that nothing foreign lies in the root group.
     with (path / QUARANTINE / "zarr.json").open("r+") as lock:
         _lock(lock, path)
-        before, changed = open_store(path), _changed(path)
+        before, changed = _open(path), _changed(path)
         listed = before.attributes.get("table")
         _ = before.table  # read while one file tells it
         _set_table(path, None)
@@ -103,6 +106,16 @@ def writing(path: Path) -> Generator[Held]:
             _set_table(path, listed)
         else:
             write_table(path)
+
+
+def _open(path: Path) -> Store:
+    """Open the store, without its table where folders were removed, or came, since it was made."""
+    store = open_store(path)
+    listed = store.attributes.get("table")
+    if listed is None or sorted(listed["id"]) == list_ids(store.files):
+        return store
+    kept = {key: value for key, value in store.attributes.items() if key != "table"}
+    return replace(store, attributes=kept)
 
 
 def is_held(path: Path, run: str) -> bool:

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recording import Annotations, Sensors
-from brainfm.store.files import Files, as_url, files_at
+from brainfm.store.files import Files, RemoteFiles, as_url, files_at
 from brainfm.store.schema import (
     COLUMNS,
     QUARANTINE,
@@ -50,25 +50,24 @@ def open_store(path: Path | str) -> Store:
     return Store(place, read_root(files, place), files)
 
 
-def read_root(files: Files, place: Path | str) -> dict[str, Any]:
+def read_root(
+    files: Files, place: Path | str, *, remedy: str = "make one with brainfm ingest"
+) -> dict[str, Any]:
     """Return the attributes of the root; a `UsageError` where it is no store that can be read."""
     try:
         text = files.read("zarr.json")
     except OSError as error:
         met = ", but something else" if isinstance(place, Path) and place.exists() else ""
-        raise UsageError(
-            f"There is no store at {place}{met}; make one with brainfm ingest."
-        ) from error
+        raise UsageError(f"There is no store at {place}{met}; {remedy}.") from error
     try:
         attributes = json.loads(text)["attributes"]
         version = attributes["version"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{place} is no brainfm store: its zarr.json does not name a version; "
-            "make one with brainfm ingest."
+            f"{place} is no brainfm store: its zarr.json does not name a version; {remedy}."
         ) from error
     if "preprocessing_hash" not in attributes:
-        raise UsageError(f"{place} is no store of recordings; make one with brainfm ingest.")
+        raise UsageError(f"{place} is no store of recordings; {remedy}.")
     if version not in READABLE:
         newer = isinstance(version, int) and version > VERSION
         remedy = "install a newer brainfm" if newer else "ingest the recordings into a new one"
@@ -81,18 +80,44 @@ def read_root(files: Files, place: Path | str) -> dict[str, Any]:
 
 def list_entries(files: Files) -> list[dict[str, Any]]:
     """Return the attributes of every recording, sorted by id, from the recordings themselves."""
-    names = (name for name in files.names(RECORDINGS) if name != "zarr.json")
-    return [_read_attributes(files, name) for name in names]
+    return [read_attributes(files, id) for id in list_ids(files)]
 
 
-def _read_attributes(files: Files, id: str) -> dict[str, Any]:
+def list_ids(files: Files) -> list[str]:
+    """Return the ids of the recordings that have a folder, sorted."""
+    return [n for n in files.names(RECORDINGS) if n != "zarr.json" and n[0] != "."]
+
+
+def read_attributes(files: Files, id: str) -> dict[str, Any]:
+    """Return the attributes of a recording as they stand in its ``zarr.json``."""
     try:
         return json.loads(files.read(f"{RECORDINGS}/{id}/zarr.json"))["attributes"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkError(
             f"The recording {id} of the store has no readable zarr.json; "
             "remove its folder and ingest it again."
         ) from error
+
+
+_REFUSED = ("source", "reason", "detail", "source_key")
+_REFUSED += ("source_sha256", "source_stat", "recipe_hash", "version")
+
+
+def read_quarantine(files: Files) -> dict[str, dict[str, str] | None]:
+    """Return what did not come in, by the entry's file; None where that cannot be read."""
+    names = [n for n in files.names(QUARANTINE) if n.endswith(".json") and n[0] != "."]
+    keys = [f"{QUARANTINE}/{name}" for name in names if name != "zarr.json"]
+    return {key: _read_refused(files, key) for key in keys}
+
+
+def _read_refused(files: Files, key: str) -> dict[str, str] | None:
+    try:
+        value = json.loads(files.read(key))
+        row = {column: value.get(column, "") for column in _REFUSED}
+    except (OSError, ValueError, AttributeError):
+        return None
+    whole = all(isinstance(v, str) for v in row.values()) and row["source"] and row["reason"]
+    return row if whole else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +181,29 @@ class Store:
 
         Columns: source, reason, detail, source_key, source_sha256, source_stat, recipe_hash, and
         version (of the brainfm that refused it).
+
+        Raises
+        ------
+        WorkError
+            If an entry cannot be read; it is named.
         """
-        columns = ["source", "reason", "detail", "source_key", "source_sha256", "source_stat"]
-        columns += ["recipe_hash", "version"]
-        names = [n for n in self.files.names(QUARANTINE) if n.endswith(".json") and n[0] != "."]
-        keys = [f"{QUARANTINE}/{name}" for name in names if name != "zarr.json"]
-        rows = [json.loads(self.files.read(key)) for key in keys]
-        table = pd.DataFrame(rows, columns=columns, dtype=object)
+        entries = read_quarantine(self.files)
+        for key, row in entries.items():
+            if row is None:
+                raise WorkError(
+                    f"The entry {key} of the store {self.path} cannot be read; remove that file, "
+                    "and ingest again."
+                )
+        table = pd.DataFrame(list(entries.values()), columns=list(_REFUSED), dtype=object)
         return table.sort_values("source", ignore_index=True)
+
+    @property
+    def lost(self) -> list[str]:
+        """Ids that the table lists and that have no folder any more."""
+        there = list_ids(self.files)
+        if not there and isinstance(self.files, RemoteFiles):
+            return []  # a server that lists no folders
+        return sorted(set(self.table["id"]) - set(there))
 
     @property
     def n_bytes(self) -> int:
@@ -179,7 +219,7 @@ class Store:
         """Return all that is known of a recording."""
         if id not in self._entries:
             self._check(id)
-            self._entries[id] = entry_of(_read_attributes(self.files, id))
+            self._entries[id] = entry_of(read_attributes(self.files, id))
         return self._entries[id]
 
     def sensors(self, id: str) -> Sensors:

@@ -5,7 +5,8 @@
     S.zarr/
       zarr.json                     root group; attributes: version, preprocessing, its hash and,
                                     after a complete ingest, `table`: a list a column
-      recordings/<id>/zarr.json     group of one recording; attributes: `Entry`
+      recordings/<id>/zarr.json     group of one recording; attributes: `Entry` and, as
+                                    `described`, `hash_of_description`
       recordings/<id>/signal/       (channel, time), int16 or float32; a chunk is all channels × 4 s,
                                     a shard as many chunks as are 32 MB of float32; shards are the
                                     files c.0.<shard>, beside the array's zarr.json
@@ -118,8 +119,17 @@ COLUMNS = tuple(f.name for f in fields(Entry) if f.name not in LONG)
 
 
 def entry_attributes(entry: Entry) -> dict[str, Any]:
-    """Return the attributes that hold ``entry``."""
-    return asdict(entry)
+    """Return the attributes that hold ``entry``, with the hash of them."""
+    attributes = asdict(entry)
+    return attributes | {"described": hash_of_description(attributes)}
+
+
+def hash_of_description(attributes: dict[str, Any]) -> str:
+    """Return the sha256 of a recording's attributes but ``source_stat``, which an ingest may renew."""
+    kept = {k: v for k, v in attributes.items() if k not in ("source_stat", "described")}
+    # Through JSON and back: tuples, and keys that are numbers, are sorted as they will be read.
+    text = json.dumps(json.loads(json.dumps(kept)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def entry_of(attributes: dict[str, Any]) -> Entry:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from brainfm.store.encoding import Encoded
-from brainfm.store.read import Store
-from brainfm.store.schema import Entry
+from brainfm.store.read import Store, open_store, read_attributes
+from brainfm.store.schema import COLUMNS, Entry, hash_of_description
 from brainfm.store.stream import update_checksum
 
 
@@ -29,17 +30,51 @@ class Check:
 
 
 def verify_store(store: Store) -> Iterator[Check]:
-    """Read every recording and compare it with its checksum."""
+    """Read every recording and compare it with its checksums and its row in the store's table."""
+    listed, lost = _listed(store), set(store.lost)
     for id in store.table["id"]:
-        yield Check(id, _problem(store, id))
+        gone = "is listed, and its folder is not there" if id in lost else None
+        yield Check(id, gone or _problem(store, id, listed.get(id, {})))
 
 
-def _problem(store: Store, id: str) -> str | None:
+def _listed(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the rows of the root's table by id; none where there is no table, as after a kill."""
+    columns = store.attributes.get("table")
+    if columns is None:
+        return {}
+    # The source's times may be renewed while this reads.
+    kept = {c: columns[c] for c in COLUMNS if c != "source_stat"}
+    rows = (dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True))
+    return {row["id"]: row for row in rows}
+
+
+def _problem(store: Store, id: str, row: dict[str, Any]) -> str | None:
     # Whatever a damaged file makes a decoder raise, the other recordings are still to be checked.
     try:
-        return _difference(store, store.entry(id))
+        entry = store.entry(id)
+        attributes = read_attributes(store.files, id)
+        return (
+            _misdescribed(attributes)
+            or _mislisted(store, attributes, row)
+            or _difference(store, entry)
+        )
     except Exception as error:
         return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _misdescribed(attributes: dict[str, Any]) -> str | None:
+    written = attributes.get("described")  # an older brainfm wrote none
+    if written and hash_of_description(attributes) != written:
+        return "has a zarr.json that does not have its checksum"
+    return None
+
+
+def _mislisted(store: Store, attributes: dict[str, Any], row: dict[str, Any]) -> str | None:
+    other = [column for column, value in row.items() if attributes[column] != value]
+    # An ingest that began since may have replaced the recording.
+    if not other or open_store(store.path).attributes.get("table") != store.attributes["table"]:
+        return None
+    return f"is listed with another {other[0]} than its zarr.json has"
 
 
 def _difference(store: Store, entry: Entry) -> str | None:
