@@ -16,6 +16,7 @@ import pytest
 
 from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
+from brainfm.recordings.formats.known import UNREADABLE
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import jobs
@@ -373,7 +374,8 @@ def test_the_sample_cut_and_flipped_is_refused_or_right(tmp_path):
 @pytest.mark.data
 def test_every_real_file_is_damaged():
     folder = DATA / "formats"
-    assert {s.path for s in find_sources([str(folder)])} == {str(folder / f) for f in REAL.values()}
+    found = {s.path for s in find_sources([str(folder)]) if Path(s.path).suffix not in UNREADABLE}
+    assert found == {str(folder / file) for file in REAL.values()}
 
 
 @pytest.mark.data
