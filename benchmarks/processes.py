@@ -15,16 +15,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from brainfm.cli import main as brainfm
-
-ROOT = Path(__file__).parents[1]
+from sample import ROOT, ingest_sample
 
 
 def train(folder: Path, n: int, steps: int, batch: int) -> pd.DataFrame:
@@ -60,9 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        raw = ["ingest", str(ROOT / "sample" / "eegmat"), "--store", str(folder / "store.zarr")]
-        with redirect_stdout(StringIO()):
-            brainfm([*raw, "--recipe", "eegmat"])
+        ingest_sample(folder / "store.zarr")
         one, two = (train(folder, n, given.steps, given.batch) for n in (1, 2))
     apart = np.abs(two["loss"] / one["loss"] - 1).max()
     speeds = [table["windows_per_second"].iloc[2:].median() for table in (one, two)]

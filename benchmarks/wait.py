@@ -20,8 +20,7 @@ import pandas as pd
 import torch
 
 from brainfm.cli import main as brainfm
-
-ROOT = Path(__file__).parents[1]
+from sample import ROOT, ingest_sample
 
 
 def measure(folder: Path, ahead: int, steps: int, batch: int) -> pd.Series:
@@ -52,9 +51,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        raw = ["ingest", str(ROOT / "sample" / "eegmat"), "--store", str(folder / "store.zarr")]
-        with redirect_stdout(StringIO()):
-            brainfm([*raw, "--recipe", "eegmat"])
+        ingest_sample(folder / "store.zarr")
         print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
         print(f"{'read ahead':>10} {'data_wait':>10} {'windows/s':>10} {'hours/s':>8}")
         for ahead in (0, 2):
