@@ -43,13 +43,7 @@ from brainfm.learning.loggers import make_loggers
 from brainfm.learning.processes import Process, average, gather, is_first, synchronise
 from brainfm.learning.profile import Trace
 from brainfm.learning.progress import ProgressBar
-from brainfm.learning.shares import (
-    Feed,
-    StepsAhead,
-    TrainingShare,
-    ValidationShare,
-    choose_parts,
-)
+from brainfm.learning.shares import Dealer, Feed, StepsAhead, ValidationShare
 from brainfm.learning.train import Train
 from brainfm.learning.trainer import interruptible, make_trainer, quiet
 from brainfm.learning.utilisation import Utilisation
@@ -301,11 +295,11 @@ def fit(
             around.enter_context(recomputed(objective))
         if train.compile:
             around.enter_context(compiled(objective))
-        trainer = make_trainer(train, every, callbacks, make_loggers(train.loggers, out))
+        dealer = Dealer(batches, feed, train)
+        loggers = make_loggers(train.loggers, out)
+        trainer = make_trainer(train, every, (dealer, *callbacks), loggers)
         process = Process(trainer.global_rank, trainer.world_size)
-        blocks = getattr(batches, "blocks", 1)
-        parts = choose_parts(train.parts, train.batch_size, process.size, blocks)
-        feed.items = TrainingShare(batches, parts, process)
+        dealer.deal(process)
         held_out = ValidationShare(validation, process) if every else None
         trainer.fit(
             loop,
