@@ -122,7 +122,13 @@ class FineTuning(BaseEstimator, ABC):
         """Join the parts of the model."""
 
     @abstractmethod
-    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+    def _fit_linear(
+        self,
+        features: Features,
+        y: np.ndarray,
+        validation: HeldOut | None,
+        groups: np.ndarray | None,
+    ) -> Probe:
         """Fit a linear head in closed form or to convergence."""
 
     @abstractmethod
@@ -150,7 +156,14 @@ class FineTuning(BaseEstimator, ABC):
             f"subjects {list(self.test_subjects)} in pretraining; add one that has not."
         )
 
-    def fit(self: Own, X: Trials, y: np.ndarray, *, validation: Validation | None = None) -> Own:
+    def fit(
+        self: Own,
+        X: Trials,
+        y: np.ndarray,
+        *,
+        validation: Validation | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Own:
         """Fit on trials in SI units; choose between models on ``validation`` only.
 
         Parameters
@@ -161,6 +174,8 @@ class FineTuning(BaseEstimator, ABC):
             (trial,) class or number of each.
         validation
             trials and their answers, that a penalty or a step is chosen on.
+        groups
+            (trial,) subject of each: a ridge leaves all trials of a subject out together.
 
         Raises
         ------
@@ -174,7 +189,7 @@ class FineTuning(BaseEstimator, ABC):
             self._start(X, n_outputs)
             linear = isinstance(self.model_.head, LinearHead)
             if linear:
-                self._solve(X, y, validation)
+                self._solve(X, y, validation, groups)
             self.adaptation_.open(self.model_.backbone)
             self.n_trained_parameters_ = count_parameters(self.model_)
             if self.adaptation_.moves or not linear:
@@ -234,10 +249,16 @@ class FineTuning(BaseEstimator, ABC):
         names = tuple(f"channel {i}" for i in range(n))
         return Sensors(names, ("eeg",) * n, unknown, unknown, ("none",) * n)
 
-    def _solve(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+    def _solve(
+        self,
+        X: Trials,
+        y: np.ndarray,
+        validation: Validation | None,
+        groups: np.ndarray | None,
+    ) -> None:
         """Fit a linear head to convergence and write it into the model."""
         held_out = None if validation is None else (self.transform(validation[0]), validation[1])
-        probe = self._fit_linear(self.transform(X), y, held_out)
+        probe = self._fit_linear(self.transform(X), y, held_out, groups)
         assert isinstance(self.model_.head, LinearHead)
         self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
         self.penalty_ = probe.penalty

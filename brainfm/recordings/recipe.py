@@ -47,8 +47,8 @@ class Recipe:
         `brainfm.recordings.events.side.SideFile` by its full path. A recording without its file is
         set aside.
     reader
-        class that opens the files, for formats that MNE does not read: ``Eeghdf``, ``BonnText``, or the
-        full path of anyone's `brainfm.recordings.formats.reader.Reader`, with ``init_args`` where it
+        class that opens the files, for formats that MNE does not read: ``Eeghdf``, ``BonnText``, ``ShuMat``,
+        or the full path of anyone's `brainfm.recordings.formats.reader.Reader`, with ``init_args`` where it
         takes any.
     l_freq, h_freq
         edges of the band-pass in Hz; null leaves that side open.
