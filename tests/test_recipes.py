@@ -457,7 +457,8 @@ def test_a_recipe_says_whom_to_cite_and_under_which_terms(path):
     assert recipe.url.startswith("https://")
     assert recipe.files
     assert recipe.subjects > 0
-    assert recipe.line_freq in (50, 60)
+    filtered = recipe.name != "shu-mi"  # trials that the published files hold one by one
+    assert recipe.line_freq in ((50, 60) if filtered else (None,))
 
 
 # ------------------------------------------------------------------ MOABB
