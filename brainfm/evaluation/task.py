@@ -24,6 +24,8 @@ from brainfm.windows.views import Chain, Select, View
 
 logger = logging.getLogger(__name__)
 
+ORIGIN = ("dataset", "people_of", "source")
+
 MEMORY = 8.0
 """GB of windows that are held in one array."""
 
@@ -289,11 +291,11 @@ class Task:
 
     def _meta(self, row: pd.Series, cuts: list[Cut], tiling: Tiling) -> pd.DataFrame:
         """Return one row a window of a recording."""
-        about = {c: row[c] for c in ("session", "run", "fingerprint", "dataset", "source")}
+        about = {c: row[c] for c in ("session", "run", "fingerprint", *ORIGIN)}
         case = str(row["subject"])
         about |= {"subject": self.people.get(case, case), "case": case, "recording": row["id"]}
         onset = [cut.start / tiling.sfreq for cut in cuts]
-        columns = [*COLUMNS, "dataset", "case", "source"]
+        columns = [*COLUMNS, *ORIGIN, "case"]
         return pd.DataFrame({"onset": onset, **about}, columns=columns, index=range(len(cuts)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from brainfm.card import Use, check_card
+from brainfm.card import Use, check_card, join_seen
 from brainfm.contracts import Backbone, Batch, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
@@ -318,28 +318,23 @@ class FineTuning(BaseEstimator, ABC):
             return head.linear(features).detach().double().numpy()
         return self._compute(X, self.model_.scores)
 
-    def save(
-        self, folder: Path, *, subjects: Sequence[str] = (), fingerprints: Sequence[str] = ()
-    ) -> None:
+    def save(self, folder: Path, *, seen: Mapping[str, Any] | None = None) -> None:
         """Write the fitted model, with what its outputs mean, as a checkpoint.
 
         Parameters
         ----------
         folder
             where to.
-        subjects, fingerprints
-            of the recordings that it was fitted or chosen on; the card counts them with those of
-            the pretraining, so that nobody tests on them unawares.
+        seen
+            the recordings that it was fitted or chosen on, see `brainfm.card.join_seen`; the card counts
+            them with those of the pretraining, so that nobody tests on them unawares.
         """
         own = {"adaptation": self.adaptation_.word, "seed": self.random_state}
-        seen = self.card_.get("data", {})
-        new = {"subjects": subjects, "fingerprints": fingerprints}
-        data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
-        # Whom it was fitted on is told by name alone, so the pairs that pretraining knew say too little.
-        said = {k: v for k, v in (seen | data).items() if k != "people"}
+        before = self.card_.get("data", {})
+        data = before | join_seen(before, seen or {})
         model = copy.deepcopy(self.model_)
         self.adaptation_.close(model.backbone)
-        save(model, folder, self.card_ | own | self._about() | {"data": said})
+        save(model, folder, self.card_ | own | self._about() | {"data": data})
 
 
 def learns(tokenizer: Tokenizer) -> bool:
