@@ -288,9 +288,11 @@ def test_save_and_load_give_the_same_probabilities(
 ) -> None:
     X, y = trials()
     fitted = Finetuned(trained, adaptation, train=FULL, sfreq=200.0).fit(X, y)
-    fitted.save(tmp_path / "model", subjects=["z", "a"], fingerprints=["h"])
+    fitted.save(tmp_path / "model", seen={"subjects": ["z", "a"], "fingerprints": ["h"]})
     model, card = load(tmp_path)
-    assert card["data"] == {"subjects": ["a", "b", "z"], "fingerprints": ["f", "h"]}
+    assert card["data"]["subjects"] == ["a", "b", "z"]
+    assert card["data"]["fingerprints"] == ["f", "h"]
+    assert card["data"]["people"] == [["", "a"], ["", "b"], ["", "z"]]
     assert card["labels"] == ["none", "some"]
     assert card["sfreq"] == 200.0
     assert isinstance(model, Classification)

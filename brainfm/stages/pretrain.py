@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from brainfm.card import UNIT, Use, check_card
+from brainfm.card import UNIT, Use, check_card, join_seen, seen_of
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.layers.mamba import adapted, check_scans, kernels, mixers
@@ -179,10 +179,6 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
     cleaned = [source.store.attributes for source in sources]
     earlier = getattr(objective.tokenizer, "card", None) or {}
     seen = earlier.get("data", {})
-    # Earlier cards name no data sets; then all people are known by name alone.
-    everyone = set(table["subject"]) | set(seen.get("subjects", []))
-    pairs = {*zip(table["dataset"], table["subject"], strict=True)}
-    pairs |= {(dataset, subject) for dataset, subject in seen.get("people", [])}
     return {
         "sfreq": _one_or_all([source.sfreq for source in sources]),
         "unit": UNIT,
@@ -191,12 +187,7 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
         "seconds": data.seconds,
         "preprocessing": _one_or_all([c["preprocessing"] for c in cleaned]),
         "preprocessing_hash": _one_or_all([c["preprocessing_hash"] for c in cleaned]),
-        "data": {
-            "fingerprints": sorted({*table["fingerprint"], *seen.get("fingerprints", [])}),
-            "subjects": sorted(everyone),
-            "people": sorted(map(list, pairs)),
-            "hours": float(table["seconds"].sum() / 3600),
-        },
+        "data": join_seen(seen_of(table), seen) | {"hours": float(table["seconds"].sum() / 3600)},
         "seed": seed,
         "licence": data.licence,
         "versions": versions(),
