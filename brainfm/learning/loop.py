@@ -304,7 +304,7 @@ def fit(
         trained = around.enter_context(kept_whole(objective, train))
         loop = Loop(trained, train, seed)
         if train.recompute:
-            around.enter_context(recomputed(trained))
+            around.enter_context(recomputed(trained, loop.flops.counter.left_out))
         if train.compile:
             around.enter_context(compiled(trained))
         feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
