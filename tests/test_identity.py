@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from planted import planted
 from scipy.stats import f_oneway
+from sklearn.metrics import balanced_accuracy_score
 
 from brainfm.baselines import tangent_space_lr
 from brainfm.evaluation.identity import (
     PER_RECORDING,
     check_identity,
+    judge,
     measure_identity,
     recording_number,
     variance_ratio,
@@ -44,6 +46,8 @@ def test_people_are_found_where_they_were_planted() -> None:
     assert found.n_subjects == 10
     assert found.subject_chance == pytest.approx(0.1)
     assert found.subject_accuracy > 0.6
+    assert found.subject_chance < found.subject_low < found.subject_accuracy < found.subject_high
+    assert found.label_low < found.label_chance < found.label_high
     assert found.subject_ratio > 10
     assert abs(found.label_accuracy - found.label_chance) < 0.15
 
@@ -71,6 +75,19 @@ def test_the_ratio_is_that_of_an_analysis_of_variance() -> None:
     wanted = f_oneway(*means.reshape(3, 4)).statistic
     assert variance_ratio(X, group.astype(str), unit.astype(str)) == pytest.approx(wanted)
     assert np.isnan(variance_ratio(X, unit.astype(str), unit.astype(str)))
+
+
+def test_accuracy_is_scikit_learns_and_its_interval_covers_other_subjects() -> None:
+    rng = np.random.default_rng(0)
+    subject, y = np.arange(20).repeat(10), np.tile([0, 1], 100)
+    inside = 0
+    for _ in range(400):
+        skill = np.clip(rng.normal(0.7, 0.1, 20), 0, 1)[subject]
+        predicted = np.where(rng.random(200) < skill, y, 1 - y)
+        found = judge(y, predicted, subject, independent=20)
+        inside += found.interval.low <= 0.7 <= found.interval.high
+    assert found.accuracy == pytest.approx(balanced_accuracy_score(y, predicted))
+    assert 0.92 <= inside / 400 <= 0.98
 
 
 def test_with_one_recording_each_people_are_not_judged() -> None:
@@ -109,5 +126,11 @@ def test_an_evaluation_checks_once_a_seed(tmp_path: Path) -> None:
     run(planted(subjects=4), estimators, folds=folds, seeds=[0, 1], out=tmp_path, draws=10)
     table = pd.read_csv(tmp_path / "identity.csv")
     assert table[["estimator", "seed"]].to_numpy().tolist() == [["riemann", 0], ["riemann", 1]]
-    assert {"subject_accuracy", "subject_chance", "label_accuracy", "label_ratio"} <= set(table)
+    assert {
+        "subject_accuracy",
+        "subject_chance",
+        "subject_low",
+        "label_high",
+        "label_ratio",
+    } <= set(table)
     assert "Does it know who it is?" in write_report(tmp_path).read_text()

@@ -178,7 +178,7 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says(subjects):
     inside = effect_inside = 0
     for _ in range(1000):
         gaps = rng.normal(0.5, 1, (1, subjects))
-        found = difference(gaps, np.zeros_like(gaps), draws=600, seed=1)
+        found = difference(gaps, np.zeros_like(gaps), draws=1000, seed=1)
         inside += found.interval.low <= 0.5 <= found.interval.high
         effect_inside += found.effect_interval.low <= 0.5 <= found.effect_interval.high
     assert 0.93 <= inside / 1000 <= 0.97

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
+from brainfm.evaluation.jackknife import SHARE, jackknife
 from brainfm.evaluation.records import FoldRecord
 from brainfm.windows.trials import Trials
 
@@ -43,23 +44,39 @@ class Identity:
         balanced accuracy of naming the subject in recordings that were not learned from, by shrinkage
         LDA, learning from every other recording of each subject and the other way round; and 1 over the
         number of subjects.
+    subject_low, subject_high
+        95 % interval of that accuracy over subjects, for the classifiers as learned.
     subject_ratio
         variance between subjects over that between recordings of a subject (F): 1 where a subject's
         recordings are no more alike than anybody's.
     label_accuracy, label_chance
         balanced accuracy of naming the label in subjects that were not learned from, by the same
         classifier; and 1 over the number of classes.
+    label_low, label_high
+        95 % interval of that accuracy over subjects, for the classifiers as learned.
     label_ratio
         variance between labels over that between the windows' means of a recording and label (F).
     """
 
     n_subjects: int
     subject_accuracy: float
+    subject_low: float
+    subject_high: float
     subject_chance: float
     subject_ratio: float
     label_accuracy: float
+    label_low: float
+    label_high: float
     label_chance: float
     label_ratio: float
+
+
+@dataclass(frozen=True)
+class Named:
+    """How well something was named: balanced accuracy, and its interval over subjects."""
+
+    accuracy: float
+    interval: Interval = NOTHING
 
 
 def check_identity(fitted: Any, trials: Trials) -> Identity | None:
@@ -100,12 +117,20 @@ def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Ide
     n_subjects, n_labels = len(np.unique(subject[often])), len(np.unique(y))
     part = pd.factorize(subject, sort=True)[0] % PARTS
     cell = np.char.add(np.char.add(recording, "\n"), y)
+    people = _predict(X[often], subject[often], order[often] % 2)
+    labels = _predict(X, y, part)
+    who = judge(subject[often], people, subject[often], independent=n_subjects)
+    what = judge(y, labels, subject, independent=_showing(y, subject))
     return Identity(
         n_subjects=n_subjects,
-        subject_accuracy=_accuracy(X[often], subject[often], order[often] % 2),
+        subject_accuracy=who.accuracy,
+        subject_low=who.interval.low,
+        subject_high=who.interval.high,
         subject_chance=1 / n_subjects if n_subjects > 1 else float("nan"),
         subject_ratio=variance_ratio(X[often], subject[often], recording[often]),
-        label_accuracy=_accuracy(X, y, part),
+        label_accuracy=what.accuracy,
+        label_low=what.interval.low,
+        label_high=what.interval.high,
         label_chance=1 / n_labels,
         label_ratio=variance_ratio(X, y, cell),
     )
@@ -174,18 +199,53 @@ def _features(fitted: Any, X: Any) -> Values | None:
     return features.reshape(len(features), -1)
 
 
-def _accuracy(X: Values, y: np.ndarray, part: np.ndarray) -> float:
-    """Return the balanced accuracy of naming each part's windows after learning from the others."""
+def _predict(X: Values, y: np.ndarray, part: np.ndarray) -> np.ndarray | None:
+    """Return each part's windows as named after learning from the others; None where nothing can be."""
     predicted = np.empty(len(y), dtype=y.dtype)
     for held_out in np.unique(part):
         learned = part != held_out
         if len(np.unique(y[learned])) < 2:
-            return float("nan")
+            return None
         model = make_pipeline(
             StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         )
         predicted[~learned] = model.fit(X[learned], y[learned]).predict(X[~learned])
-    return float(balanced_accuracy_score(y, predicted)) if len(y) else float("nan")
+    return predicted if len(y) else None
+
+
+def judge(
+    y: np.ndarray, predicted: np.ndarray | None, subject: np.ndarray, *, independent: int
+) -> Named:
+    """Return the balanced accuracy of what was named, and its interval by leaving out each subject.
+
+    Parameters
+    ----------
+    y, predicted
+        (trial,) true and named; None where nothing could be named.
+    subject
+        (trial,) of each.
+    independent
+        subjects that speak of it.
+    """
+    if predicted is None:
+        return Named(float("nan"))
+    names, label = np.unique(y, return_inverse=True)
+    people, place = np.unique(subject, return_inverse=True)
+    count, right = (np.zeros((len(names), len(people))) for _ in range(2))
+    np.add.at(count, (label, place), 1)
+    np.add.at(right, (label, place), predicted == y)
+    if len(people) < 2:
+        return Named(float((right.sum(axis=1) / count.sum(axis=1)).mean()))
+    weights = leave_out(len(people)).T
+    there = (below := count @ weights) > 0
+    recall = np.where(there, (right @ weights) / np.where(there, below, 1), 0)
+    values = recall.sum(axis=0) / there.sum(axis=0)
+    return Named(float(values[0]), jackknife(values[None], SHARE, independent=independent))
+
+
+def _showing(y: np.ndarray, subject: np.ndarray) -> int:
+    """Return how many subjects show the rarest class."""
+    return min(len(np.unique(subject[y == one])) for one in np.unique(y))
 
 
 def _name(fitted: Any) -> str:
