@@ -16,6 +16,7 @@ from brainfm.evaluation.intervals import NOTHING, Interval, draw
 from brainfm.evaluation.weighted import weighted_scores
 
 LEVELS = (2.5, 97.5)
+Truths = Int[np.ndarray, "#draw trial"] | Float64[np.ndarray, "#draw trial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +26,15 @@ class Pooled:
     Attributes
     ----------
     truth
-        (trial,) index of the true class.
+        (trial,) index of the true class, or the true number.
     subject, recording
         (trial,) whose window it is, and of which recording.
     proba
-        (seed, trial, class) predicted probabilities; a trial is tested once a seed.
+        (seed, trial, class) predicted probabilities, or one column of numbers; a trial is tested once a
+        seed.
     """
 
-    truth: Int[np.ndarray, " trial"]
+    truth: Int[np.ndarray, " trial"] | Float64[np.ndarray, " trial"]
     subject: np.ndarray
     recording: np.ndarray
     proba: Float[np.ndarray, "seed trial class"]
@@ -51,7 +53,7 @@ class Pooled:
         self,
         metrics: Sequence[str],
         *,
-        truth: Int[np.ndarray, "#draw trial"] | None = None,
+        truth: Truths | None = None,
         weight: Float32[np.ndarray, "#draw trial"] | None = None,
     ) -> dict[str, Float64[np.ndarray, " draw"]]:
         """Measure every draw of labels or weights, averaged over the seeds."""
@@ -62,7 +64,7 @@ class Pooled:
         self,
         metrics: Sequence[str],
         *,
-        truth: Int[np.ndarray, "#draw trial"] | None = None,
+        truth: Truths | None = None,
         weight: Float32[np.ndarray, "#draw trial"] | None = None,
     ) -> dict[str, Float64[np.ndarray, "seed draw"]]:
         """Measure every draw of labels or weights, seed by seed."""
@@ -112,7 +114,7 @@ def exchangeable_unit(pooled: Pooled) -> str:
     return "recording" if _one_label_each(pooled.truth, pooled.recording) else "window"
 
 
-def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Int[np.ndarray, "draw trial"]:
+def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Truths:
     """Return labels shuffled between exchangeable units, one row a draw."""
     rng = np.random.default_rng([seed, 1])
     unit = exchangeable_unit(pooled)

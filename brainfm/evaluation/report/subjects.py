@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from brainfm.evaluation.metrics import METRICS, score
+from brainfm.evaluation.metrics import metrics_of, score
 from brainfm.evaluation.pairs import difference
 from brainfm.evaluation.report.cells import row_shares
 
@@ -19,19 +19,27 @@ def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
 
 
 def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.Series:
-    """Return one score a test subject, the mean over seeds; subjects with one class only are left out."""
+    """Return one score a test subject, the mean over seeds; subjects that have none alone are left out.
+
+    That is who has one class only, or in a correlation one number only.
+    """
     rows = of_estimator(predictions, estimator)
-    if rows.empty or metric not in METRICS or not {"subject", "y_true"} <= set(rows.columns):
+    if rows.empty or not {"subject", "y_true"} <= set(rows.columns):
         return pd.Series(dtype=float)
     classes = class_names(rows)
-    if len(classes) < 2:
+    answers = [f"p_{c}" for c in classes] or ["y_pred"]
+    if (
+        metric not in metrics_of(classes)
+        or len(classes) == 1
+        or not set(answers) <= set(rows.columns)
+    ):
         return pd.Series(dtype=float)
     scores: dict[str, list[float]] = {}
     for _, part in rows.groupby(["subject", "seed"]):
-        proba = part[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
-        y = part["y_true"].to_numpy(dtype=str)
-        if np.isfinite(proba).all() and len(set(y)) > 1:
-            one = score([metric], y, proba, classes)[metric]
+        given = part[answers].to_numpy(dtype=float)
+        y = part["y_true"].to_numpy(dtype=str if classes else float)
+        one = score([metric], y, given, classes)[metric] if np.isfinite(given).all() else np.nan
+        if np.isfinite(one):
             scores.setdefault(str(part["subject"].iloc[0]), []).append(one)
     return pd.Series({k: float(np.mean(v)) for k, v in sorted(scores.items())}, dtype=float)
 
