@@ -223,6 +223,16 @@ def test_full_fine_tuning_keeps_the_step_with_the_best_validation_loss(
     assert float(terms["loss"]) == pytest.approx(table.loc[best, "val/loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(2.0, 6), (0.01, 1)])
+def test_epochs_are_passes_over_the_trials(
+    trained: Path, tmp_path: Path, epochs: float, steps: int
+) -> None:
+    X, y = trials()
+    options = replace(FULL, epochs=epochs, steps=999, batch_size=len(X) // 3, log_every=1)
+    Finetuned(trained, "full", train=options, sfreq=200.0, out=tmp_path).fit(X, y)
+    assert pd.read_csv(tmp_path / "metrics.csv")["step"].iloc[-1] == steps
+
+
 class Deep(Head):
     """A head that no closed form solves."""
 

@@ -24,6 +24,7 @@ from brainfm.evaluation.metrics import score
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.regression import NUMBER_METRICS, number_scores
 from brainfm.evaluation.shots import FewShot
+from brainfm.evaluation.statistics import Pooled, score_intervals
 from brainfm.layers.ridge import solve_ridge
 from brainfm.recordings.recording import Annotations
 from brainfm.windows.splits import SubjectFolds
@@ -62,6 +63,27 @@ def test_what_is_not_defined_of_numbers_is_nan():
     constant = number_scores(NAMES, other[None], once, np.full(5, 2.0))
     assert np.isnan(constant["pearson_r"][0])
     assert constant["r2"][0] == 0
+
+
+def predicted(rng: np.random.Generator, subjects: int, windows: int = 6) -> Pooled:
+    """Return predictions that are right by four tenths, with an error of the subject and of the window."""
+    number = rng.normal(40, 10, subjects)
+    by_subject = 25 + 0.4 * number + rng.normal(0, 5, subjects)
+    name = np.repeat([f"{i:06d}" for i in range(subjects)], windows)
+    guess = np.repeat(by_subject, windows) + rng.normal(0, 3, len(name))
+    return Pooled(np.repeat(number, windows), name, name, guess[None, :, None])
+
+
+@pytest.mark.parametrize("subjects", [10, 30])
+def test_intervals_of_numbers_hold_the_truth_as_often_as_they_promise(subjects):
+    rng, experiments = np.random.default_rng(subjects), 1000
+    truth = {name: v[0] for name, v in predicted(rng, 50_000).scores(NAMES).items()}
+    held = dict.fromkeys(NAMES, 0)
+    for _ in range(experiments):
+        found = score_intervals(predicted(rng, subjects), NAMES, seed=0)
+        for name, interval in found.items():
+            held[name] += interval.low <= truth[name] <= interval.high
+    assert all(0.93 <= count / experiments <= 0.97 for count in held.values()), held
 
 
 # ------------------------------------------------------------------ where the numbers come from

@@ -265,7 +265,7 @@ class FineTuning(BaseEstimator, ABC):
 
     def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
         """Train what takes a gradient, in the one loop."""
-        options = replace(self.train, batch_size=min(self.train.batch_size, len(X)))
+        options = replace(self.train, batch_size=min(self.train.batch_size, len(X))).over(len(X))
         held_out = None if validation is None else OrderedBatches(self._labelled(*validation))
         chosen = BestState()
         # With dropout, unlike the backbone as it was loaded, where that is trained.

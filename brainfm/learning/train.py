@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,7 +23,8 @@ class Train:
     steps
         optimiser steps.
     epochs
-        in place of ``steps``: as many steps as read so many times the hours that there are.
+        in place of ``steps``: as many steps as read so many times the hours, or fine-tuning the trials,
+        that there are.
     batch_size
         windows a step.
     lr
@@ -64,6 +65,9 @@ class Train:
         processes on each node, each with a device of its own; torchrun and srun overrule it.
     nodes
         machines; torchrun and srun overrule it.
+    strategy
+        how several processes hold the model: ``"ddp"``, each of them whole, or ``"fsdp"``, each a share
+        of weights, gradients and the optimiser's state, for models that are too large for a device.
     parts
         equal parts that a step's batch is cut into, each with random numbers of its own; as many as
         there are processes where None. A process computes its parts one after another and adds up
@@ -84,8 +88,7 @@ class Train:
         FLOP/s that a device can do at most, for the column ``mfu``; looked up for known GPUs where
         None.
     loggers
-        where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``. Where
-        None, to TensorBoard if it is installed.
+        where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``.
     """
 
     steps: int = 1000
@@ -108,6 +111,7 @@ class Train:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     parts: int | None = None
     workers: int = 0
     ahead: int = 2
@@ -115,7 +119,7 @@ class Train:
     recompute: bool = False
     compile: bool = False
     peak_flops: float | None = None
-    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = None
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
 
     def __post_init__(self) -> None:
         counts = (
@@ -135,6 +139,7 @@ class Train:
                 f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
                 "one size; choose parts that divide the batch."
             )
+        self._check_strategy()
         if self.epochs is not None and self.epochs <= 0:
             raise UsageError(f"train.epochs is {self.epochs:g} and must be above 0.")
         if self.average is not None and not 0 <= self.average < 1:
@@ -146,6 +151,20 @@ class Train:
                 f"train.layer_decay is {self.layer_decay:g} and must be above 0 and at most 1."
             )
 
+    def _check_strategy(self) -> None:
+        """Refuse what sharing a model out does not go with."""
+        unfit = {
+            "algorithm": self.algorithm == "lamb",  # takes norms of whole weights
+            "precision": self.precision not in ("32-true", "bf16-mixed"),
+            "compile": self.compile,
+        }
+        for name in unfit if self.strategy == "fsdp" else ():
+            if unfit[name]:
+                raise UsageError(
+                    f"train.{name} {getattr(self, name)} does not go with train.strategy fsdp; leave "
+                    "it out or take ddp."
+                )
+
     @property
     def device(self) -> str:
         """The kind of device that ``accelerator`` means on this machine."""
@@ -154,6 +173,12 @@ class Train:
         if torch.backends.mps.is_available():
             return "mps"
         return "cuda" if self.accelerator == "gpu" or torch.cuda.is_available() else "cpu"
+
+    def over(self, windows: int | float) -> Train:
+        """Return options with as many steps as ``epochs``, where they are given, of so many windows take."""
+        if self.epochs is None:
+            return self
+        return replace(self, steps=max(1, round(self.epochs * windows / self.batch_size)))
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, relative to the peak."""

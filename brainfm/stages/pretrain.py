@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def pretrain(
         check_fit(objective, source)
     covered = {s.name: coverage(s.reader, s.table) for s in sources}
     division = divide(sources, data.validation, seed)
-    train = _for_epochs(train, division.training, data)
+    train = train.over(sum(float(t["seconds"].sum()) for t in division.training) / data.seconds)
     batches = training_batches(sources, division.training, data, batch=train.batch_size, seed=seed)
     held_out = validation_batches(sources, division.validation, data, train.batch_size)
     _rehearse(objective, batches)
@@ -136,14 +135,6 @@ def check_fit(objective: Objective, source: Source) -> None:
                 "trained one with --tokenizer FOLDER."
             )
         check_card(tokenizer.card, use_of(source.store, source.selection))
-
-
-def _for_epochs(train: Train, tables: Sequence[pd.DataFrame], data: Data) -> Train:
-    """Return options with as many steps as the epochs take: an epoch reads all hours' worth once."""
-    if train.epochs is None:
-        return train
-    seconds = train.epochs * sum(float(table["seconds"].sum()) for table in tables)
-    return replace(train, steps=max(1, round(seconds / data.seconds / train.batch_size)))
 
 
 def coverage(reader: WindowReader, table: pd.DataFrame) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -18,45 +20,38 @@ def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
     return table[table["estimator"] == estimator] if "estimator" in table else pd.DataFrame()
 
 
-def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.Series:
-    """Return one score a test subject, the mean over seeds; subjects that have none alone are left out.
+def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.DataFrame:
+    """Return a row a seed and a column a test subject; subjects that have no score alone are left out.
 
     That is who has one class only, or in a correlation one number only.
     """
     rows = of_estimator(predictions, estimator)
     if rows.empty or not {"subject", "y_true"} <= set(rows.columns):
-        return pd.Series(dtype=float)
+        return pd.DataFrame()
     classes = class_names(rows)
     answers = [f"p_{c}" for c in classes] or ["y_pred"]
-    if (
-        metric not in metrics_of(classes)
-        or len(classes) == 1
-        or not set(answers) <= set(rows.columns)
-    ):
-        return pd.Series(dtype=float)
-    scores: dict[str, list[float]] = {}
+    known = metric in metrics_of(classes) and set(answers) <= set(rows.columns)
+    if len(classes) == 1 or not known:
+        return pd.DataFrame()
+    scores: dict[str, dict[Any, float]] = {}
     for _, part in rows.groupby(["subject", "seed"]):
         given = part[answers].to_numpy(dtype=float)
         y = part["y_true"].to_numpy(dtype=str if classes else float)
         one = score([metric], y, given, classes)[metric] if np.isfinite(given).all() else np.nan
         if np.isfinite(one):
-            scores.setdefault(str(part["subject"].iloc[0]), []).append(one)
-    return pd.Series({k: float(np.mean(v)) for k, v in sorted(scores.items())}, dtype=float)
+            scores.setdefault(str(part["subject"].iloc[0]), {})[part["seed"].iloc[0]] = one
+    return pd.DataFrame({who: scores[who] for who in sorted(scores)}, dtype=float)
 
 
-def paired_interval(scores: pd.Series, reference: pd.Series) -> tuple[float, float]:
+def paired_interval(scores: pd.DataFrame, reference: pd.DataFrame) -> tuple[float, float]:
     """Return the 95 % interval of the mean difference over the subjects that both were tested on.
 
-    As the protocol's own paired differences: by drawing subjects.
+    As the protocol's own paired differences: by drawing subjects, and what seeds shift.
     """
-    both = sorted(set(scores.index) & set(reference.index))
-    gap = difference(
-        scores[both].to_numpy(dtype=float)[None],
-        reference[both].to_numpy(dtype=float)[None],
-        draws=DRAWS,
-        seed=0,
-    )
-    return gap.interval.low, gap.interval.high
+    gap = (scores - reference).dropna(how="all", axis="index").dropna(axis="columns")
+    there = np.atleast_2d(gap.to_numpy(dtype=np.float64)) if gap.size else np.zeros((1, 0))
+    found = difference(there, np.zeros_like(there), draws=DRAWS, seed=0)
+    return found.interval.low, found.interval.high
 
 
 def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:
