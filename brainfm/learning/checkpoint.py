@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,22 @@ def full_disk(folder: Path | None) -> Generator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL:
+    except (OSError, RuntimeError) as error:
+        # torch's writer of archives raises an error of its own over the system's.
+        full = next((e for e in _chain(error) if isinstance(e, OSError) and e.errno in FULL), None)
+        if full is None:
             raise
         there = [p.name for p in (folder or Path()).glob("*.ckpt")]
         raise WorkError(
-            f"The disk has no space left for {folder} ({error.strerror}); make some and give the same "
+            f"The disk has no space left for {folder} ({full.strerror}); make some and give the same "
             f"command, which goes on from {LAST if there else 'the start'}."
         ) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class WholeFiles(TorchCheckpointIO):
