@@ -7,8 +7,11 @@ see `brainfm.weights`. Everything that differs is said at once.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import pandas as pd
 
 from brainfm.errors import UsageError
 
@@ -123,6 +126,46 @@ def _words(view: dict[str, Any] | None) -> str:
     name = str(view.get("class", view)).rsplit(".", maxsplit=1)[-1]
     given = view.get("arguments", {})
     return f"{name}({', '.join(f'{key}: {json.dumps(given[key])}' for key in sorted(given))})"
+
+
+def join_seen(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what several trainings have seen together, as a card's ``data`` holds it.
+
+    Parameters
+    ----------
+    parts
+        each with the lists ``fingerprints`` and ``subjects`` and, where it has them, ``people``, pairs of
+        data set and subject, and ``people_of``, by data set the name under which it shares its people's
+        codes. Somebody of whom no data set is known is of the data set ``""``.
+    """
+    people = {(str(d), str(s)) for part in parts for d, s in part.get("people", ())}
+    for part in parts:
+        named = {str(s) for _, s in part.get("people", ())}
+        people |= {("", str(s)) for s in part.get("subjects", ()) if str(s) not in named}
+    return {
+        "fingerprints": sorted({f for part in parts for f in part.get("fingerprints", ())}),
+        "subjects": sorted({s for _, s in people}),
+        "people": sorted(map(list, people)),
+        "people_of": {d: n for part in parts for d, n in part.get("people_of", {}).items() if n},
+    }
+
+
+def seen_of(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what a training on recordings sees, as a card's ``data`` holds it.
+
+    Parameters
+    ----------
+    table
+        one row a recording or window, with the columns fingerprint, subject, dataset and people_of.
+    """
+    columns = {k: sorted(set(table[k])) for k in ("fingerprint", "subject")}
+    pairs = table[["dataset", "subject"]].drop_duplicates()
+    shared = table[["dataset", "people_of"]].drop_duplicates()
+    return join_seen(
+        {f"{k}s": values for k, values in columns.items()}
+        | {"people": list(zip(pairs["dataset"], pairs["subject"], strict=True))}
+        | {"people_of": dict(zip(shared["dataset"], shared["people_of"], strict=True))}
+    )
 
 
 def seen(card: dict[str, Any], fingerprints: set[str]) -> int:

@@ -251,3 +251,17 @@ def hbn(root: Path) -> None:
         ),
     }
     savemat(path, {"EEG": eeg}, appendmat=False)
+
+
+def shu(root: Path, people: Sequence[int] = (1, 16, 21), trials: int = 6) -> dict[str, np.ndarray]:
+    """Write two sessions each; return the trials in microvolts by the file's name."""
+    root.mkdir(parents=True, exist_ok=True)
+    data = {}
+    for person in people:
+        for session in (1, 2):
+            name = f"sub-{person:03d}_ses-{session:02d}_task_motorimagery_eeg.mat"
+            rng = np.random.default_rng([person, session])
+            labels = (rng.permutation(trials) % 2 + 1).astype(np.uint8)
+            data[name] = 20 * rng.standard_normal((trials, 32, 1000))
+            savemat(root / name, {"data": data[name], "labels": labels[None]})
+    return data

@@ -64,6 +64,44 @@ def test_leaving_out_in_closed_form_is_fitting_again_without_a_trial(
     np.testing.assert_allclose(fit.bias, whole.intercept_, rtol=1e-6, atol=1e-8)
 
 
+@given(
+    st.integers(0, 1000),
+    st.lists(st.integers(1, 9), min_size=2, max_size=4),
+    st.integers(1, 12),
+    st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_leaving_out_subjects_in_closed_form_is_fitting_again_without_them(
+    seed: int, sizes: list[int], dim: int, weighted: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat([f"sub-{i}" for i in range(len(sizes))], sizes))
+    n = len(groups)
+    X, y = rng.standard_normal((n, dim)), rng.standard_normal((n, 2))
+    weight = rng.uniform(0.5, 2, n) if weighted else np.ones(n)
+    fit = solve_ridge(X, y, alphas=(0.1, 10.0), weight=weight, groups=groups)
+    left_out = np.empty_like(y)
+    for subject in np.unique(groups):
+        mine = groups == subject
+        again = Ridge(fit.alpha).fit(X[~mine], y[~mine], weight[~mine])
+        left_out[mine] = again.predict(X[mine])
+    np.testing.assert_allclose(fit.left_out, left_out, rtol=1e-6, atol=1e-7)
+    wanted = np.average(((y - left_out) ** 2).mean(1), weights=weight)
+    assert min(fit.errors) == pytest.approx(wanted)
+    alone = solve_ridge(X, y, alphas=(0.1, 10.0), weight=weight, groups=np.arange(n))
+    one_by_one = solve_ridge(X, y, alphas=(0.1, 10.0), weight=weight)
+    np.testing.assert_allclose(alone.errors, one_by_one.errors, rtol=1e-8)
+
+
+def test_a_penalty_chosen_by_subjects_is_not_fooled_by_windows_that_resemble_each_other() -> None:
+    """What names the subject foretells its other windows, and nothing of another person."""
+    rng = np.random.default_rng(0)
+    subject = np.repeat(np.arange(12), 20)
+    X = rng.standard_normal((12, 30))[subject] + 0.1 * rng.standard_normal((240, 30))
+    y = rng.standard_normal(12)[subject][:, None]
+    assert solve_ridge(X, y, groups=subject).alpha > 100 * solve_ridge(X, y).alpha
+
+
 @pytest.mark.parametrize("dim", [5, 80])
 def test_a_ridge_is_scikit_learn_s(dim: int) -> None:
     rng = np.random.default_rng(dim)
@@ -115,6 +153,11 @@ def test_a_ridge_probe_fits_a_linear_head_and_nothing_else(trained: Path) -> Non
     assert probe.n_trained_parameters_ == count_parameters(LinearHead(WIDTH, 3))
     loaded, _ = load(trained)
     assert same(state(probe.model_.backbone), state(loaded.backbone))
+    subject = np.repeat(np.arange(4), 10)
+    told = Finetuned(trained, "ridge", sfreq=200.0).fit(X, y, groups=subject)
+    by_subject = solve_ridge_classifier(probe.transform(X), y, groups=subject)
+    weights = told.model_.head.linear.weight.detach().numpy()
+    np.testing.assert_allclose(weights, by_subject.weight, rtol=1e-4, atol=1e-6)
     strong = Finetuned(trained, RidgeProbe(alphas=(1e6,)), sfreq=200.0).fit(X, y)
     assert strong.penalty_ == 1e6
     assert clone(strong).adaptation == RidgeProbe(alphas=(1e6,))

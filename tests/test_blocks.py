@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pandas as pd
 import pytest
 import torch
 from conftest import windows
+from lightning.pytorch.callbacks import Callback
 from test_learning import HELD_OUT, TRAIN, Noise, assert_same_weights, masked_codes, reconstruction
+from torch import nn
 
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
+from brainfm.layers.attention import Attention
+from brainfm.layers.flops import count_flops
 from brainfm.learning.blocks import compiled, recomputed
-from brainfm.learning.loop import fit
+from brainfm.learning.loop import Loop, fit
 from brainfm.learning.utilisation import Utilisation, find_peak
 
 
@@ -99,6 +104,60 @@ def test_mfu_is_operations_over_seconds_and_peak() -> None:
     again = one.count(part, lambda: {"loss": layer(layer.weight.new_zeros(1000)).sum()})
     assert one.of(part) == 2 * 2 * 3 * 1000 * 5  # a shape is counted once
     assert set(again) == {"loss"}
+
+
+def of_linear(n_in: int, n_out: int, rows: int) -> int:
+    """Forward, and backward as much for the weights and as much for the input."""
+    return 3 * 2 * rows * n_in * n_out
+
+
+def test_operations_of_attention_are_those_counted_by_hand() -> None:
+    """Two batched products forward and four backward; the scores' second computation is no work."""
+    rows, tokens, others, heads, dim, context = 2, 7, 5, 3, 12, 10
+    layer = Attention(dim, context, heads=heads)
+    x, y = torch.randn(rows, tokens, dim), torch.randn(rows, others, context)
+    given = [one.requires_grad_() for one in (x, y)]
+    flops = count_flops(lambda: layer(*given).sum().backward())[1]
+    maps = 2 * of_linear(dim, dim, rows * tokens) + 2 * of_linear(context, dim, rows * others)
+    assert flops == maps + 6 * 2 * rows * tokens * others * dim
+
+
+@pytest.mark.parametrize("around", [None, nullcontext])
+def test_what_is_computed_again_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, around: type[nullcontext] | None
+) -> None:
+    """Of a map and what needs its output, the map has to be computed again."""
+    part, objective, one = windows(3, n_channels=2, n_times=50), masked_codes(), Utilisation(1e12)
+    block = nn.Sequential(nn.Linear(50, 20), nn.Tanh())
+    monkeypatch.setattr(objective.backbone, "stages", lambda: [block])
+
+    def compute() -> dict[str, torch.Tensor]:
+        loss = block(part.signal.requires_grad_()).square().mean()
+        loss.backward()
+        return {"loss": loss}
+
+    with recomputed(objective, around or one.counter.left_out):
+        one.count(part, compute)
+    by_hand = of_linear(50, 20, rows=3 * 2)
+    assert one.of(part) == (by_hand if around is None else by_hand * 4 // 3)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_share_of_a_peak_is_the_same_for_blocks_that_are_computed_again(again: bool) -> None:
+    counted = []
+
+    class Seen(Callback):
+        def on_train_end(self, trainer: object, loop: Loop) -> None:
+            counted.extend(loop.flops.known.values())
+
+    train = replace(TRAIN, recompute=again, peak_flops=1e12, steps=1, validate_every=0)
+    fit(masked_codes(), Noise(), train=train, seed=1, callbacks=(Seen(),))
+    part, objective = Noise()[0], masked_codes()
+
+    def compute() -> None:
+        objective(part, torch.Generator().manual_seed(0))["loss"].backward()
+
+    assert counted == [pytest.approx(count_flops(compute)[1], rel=1e-3)]
 
 
 def test_a_known_peak_makes_a_column_and_changes_nothing(tmp_path: Path) -> None:

@@ -200,7 +200,9 @@ def test_list_names_every_component(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_run_leaves_what_is_promised(trained: Path) -> None:
     left = {p.name for p in trained.iterdir()}
-    assert left == {"config.yaml", "model", "metrics.csv", "manifest.json", "last.ckpt"}
+    assert left == {
+        *("config.yaml", "last.ckpt", "manifest.json", "metrics.csv", "model", "tensorboard")
+    }
     model, card = load(trained)
     assert card["sfreq"] == 200.0
     assert card["unit"] == "SI: V, T, T/m"

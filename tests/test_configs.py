@@ -116,11 +116,15 @@ def test_a_configuration_is_shown(path, capsys):
 
 def test_every_configuration_is_listed(capsys):
     assert main(["list"]) == 0
-    everything = capsys.readouterr().out
+    everything = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for path in EVERY:
         assert main(["list", path.parent.name]) == 0
         line = next(x for x in capsys.readouterr().out.splitlines() if x.split()[0] == path.stem)
-        assert line in everything
+        assert " ".join(line.split()) in everything
+        if path in [*TASKS, *RUNS]:
+            said = line.partition(path.stem)[2].strip()
+            assert len(said) <= 100, f"the first line of {path.name} is what `list` says"
+            assert said.endswith(".")
 
 
 # ------------------------------------------------------------------ what is wrong

@@ -141,7 +141,7 @@ def test_a_codebook_follows_the_data_of_all_processes(place: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("parameters trained") == 1
     assert {p.name for p in (place / "book").iterdir()} == {
-        *("config.yaml", "last.ckpt", "manifest.json", "metrics.csv", "model")
+        *("config.yaml", "last.ckpt", "manifest.json", "metrics.csv", "model", "tensorboard")
     }
     assert TOKENIZER["init_args"]["n_codes"] == load(place / "book")[0].tokenizer.n_codes
 

@@ -223,6 +223,16 @@ def test_full_fine_tuning_keeps_the_step_with_the_best_validation_loss(
     assert float(terms["loss"]) == pytest.approx(table.loc[best, "val/loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(2.0, 6), (0.01, 1)])
+def test_epochs_are_passes_over_the_trials(
+    trained: Path, tmp_path: Path, epochs: float, steps: int
+) -> None:
+    X, y = trials()
+    options = replace(FULL, epochs=epochs, steps=999, batch_size=len(X) // 3, log_every=1)
+    Finetuned(trained, "full", train=options, sfreq=200.0, out=tmp_path).fit(X, y)
+    assert pd.read_csv(tmp_path / "metrics.csv")["step"].iloc[-1] == steps
+
+
 class Deep(Head):
     """A head that no closed form solves."""
 
@@ -278,9 +288,11 @@ def test_save_and_load_give_the_same_probabilities(
 ) -> None:
     X, y = trials()
     fitted = Finetuned(trained, adaptation, train=FULL, sfreq=200.0).fit(X, y)
-    fitted.save(tmp_path / "model", subjects=["z", "a"], fingerprints=["h"])
+    fitted.save(tmp_path / "model", seen={"subjects": ["z", "a"], "fingerprints": ["h"]})
     model, card = load(tmp_path)
-    assert card["data"] == {"subjects": ["a", "b", "z"], "fingerprints": ["f", "h"]}
+    assert card["data"]["subjects"] == ["a", "b", "z"]
+    assert card["data"]["fingerprints"] == ["f", "h"]
+    assert card["data"]["people"] == [["", "a"], ["", "b"], ["", "z"]]
     assert card["labels"] == ["none", "some"]
     assert card["sfreq"] == 200.0
     assert isinstance(model, Classification)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch.nn.functional import layer_norm
 
-from brainfm.contracts import Features
+from brainfm.backbones import MotifEncoder
+from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
-from brainfm.heads import AttentionPooling, StampHead
+from brainfm.heads import AttentionPooling, LatentFusionHead, LinearHead, MambaHead, StampHead
 from brainfm.heads.stamp import RESIDUAL, MultiHeadPooling, SpatialGate
 from brainfm.layers.flops import count_flops
 from brainfm.layers.grid import on_grid
+from brainfm.learning.adaptation import adaptation_of
 from brainfm.weights import count_parameters
+
+ROOT = Path(__file__).parents[1]
 
 DIM, N_CHANNELS, N_STEPS = 6, 3, 4
 
@@ -64,6 +71,56 @@ def test_stamp_has_the_paper_s_parameters(
 ) -> None:
     head = StampHead(1024, n_outputs, n_channels=n_channels, n_steps=n_steps)
     assert count_parameters(head) == parameters
+
+
+def written(table: str) -> dict[str, str]:
+    """Return what docs/heads.md says that each thing of a table trains, its last column."""
+    text = (ROOT / "docs" / "heads.md").read_text()
+    rows = text.split(f"\n| `{table}` |")[1].split("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {row[0].strip("`"): row[-1] for row in cells}
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    """The backbone that the quickstart pretrains."""
+    run = yaml.safe_load((ROOT / "configs" / "runs" / "quickstart-pretrain.yaml").read_text())
+    named = run["model"]["backbone"]
+    assert named["class_path"] == "MotifEncoder"
+    return MotifEncoder(64, **named["init_args"])
+
+
+def test_the_docs_say_what_each_head_trains(quickstart) -> None:
+    dim, shape = quickstart.dim, {"n_channels": 19, "n_steps": 9}
+    built = {
+        "LinearHead": LinearHead(dim, 2),
+        "AttentionPooling": AttentionPooling(dim, 2),
+        "MambaHead": MambaHead(dim, 2),
+        "StampHead": StampHead(dim, 2, **shape),
+        # Five pools of one second, sixteen tokens each, six kinds of event.
+        "LatentFusionHead": LatentFusionHead(20 * 128, 6, n_layers=20, n_pools=5),
+    }
+    said = written("head")
+    assert said.keys() == built.keys()
+    assert {
+        k.__name__ for k in Head.__subclasses__() if k.__module__.startswith("brainfm.")
+    } == set(built)
+    for name, head in built.items():
+        count = count_parameters(head)
+        in_words = f"{count / 1e6:.2f} M at the paper's sizes"
+        assert said[name] == (in_words if name == "LatentFusionHead" else f"{count:,}"), name
+
+
+def test_the_docs_say_what_each_adaptation_trains(quickstart) -> None:
+    pytest.importorskip("peft", reason="peft is not installed")
+    counts = {}
+    for word in written("adaptation"):
+        adaptation = adaptation_of(word.strip("`"))
+        backbone = copy.deepcopy(quickstart)
+        adaptation.open(backbone)
+        counts[word] = count_parameters(backbone) + count_parameters(LinearHead(backbone.dim, 2))
+    assert {k: f"{v:,}" for k, v in counts.items()} == written("adaptation")
+    assert len(counts) == 4
 
 
 def test_a_grid_is_read_by_time_and_channel_and_not_by_order() -> None:

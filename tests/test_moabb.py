@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -280,20 +281,28 @@ def test_our_results_are_a_table_that_moabb_analyses(tmp_path):
     from moabb.analysis.meta_analysis import compute_dataset_statistics
 
     trials = planted(subjects=8, windows=6)
+    # Both days have both classes: what is one recording here is a day there.
+    day = np.where(np.arange(len(trials)) % 2, "0train", "1test")
+    trials = replace(trials, meta=trials.meta.assign(session=day))
     outcome = run(
         trials, {"mdm": baselines.mdm(), "tangent": baselines.tangent_space_lr()},
         folds=SubjectFolds(4, 0.2), seeds=[0, 1], out=tmp_path, task="toy", draws=20,
     )  # fmt: skip
-    table = moabb_table(outcome.results, outcome.predictions, n_channels=5)
+    predictions = pd.read_csv(tmp_path / "predictions.csv", dtype={"subject": str})
+    table = moabb_table(outcome.results, predictions, n_channels=5)
     assert set(table) == {
         "score", "time", "samples", "subject", "session", "channels", "n_sessions", "dataset",
         "pipeline",
     }  # fmt: skip
-    assert len(table) == 8 * 2
-    assert (table["samples"] == 12).all()
-    one = outcome.predictions.query("estimator == 'mdm' and subject == '03'")
+    assert len(table) == 8 * 2 * 2
+    assert (table["samples"] == 6).all()
+    assert (table["n_sessions"] == 2).all()
+    one = outcome.predictions.query("estimator == 'mdm' and subject == '03' and session == '1test'")
     want = [roc_auc_score(p["y_true"] == "rest", p["p_rest"]) for _, p in one.groupby("seed")]
-    mine = table.query("pipeline == 'mdm' and subject == '03'")["score"].item()
-    assert mine == pytest.approx(np.mean(want))
+    of_day = "pipeline == 'mdm' and subject == '03' and session == '1test'"
+    assert table.query(of_day)["score"].item() == pytest.approx(np.mean(want))
     statistics = compute_dataset_statistics(table, perm_cutoff=20)
     assert set(statistics["pipe1"]) == {"mdm", "tangent"}
+    nameless = moabb_table(outcome.results, predictions.assign(session=None), n_channels=5)
+    assert len(nameless) == 8 * 2
+    assert set(nameless["session"]) == {"0"}

@@ -203,6 +203,17 @@ def plant_bonn(folder):
     (folder / "sub-2.txt").write_text(f"{NOTE}\n1\n2\n3")
 
 
+def plant_shu(folder):
+    from scipy.io import savemat
+
+    held = {
+        "data": 20 * np.random.default_rng(0).standard_normal((3, 32, 1000)),
+        "labels": [[1, 2, 1]],
+    }
+    held |= {"patient": f"{FIRST} {LAST}", "note": NOTE}
+    savemat(folder / "sub-1_ses-1_task_motorimagery_eeg.mat", held)
+
+
 def plant_bids(folder):
     (folder / "dataset_description.json").write_text(f'{{"Name": "{NOTE}", "Authors": ["{LAST}"]}}')
     (folder / "participants.tsv").write_text(
@@ -241,10 +252,10 @@ def plant_damaged(folder):
 WRITERS = {
     "EDF": plant_edf, "BDF": plant_bdf, "FIF": plant_fif, "BrainVision": plant_brainvision,
     "EEGLAB": plant_eeglab, "EGI simple binary": plant_egi, "Curry 7": plant_curry,
-    "Eeghdf": plant_hdf5, "BonnText": plant_bonn, "BIDS": plant_bids,
+    "Eeghdf": plant_hdf5, "BonnText": plant_bonn, "ShuMat": plant_shu, "BIDS": plant_bids,
 }  # fmt: skip
 """What writes a file of each format, or its reader, with a person in every place that holds text."""
-SILENT = ("BonnText", "EGI simple binary")
+SILENT = ("BonnText", "EGI simple binary", "ShuMat")
 """Formats without free text."""
 
 
@@ -277,7 +288,7 @@ def written(name, folder):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_nothing_planted_in_a_file_is_in_the_store(name, tmp_path):
-    reader = {"reader": name} if name in ("Eeghdf", "BonnText") else {}
+    reader = {"reader": name} if name in ("Eeghdf", "BonnText", "ShuMat") else {}
     summary = brought(written(name, tmp_path / "in"), tmp_path, **reader)
     assert len(summary.added) == 1
     assert len(summary.quarantined) == (name == "BonnText")

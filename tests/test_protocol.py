@@ -25,7 +25,7 @@ from brainfm.evaluation.attempt import SealedTest
 from brainfm.evaluation.labels import AnnotationLabels, RecordingLabels
 from brainfm.evaluation.leakage import find_leaks
 from brainfm.evaluation.metrics import METRICS
-from brainfm.evaluation.overlap import Twice, find_twice, overlap, pretraining_of
+from brainfm.evaluation.overlap import Twice, find_twice, pretraining_of
 from brainfm.evaluation.parameters import flops_per_window
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import describe
@@ -290,7 +290,7 @@ def test_hyper_parameters_are_chosen_on_validation_subjects(trials, tmp_path):
 
 def test_what_pretraining_has_seen_is_said(trials, tmp_path):
     call = {"folds": FOLDS, "seeds": [0], "out": tmp_path}
-    with pytest.raises(UsageError, match=r"'fm' has seen test .* of 1 of 4 folds"):
+    with pytest.raises(UsageError, match=r"'fm' has seen test .* \(03\) of 1 of 4 folds"):
         run(trials, {"fm": Pretrained()}, **call)
     assert SEEN == []
     outcome = run(trials, {"fm": Pretrained()}, allow_leakage="to see what it is worth", **call)
@@ -301,44 +301,6 @@ def test_what_pretraining_has_seen_is_said(trials, tmp_path):
     assert "03" in seen["test_subjects"].iloc[0]
     rest = outcome.results.drop(seen.index)
     assert set(rest["overlap"]) == {"clean"}
-
-
-@pytest.mark.parametrize(
-    ("card", "status"),
-    [
-        (None, "clean"),
-        ({}, "unknown"),
-        ({"subjects": ["77"]}, "unknown"),
-        ({"fingerprints": ["x"], "subjects": ["77"]}, "clean"),
-        ({"fingerprints": ["f00"], "subjects": ["77"]}, "seen-unlabelled"),
-        ({"fingerprints": ["x"], "subjects": ["00"]}, "seen-unlabelled"),
-        ({"subjects": ["00"]}, "seen-unlabelled"),
-    ],
-)
-def test_overlap_by_fingerprint_and_by_subject(card, status):
-    rows = pd.DataFrame({"fingerprint": ["f00", "f01"], "subject": ["00", "01"]})
-    assert overlap(card, rows) == status
-
-
-@pytest.mark.parametrize(
-    ("card", "status"),
-    [
-        ({"people": [["a", "00"]], "subjects": ["00"], "fingerprints": ["x"]}, "seen-unlabelled"),
-        ({"people": [["b", "00"]], "subjects": ["00"], "fingerprints": ["x"]}, "clean"),
-        # Under another name in another data set, but the same content.
-        ({"people": [["b", "9"]], "subjects": ["9"], "fingerprints": ["f01"]}, "seen-unlabelled"),
-        # Somebody else is known by name alone.
-        (
-            {"people": [["b", "00"]], "subjects": ["00", "01"], "fingerprints": ["x"]},
-            "seen-unlabelled",
-        ),
-    ],
-)
-def test_a_person_is_known_by_data_set_and_name(card, status):
-    rows = pd.DataFrame({"fingerprint": ["f00", "f01"], "subject": ["00", "01"], "dataset": "a"})
-    assert overlap(card, rows) == status
-    bare = overlap(card, rows.drop(columns="dataset"))
-    assert bare == "seen-unlabelled"
 
 
 def test_a_recording_under_two_names_or_in_two_data_sets_is_found(trials, tmp_path):

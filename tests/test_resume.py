@@ -205,7 +205,7 @@ def step_of(path: Path) -> int:
 def test_two_generations_are_kept_until_the_end(stopped: Path) -> None:
     assert [step_of(stopped / name) for name in (LAST, PREVIOUS)] == [8, 6]
     fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
-    assert {path.name for path in stopped.iterdir()} == {LAST, "metrics.csv"}
+    assert {path.name for path in stopped.iterdir()} == {LAST, "metrics.csv", "tensorboard"}
 
 
 DAMAGE = {
@@ -244,10 +244,10 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_taken(
 def test_where_no_checkpoint_is_whole_nothing_is_overwritten(stopped: Path) -> None:
     for name in (LAST, PREVIOUS):
         (stopped / name).write_bytes(b"PK")
-    before = {path: path.read_bytes() for path in stopped.iterdir()}
+    before = {path: path.read_bytes() for path in stopped.glob("*.*")}
     with pytest.raises(WorkError, match=r"No checkpoint in .* is whole"):
         fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
-    assert {path: path.read_bytes() for path in stopped.iterdir()} == before
+    assert {path: path.read_bytes() for path in stopped.glob("*.*")} == before
 
 
 def test_every_kept_checkpoint_is_whole(stopped: Path) -> None:

@@ -15,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
 from planted import sensors
+from scipy.io import loadmat, savemat
+from scipy.signal import resample
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from brainfm import baselines
+from brainfm.cli import main
 from brainfm.errors import UsageError
 from brainfm.evaluation import (
     BiotSeizureLabels,
@@ -34,11 +37,13 @@ from brainfm.evaluation.leakage import SIDES, find_leaks
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.tiled_labels import covered_by
 from brainfm.learning.trial_batches import LabelledTrials, OrderedBatches
+from brainfm.recordings.formats.shu import ShuMat
+from brainfm.recordings.quarantine import Refused
 from brainfm.recordings.recording import Annotations
 from brainfm.stages.ingest import ingest
 from brainfm.windows.published import CorpusFolders, LeftOutInTurn, SubjectLists
 from brainfm.windows.reader import WindowReader
-from brainfm.windows.splits import SubjectFolds
+from brainfm.windows.splits import Fold, SubjectFolds
 from brainfm.windows.stored import StoredWindows
 from brainfm.windows.trials import Trials
 
@@ -112,8 +117,11 @@ def test_other_counts_than_published_are_refused_by_number(tuab):
     folds = published.split.split(trials.table, 0)
     said = r"15 for train, 3 for validation, 8 for test .* 297,103 for train, 75,407 for validation"
     with pytest.raises(UsageError, match=said):
-        published.check(folds, trials.meta, "cbramod")
-    replace(published, expected={"train": 15, "total": 26}).check(folds, trials.meta, "cbramod")
+        published.check(folds, trials.meta, "cbramod", n_channels=16)
+    ours = replace(published, expected={"train": 15, "total": 26})
+    ours.check(folds, trials.meta, "cbramod", n_channels=16)
+    with pytest.raises(UsageError, match="have 22 channels and were published with 16"):
+        ours.check(folds, trials.meta, "cbramod", n_channels=22)
 
 
 def test_somebody_in_two_classes_leaks_in_the_published_split(tuab):
@@ -274,6 +282,80 @@ def test_a_stage_longer_than_the_recording_ends_with_it():
 
 # ------------------------------------------------------------------ splits by name
 
+README = "CBraMod's README of June 2025"
+SHUFFLED = "the sum of CBraMod's fixed split, whose subjects BIOT and EEGPT shuffle; test is the corpus' own"
+STAMP = "Shook et al. 2025, arXiv:2511.10848, the table of data sets"
+PUBLISHED = {
+    # (task, split): windows by side, channels of a window, its seconds, and where that was published
+    ("tuab-abnormal", "cbramod"): (
+        {"train": 297_103, "validation": 75_407, "test": 36_945}, 16, 10, README,
+    ),
+    ("tuab-abnormal", "biot"): ({"test": 36_945, "total": 409_455}, 16, 10, SHUFFLED),
+    ("tuab-abnormal", "eegpt"): ({"test": 36_945, "total": 409_455}, None, 10, SHUFFLED),
+    ("tuev-events", "cbramod"): (
+        {"train": 68_445, "validation": 15_487, "test": 29_421}, 16, 5, README + ", v2.0.1",
+    ),
+    ("tuev-events", "biot"): ({"test": 29_421}, 16, 5, SHUFFLED),
+    ("tuev-events", "eegpt"): ({"test": 29_421}, None, 5, SHUFFLED),
+    ("chb-mit-seizures", "cbramod"): ({}, 16, 10, "BIOT's scripts; no count is certain"),
+    ("chb-mit-seizures", "biot"): ({}, 16, 10, "BIOT's scripts; no count is certain"),
+    ("eegmat-arithmetic", "cbramod"): ({"total": 1_707}, 20, 5, STAMP),
+    ("eegmmidb-imagery", "cbramod"): ({"total": 9_837}, 64, 4, STAMP),
+    ("shu-mi-imagery", "cbramod"): ({"total": 11_988}, 32, 4, STAMP),
+    ("bnci2014-001-imagery", "cbramod"): (
+        {"train": 2_784, "validation": 1_152, "test": 1_152, "total": 5_088}, 22, 4,
+        STAMP + "; 5, 2 and 2 people of 576 trials, but for A04T's first two runs of 48",
+    ),
+    ("bnci2014-001-imagery", "eegpt"): ({}, None, 4, "EEGPT's scripts; one person a fold"),
+    ("bnci2014-004-imagery", "eegpt"): ({}, None, 4, "EEGPT's scripts; one person a fold"),
+    ("sleep-edf-stages", "eegpt"): ({}, None, 30, "EEGPT's scripts; its crop of waking is not known"),
+}  # fmt: skip
+SHIPPED = [
+    (path.stem, name)
+    for path in sorted((CONFIGS / "tasks").glob("*.yaml"))
+    for name in task_of(path.stem, Path("none")).splits
+]
+
+
+@pytest.mark.parametrize(("name", "split"), SHIPPED)
+def test_a_published_split_accepts_what_was_published_and_nothing_else(name, split):
+    task = task_of(name, Path("none"))
+    published = task.published(split)
+    windows, n_channels, seconds, _ = PUBLISHED[name, split]
+    assert (published.expected, published.n_channels) == (windows, n_channels)
+    assert task.as_published(split).seconds == seconds
+    sizes = {side: windows.get(side, 3) for side in SIDES}
+    if "total" in windows:  # the sides of which nothing was published share what is left
+        free = [side for side in SIDES if side not in windows]
+        left = windows["total"] - sum(windows.get(side, 0) for side in SIDES)
+        sizes |= {side: left // len(free) + (i < left % len(free)) for i, side in enumerate(free)}
+    fold = Fold(0, ("train",), ("validation",), ("test",), by="recording")
+    there = n_channels or 19
+
+    def check(sizes: dict[str, int], channels: int = there) -> None:
+        meta = pd.DataFrame({"recording": np.repeat(list(sizes), list(sizes.values()))})
+        published.check([fold], meta, split, n_channels=channels)
+
+    check(sizes)
+    for side in SIDES:
+        lost = sizes | {side: sizes[side] - 1}
+        if side in windows or "total" in windows:
+            with pytest.raises(UsageError, match="windows and was published with"):
+                check(lost)
+        else:
+            check(lost)
+    if n_channels is not None:
+        with pytest.raises(UsageError, match=f"published with {n_channels}: ingest"):
+            check(sizes, n_channels - 1)
+
+
+def test_no_published_count_is_without_its_source():
+    assert sorted(SHIPPED) == sorted(PUBLISHED)
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    for windows, *_ in PUBLISHED.values():
+        missing = [n for side, n in windows.items() if f"{n:,}" not in text and side != "total"]
+        assert not missing
+
 
 def table(subjects: list[str], windows: int = 1, **columns: Any) -> pd.DataFrame:
     rows = [
@@ -300,10 +382,10 @@ def test_bci_iv_2a_has_the_published_windows():
     task = task_of("bnci2014-001-imagery", Path("none"))
     published, meta = task.published("cbramod"), pd.DataFrame(rows)
     assert len(meta) == 5184
-    published.check(published.split.split(meta, 0), meta, "cbramod")
+    published.check(published.split.split(meta, 0), meta, "cbramod", n_channels=22)
     whole = replace(published.split, exclude=())
     with pytest.raises(UsageError, match="2,880 for train, 5,184 for total"):
-        published.check(whole.split(meta, 0), meta, "cbramod")
+        published.check(whole.split(meta, 0), meta, "cbramod", n_channels=22)
     left_out = task.published("eegpt").split.split(meta, 0)
     tested = [set(meta["subject"][f.rows("test", meta)]) for f in left_out]
     assert tested == [{str(s)} for s in range(1, 10)]
@@ -351,6 +433,67 @@ def test_a_published_split_without_its_people_is_refused(split, message):
 def test_a_task_lists_its_splits_when_another_is_asked_for():
     with pytest.raises(UsageError, match="has no split 'labram'; it has cbramod, biot"):
         task_of("tuab-abnormal", Path("none")).published("labram")
+
+
+# ------------------------------------------------------------------ SHU-MI, from MATLAB's files
+
+
+@pytest.fixture(scope="module")
+def shu(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
+    root = tmp_path_factory.mktemp("shu")
+    data = layouts.shu(root)
+    return ingested(root, "shu-mi"), data
+
+
+def test_shu_s_trials_are_its_arrays_and_know_nothing_of_each_other(shu):
+    store, data = shu
+    task = task_of("shu-mi-imagery", store)
+    trials = task.load()
+    assert trials.X.shape == (3 * 2 * 6, 32, 800)
+    assert trials.sensors.names[:2] + trials.sensors.names[14:18] == (
+        "Fp1", "Fp2", "T7", "T8", "A1", "A2",
+    )  # fmt: skip
+    assert set(trials.meta["session"]) == {"01", "02"}
+    for name, each in data.items():
+        mine = trials.meta["source"].str.endswith(name).to_numpy()
+        wanted = 1e-6 * resample(each, 800, axis=2)
+        np.testing.assert_allclose(trials.X[mine], wanted, atol=3e-9)  # half a step of int16
+        labels = loadmat(store.parent / name)["labels"][0]
+        assert trials.y[mine].tolist() == [("left hand", "right hand")[k - 1] for k in labels]
+    assert counted(task, "cbramod") == {"train": 12, "validation": 12, "test": 12}
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        ({"data": np.zeros((2, 31, 1000)), "labels": [[1, 2]]}, "unknown_format"),
+        ({"labels": [[1, 2]]}, "unknown_format"),
+        ({"data": np.zeros((2, 32, 1000)), "labels": [[1]]}, "bad_labels"),
+        ({"data": np.zeros((2, 32, 1000)), "labels": [[1, 3]]}, "bad_labels"),
+        ({"data": np.zeros((2, 32, 1000))}, "bad_labels"),
+        (None, "damaged"),
+    ],
+)
+def test_another_layout_than_shu_s_is_refused(held, reason, tmp_path):
+    path = tmp_path / "sub-001_ses-01_task_motorimagery_eeg.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(600))
+    if held is not None:
+        savemat(path, held)
+    with pytest.raises(Refused) as refused:
+        ShuMat().open(path)
+    assert refused.value.args[0] == reason
+
+
+def test_a_wrong_count_ends_the_command_with_one_sentence(shu, tmp_path, capsys):
+    call = [
+        "evaluate", "--task", str(CONFIGS / "tasks" / "shu-mi-imagery.yaml"), "--task.store", str(shu[0]),
+        "--split", "cbramod", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    (tmp_path / "bench.yaml").write_text("estimators: {mdm: {class_path: brainfm.baselines.mdm}}")
+    assert main([*call, "--config", str(tmp_path / "bench.yaml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has 36 for total windows and was published with 11,988 for total: give" in line
+    assert not (tmp_path / "out").exists()
 
 
 # ------------------------------------------------------------------ windows that stay in the store
@@ -435,9 +578,11 @@ def test_a_corpus_of_the_size_of_tuab_is_divided_without_reading_it():
 @pytest.mark.data
 def test_eegmat_s_windows_are_as_many_as_its_recordings_hold(tmp_path):
     files = Path(os.environ["BRAINFM_DATA"]) / "eegmat_arithmetic"
-    ingest([str(files)], store=tmp_path / "s.zarr", recipe=CONFIGS / "datasets" / "eegmat.yaml")
+    ingest([str(files)], store=tmp_path / "s.zarr", recipe=CONFIGS / "datasets" / "eegmat-20.yaml")
     task = task_of("eegmat-arithmetic", tmp_path / "s.zarr")
     trials = task.load()
+    assert trials.X.shape[1:] == (PUBLISHED["eegmat-arithmetic", "cbramod"][1], 1000)
+    assert trials.sensors.names[-1] == "EEG A2-A1"
     # Eight of the 36 people: 36 windows of rest and 12 of arithmetic each, but 34 of subject 04's rest. By
     # that rule 36 people give 1,728; 1,707 are published, some rests being shorter.
     per = trials.meta.groupby(["subject", "run"]).size()

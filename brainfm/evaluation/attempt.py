@@ -158,7 +158,8 @@ def _fit(estimator: Any, trials: Trials, train: Trials, held_out: Trials, fold: 
             "folds or more subjects."
         )
     validation = (held_out.X, held_out.y) if len(held_out) else None
-    return fit_validated(estimator, train.X, train.y, validation)
+    subjects = train.meta["subject"].to_numpy(dtype=str)
+    return fit_validated(estimator, train.X, train.y, validation, subjects)
 
 
 def _proba(fitted: Any, X: Any, classes: tuple[str, ...]) -> Float[np.ndarray, "trial class"]:

@@ -9,11 +9,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError
-from brainfm.evaluation.overlap import find_twice, overlap, pretraining_of
+from brainfm.evaluation.overlap import find_twice, overlap, pretraining_of, seen_people
 from brainfm.windows.purge import apart
 from brainfm.windows.splits import Fold
 
 SIDES = ("train", "validation", "test")
+FEW = 5  # names in a sentence
 
 
 def find_leaks(table: pd.DataFrame, folds: Sequence[Fold]) -> list[str]:
@@ -51,11 +52,18 @@ def seen_before(
     """
     sentences = []
     for name, tested in estimators.items():
-        status = [overlap(pretraining_of(e), rows) == "seen-unlabelled" for e, rows in tested]
-        if any(status):
+        pairs = [(pretraining_of(e), rows) for e, rows in tested]
+        seen = [
+            (p, rows)
+            for p, rows in pairs
+            if p is not None and overlap(p, rows) == "seen-unlabelled"
+        ]
+        if seen:
+            people = sorted({code for p, rows in seen for code in seen_people(p, rows)})
+            listed = ", ".join(people[:FEW]) + (" …" if len(people) > FEW else "")
             sentences.append(
-                f"The checkpoint of {name!r} has seen test recordings or subjects of {sum(status)} of "
-                f"{len(status)} folds in pretraining"
+                f"The checkpoint of {name!r} has seen test recordings or subjects"
+                f"{f' ({listed})' if people else ''} of {len(seen)} of {len(pairs)} folds in pretraining"
             )
     return sentences
 

@@ -136,10 +136,11 @@ def task_yaml(dataset: Any, paradigm: Any, store: Path | str) -> str:
 def moabb_table(
     results: pd.DataFrame, predictions: pd.DataFrame, *, n_channels: int
 ) -> pd.DataFrame:
-    """Return one row a subject and estimator, in the columns of MOABB's results.
+    """Return one row a subject, session and estimator, in the columns of MOABB's results.
 
-    As in MOABB the score is the AUROC of two classes and the accuracy of more, of each subject alone; here
-    averaged over seeds. Subjects with one class only have no row. ``moabb.analysis`` reads the table.
+    As in MOABB the score is the AUROC of two classes and the accuracy of more, of each session of each
+    subject alone; here averaged over seeds. Sessions with one class only have no row. A recording whose
+    session the store does not know is of session 0. ``moabb.analysis`` reads the table.
 
     Parameters
     ----------
@@ -150,9 +151,11 @@ def moabb_table(
     """
     fits = results.drop_duplicates(["task", "estimator", "fold", "seed"])
     seconds = fits.groupby(["task", "estimator"])["seconds"].mean()
+    told = predictions.assign(session=predictions["session"].fillna("0").astype(str))
+    n_sessions = told.groupby("task")["session"].nunique()
     rows = []
-    for key, mine in predictions.groupby(["task", "estimator", "subject"]):
-        task, name, subject = np.asarray(key, dtype=object)
+    for key, mine in told.groupby(["task", "estimator", "subject", "session"]):
+        task, name, subject, session = np.asarray(key, dtype=object)
         scores = [_score(part) for _, part in mine.groupby("seed")]
         if np.isfinite(scores).all():
             rows.append(
@@ -161,9 +164,9 @@ def moabb_table(
                     "time": float(seconds[task, name]),
                     "samples": len(mine) // mine["seed"].nunique(),
                     "subject": str(subject),
-                    "session": "0",
+                    "session": str(session),
                     "channels": n_channels,
-                    "n_sessions": 1,
+                    "n_sessions": int(n_sessions[task]),
                     "dataset": task,
                     "pipeline": name,
                 }

@@ -2,52 +2,104 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Literal
 
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from brainfm.card import join_seen
+
 Status = Literal["clean", "seen-unlabelled", "unknown"]
-NAMES = {"subject", "case"}
+NAMES = ("subject", "case")
 """Columns with names of a person: of the person, and as the data set names each of a person's cases."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody, as a data set names them.
+
+    Attributes
+    ----------
+    subject
+        code of the person.
+    dataset
+        which data set has the code; empty where that is not known.
+    people_of
+        name under which the data set shares its codes with others, its own where it does not, empty
+        where that is not known; see `Recipe.people_of`.
+    """
+
+    subject: str
+    dataset: str = ""
+    people_of: str = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other data sets have the person under the same code."""
+        return self.people_of not in ("", self.dataset)
+
+    def shares_codes(self, other: Person) -> bool | None:
+        """Say whether one code would mean one person in both data sets; None where it cannot be said."""
+        if not (self.dataset and other.dataset) or self.dataset == other.dataset:
+            return True  # known by the code alone: better a false alarm
+        if self.people_of and other.people_of:
+            return self.people_of == other.people_of
+        return None if all(p.shared or not p.people_of for p in (self, other)) else False
 
 
 def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status:
     """Compare what a checkpoint was pretrained on with what it is tested on.
 
-    A recording counts as seen by its content's fingerprint, and also by its subject: other
-    recordings of the same person leak as well. Where both sides name the data set, a person is known by
-    data set and name; else by the name alone, so two data sets that both call somebody ``01`` are taken
-    for overlapping: better a false alarm.
+    A recording counts as seen by its content's fingerprint, and also by its subject: other recordings of
+    the same person leak as well, see `seen_people`.
 
     Parameters
     ----------
     pretraining
-        the model card's ``data``, with the lists ``fingerprints``, ``subjects`` and, where it has it,
-        ``people``, pairs of data set and subject; None for an estimator without pretraining.
+        the model card's ``data``, see `brainfm.card.join_seen`; None for an estimator without
+        pretraining.
     rows
-        the test windows or recordings, with the columns fingerprint, subject and, where known, dataset.
+        the test windows or recordings, with the columns fingerprint, subject and, where known, case,
+        dataset and people_of.
 
     Returns
     -------
     status
         ``"clean"``; ``"seen-unlabelled"`` where pretraining has seen a test recording or subject,
-        without its label; ``"unknown"`` where the card does not say.
+        without its label; ``"unknown"`` where the card does not say, or the codes of people cannot be
+        compared.
     """
     if pretraining is None:
         return "clean"
+    known, tested = pretrained_people(pretraining), _people(rows)
     fingerprints = pretraining.get("fingerprints") or []
-    subjects = pretraining.get("subjects") or []
-    people = {(str(d), str(s)) for d, s in pretraining.get("people") or []}
-    names = set(subjects) - {s for _, s in people} if "dataset" in rows else set(subjects)
-    seen = rows["fingerprint"].isin(fingerprints)
-    for column in NAMES & set(rows.columns):
-        seen |= rows[column].isin(names)
-    if seen.any() or people & _people(rows):
+    same = _compared(known, tested)
+    if rows["fingerprint"].isin(fingerprints).any() or any(is_ for is_, _ in same):
         return "seen-unlabelled"
-    return "clean" if fingerprints and subjects else "unknown"
+    told = fingerprints and known and not same and not _other_codes(known, tested)
+    return "clean" if told else "unknown"
+
+
+def seen_people(pretraining: Mapping[str, Any], rows: pd.DataFrame) -> list[str]:
+    """Return the codes of the tested people whom pretraining has seen, sorted.
+
+    A code in the same data set is one person; in two data sets where both share their people
+    (`Recipe.people_of`); and where either side names no data set, so that two that both call somebody
+    ``01`` are taken for overlapping.
+    """
+    same = _compared(pretrained_people(pretraining), _people(rows))
+    return sorted({person.subject for is_, person in same if is_})
+
+
+def pretrained_people(pretraining: Mapping[str, Any]) -> set[Person]:
+    """Return whom a card says that pretraining has seen; of an old one, what it says."""
+    seen = join_seen(pretraining)
+    people_of = seen["people_of"]
+    return {Person(str(s), str(d), people_of.get(d, "")) for d, s in seen["people"]}
 
 
 @dataclass(frozen=True)
@@ -97,15 +149,40 @@ def pretraining_of(estimator: BaseEstimator) -> Mapping[str, Any] | None:
     return None
 
 
-def _people(rows: pd.DataFrame) -> set[tuple[str, str]]:
-    """Return the pairs of data set and subject; nothing where the data sets are not known."""
-    if "dataset" not in rows:
-        return set()
-    return {
-        pair
-        for column in NAMES & set(rows.columns)
-        for pair in zip(rows["dataset"].astype(str), rows[column].astype(str), strict=True)
-    }
+def _people(rows: pd.DataFrame) -> set[Person]:
+    """Return everybody under all their names."""
+    blank = pd.Series("", index=rows.index)
+    origin = [rows.get(column, blank).astype(str) for column in ("dataset", "people_of")]
+    names = [rows[column].astype(str) for column in NAMES if column in rows]
+    return {Person(*row) for name in names for row in zip(name, *origin, strict=True)}
+
+
+def _compared(known: set[Person], tested: set[Person]) -> list[tuple[bool | None, Person]]:
+    """Return the tested people who are or may be among the known, and whether they are."""
+    by_code: dict[str, list[Person]] = {}
+    for person in known:
+        by_code.setdefault(person.subject, []).append(person)
+    pairs = [(p.shares_codes(q), p) for p in tested for q in by_code.get(p.subject, ())]
+    return [(same, person) for same, person in pairs if same is not False]
+
+
+def _other_codes(known: set[Person], tested: set[Person]) -> bool:
+    """Say whether data sets that may share their people name them by codes of different forms.
+
+    A corpus may have given its patients new codes (TUH did, letters for digits): equal codes still prove
+    that somebody was seen, but other codes do not prove the contrary.
+    """
+    forms = [{replace(p, subject=_form(p.subject)) for p in people} for people in (known, tested)]
+    return any(
+        a.subject != b.subject
+        and (a.shares_codes(b) is None or (a.shares_codes(b) and a.shared and b.shared))
+        for a, b in product(*forms)
+    )
+
+
+def _form(code: str) -> str:
+    """Return what kind of character stands where in a code: ``aaaaaaab`` is no ``00000768``."""
+    return re.sub(r"[a-zA-Z]", "a", re.sub(r"[0-9]", "0", code))
 
 
 def _parts(value: Any) -> Iterator[BaseEstimator]:

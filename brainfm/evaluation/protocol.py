@@ -207,7 +207,7 @@ def _leaks(
 
 def _tested(trials: Trials, fold: Fold) -> pd.DataFrame:
     """Return what overlaps are known by, once a recording."""
-    known = {"fingerprint", "subject", "case", "dataset"} & set(trials.meta.columns)
+    known = {"fingerprint", "subject", "case", "dataset", "people_of"} & set(trials.meta.columns)
     rows = trials.meta[fold.rows("test", trials.meta)]
     return rows[sorted(known)].drop_duplicates()
 

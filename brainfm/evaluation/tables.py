@@ -66,7 +66,7 @@ def predictions_table(
     """Return one row a tested window, with one column ``p_<class>`` a class."""
     parts = []
     for record in (r for r in records if r.done):
-        about = trials.meta.iloc[record.trials][["subject", "recording", "onset"]]
+        about = trials.meta.iloc[record.trials][["subject", "session", "recording", "onset"]]
         part = about.reset_index(drop=True).assign(y_true=trials.y[record.trials])
         for name, column in zip(classes, np.asarray(record.proba).T, strict=True):
             part[f"p_{name}"] = column
@@ -74,8 +74,8 @@ def predictions_table(
             part.insert(place, name, getattr(record, name))
         parts.append(part)
     if not parts:
-        columns = ["task", "estimator", "fold", "seed", "subject", "recording", "onset", "y_true"]
-        return pd.DataFrame(columns=[*columns, *(f"p_{c}" for c in classes)])
+        head = ["task", "estimator", "fold", "seed", "subject", "session", "recording", "onset"]
+        return pd.DataFrame(columns=[*head, "y_true", *(f"p_{c}" for c in classes)])
     return pd.concat(parts, ignore_index=True)
 
 

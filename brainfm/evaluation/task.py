@@ -24,6 +24,8 @@ from brainfm.windows.views import Chain, Select, View
 
 logger = logging.getLogger(__name__)
 
+ORIGIN = ("dataset", "people_of", "source")
+
 MEMORY = 8.0
 """GB of windows that are held in one array."""
 
@@ -38,27 +40,40 @@ class PublishedSplit:
         who is on which side.
     expected
         windows by side (train, validation, test) or in all (total), as published.
+    n_channels
+        channels of a window, as published; None where papers differ.
     label, seconds, step
         in place of the task's own, where the papers cut other windows; None where they do not.
     """
 
     split: Split
     expected: dict[str, int] = field(default_factory=dict)
+    n_channels: int | None = None
     label: Labels | None = None
     seconds: float | None = None
     step: float | None = None
 
-    def check(self, folds: list[Fold], table: pd.DataFrame, name: str) -> None:
-        """Refuse windows that are not as many as published; nothing is known of them where none are.
+    def check(self, folds: list[Fold], table: pd.DataFrame, name: str, *, n_channels: int) -> None:
+        """Refuse other windows than were published, as far as that is known.
+
+        Parameters
+        ----------
+        folds
+            as the split has made them.
+        table
+            a row a window.
+        name
+            of the split.
+        n_channels
+            channels of a window.
 
         Raises
         ------
         UsageError
             Saying what was counted and what was published.
         """
-        counted = {
-            side: int(folds[0].rows(side, table).sum()) for side in ("train", "validation", "test")
-        }
+        sides = ("train", "validation", "test")
+        counted = {side: int(folds[0].rows(side, table).sum()) for side in sides}
         counted["total"] = sum(counted.values())
         wrong = {side: n for side, n in self.expected.items() if counted[side] != n}
         if wrong:
@@ -67,6 +82,11 @@ class PublishedSplit:
             raise UsageError(
                 f"The split {name!r} has {met} windows and was published with {wanted}: give the whole "
                 "data set in the version that was split, or say `corpus: part`."
+            )
+        if self.n_channels not in (None, n_channels):
+            raise UsageError(
+                f"The windows of the split {name!r} have {n_channels} channels and were published with "
+                f"{self.n_channels}: ingest the data set with those, or say `corpus: part`."
             )
 
 
@@ -271,11 +291,11 @@ class Task:
 
     def _meta(self, row: pd.Series, cuts: list[Cut], tiling: Tiling) -> pd.DataFrame:
         """Return one row a window of a recording."""
-        about = {c: row[c] for c in ("session", "run", "fingerprint", "dataset", "source")}
+        about = {c: row[c] for c in ("session", "run", "fingerprint", *ORIGIN)}
         case = str(row["subject"])
         about |= {"subject": self.people.get(case, case), "case": case, "recording": row["id"]}
         onset = [cut.start / tiling.sfreq for cut in cuts]
-        columns = [*COLUMNS, "dataset", "case", "source"]
+        columns = [*COLUMNS, *ORIGIN, "case"]
         return pd.DataFrame({"onset": onset, **about}, columns=columns, index=range(len(cuts)))
 
 

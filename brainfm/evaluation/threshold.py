@@ -42,6 +42,7 @@ class ValidationThreshold(ClassifierMixin, BaseEstimator):
         X: Any,
         y: np.ndarray,
         validation: tuple[Any, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
     ) -> ValidationThreshold:
         """Fit the estimator, then choose; ``UsageError`` without validation windows of both classes."""
         if validation is None or len(np.unique(y)) != 2 or len(np.unique(validation[1])) != 2:
@@ -49,7 +50,7 @@ class ValidationThreshold(ClassifierMixin, BaseEstimator):
                 "A threshold is chosen between two classes on validation subjects that have both: "
                 "put a larger share of the subjects aside for validation."
             )
-        self.estimator_ = fit_validated(clone(self.estimator), X, y, validation)
+        self.estimator_ = fit_validated(clone(self.estimator), X, y, validation, groups)
         self.classes_ = self.estimator_.classes_
         positive = self._odds(self.estimator_.predict_proba(validation[0]))
         false, true, thresholds = roc_curve(validation[1] == self.classes_[1], positive)

@@ -97,6 +97,7 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         X: Float[np.ndarray, "trial channel time"],
         y: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
     ) -> ValidationSearch:
         """Try the settings; ``UsageError`` without validation windows of two classes."""
         check_metrics([self.metric])
@@ -111,7 +112,8 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         for params in self._settings():
             if self.tried_ and time.perf_counter() - begun > limit:
                 break
-            fitted = fit_validated(clone(self.estimator).set_params(**params), X, y, validation)
+            setting = clone(self.estimator).set_params(**params)
+            fitted = fit_validated(setting, X, y, validation, groups)
             proba = fitted.predict_proba(validation[0])
             classes = [str(c) for c in fitted.classes_]
             value = score([self.metric], validation[1], proba, classes)[self.metric]
@@ -147,12 +149,20 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
 
 
 def fit_validated(
-    estimator: Any, X: Any, y: np.ndarray, validation: tuple[Any, np.ndarray] | None
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    validation: tuple[Any, np.ndarray] | None,
+    groups: np.ndarray | None = None,
 ) -> Any:
-    """Fit, and hand the validation windows to an estimator whose ``fit`` has an argument ``validation``."""
-    if validation is not None and "validation" in inspect.signature(estimator.fit).parameters:
-        return estimator.fit(X, y, validation=validation)
-    return estimator.fit(X, y)
+    """Fit, handing over what ``fit`` has an argument for: ``validation`` windows, the windows' ``groups``.
+
+    Groups are the training windows' subjects, for estimators that leave windows out to choose by.
+    """
+    asked = inspect.signature(estimator.fit).parameters
+    given = {"validation": validation, "groups": groups}
+    known = {name: value for name, value in given.items() if value is not None and name in asked}
+    return estimator.fit(X, y, **known)
 
 
 def check_budget(name: str, estimator: BaseEstimator, budget: Budget) -> None:

@@ -6,8 +6,9 @@ outside PyTorch are not among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
 
@@ -25,24 +26,74 @@ class _OneModule:
         pass
 
 
+class FlopCount:
+    """Counts one computation after another; what runs within `left_out` is not counted."""
+
+    def __init__(self) -> None:
+        self._counter: Any = None
+        self._left_out = 0
+
+    def of(self, compute: Callable[[], T]) -> tuple[T, int]:
+        """Compute, and count on the way.
+
+        Parameters
+        ----------
+        compute
+            called once.
+
+        Returns
+        -------
+        result, flops
+            what it returned, and what it took.
+        """
+        from torch.utils.flop_counter import FlopCounterMode
+
+        counter = FlopCounterMode(display=False, custom_mapping=_attention())
+        # Its own tracker hooks gradients, which fails where a learned token enters a module without any.
+        counter.mod_tracker = _OneModule()  # ty: ignore[invalid-assignment]
+        self._counter, self._left_out = counter, 0
+        try:
+            with counter:
+                result = compute()
+        finally:
+            self._counter = None
+        return result, counter.get_total_flops() - self._left_out
+
+    @contextmanager
+    def left_out(self) -> Generator[None]:
+        """Leave out of the count under way, if there is one, what is computed here."""
+        if (counter := self._counter) is None:
+            yield
+            return
+        before = counter.get_total_flops()
+        try:
+            yield
+        finally:
+            self._left_out += counter.get_total_flops() - before
+
+
 def count_flops(compute: Callable[[], T]) -> tuple[T, int]:
-    """Compute, and count on the way.
+    """Compute, and count on the way, see `FlopCount.of`."""
+    return FlopCount().of(compute)
 
-    Parameters
-    ----------
-    compute
-        called once.
 
-    Returns
-    -------
-    result, flops
-        what it returned, and what it took.
+def _attention() -> dict[Any, Any]:
+    """Return formulas of attention's kernels.
+
+    PyTorch's own table has none of the kernel for CPUs, and of the others' backward pass it counts the
+    scores, which they compute for the second time.
     """
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch import ops
+    from torch.utils.flop_counter import sdpa_flop_count
 
-    counter = FlopCounterMode(display=False)
-    # Its own tracker hooks gradients, which fails where a learned token enters a module without any.
-    counter.mod_tracker = _OneModule()  # ty: ignore[invalid-assignment]
-    with counter:
-        result = compute()
-    return result, counter.get_total_flops()
+    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    def backward(grad: Any, *inputs: Any, **__: Any) -> int:
+        return 2 * forward(*inputs)
+
+    kernels = ("flash_attention", "efficient_attention", "cudnn_attention")
+    named = [f"_scaled_dot_product_{kernel}_backward" for kernel in kernels]
+    on_processors = "_scaled_dot_product_flash_attention_for_cpu"
+    formulas = {getattr(ops.aten, name): backward for name in (*named, f"{on_processors}_backward")}
+    return formulas | {getattr(ops.aten, on_processors): forward}

@@ -57,13 +57,19 @@ class Adaptation(ABC):
     def check(self, head: Head) -> None:  # noqa: B027  (most fit any head)
         """Refuse a head that the adaptation cannot fit."""
 
-    def classify(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+    def classify(
+        self,
+        features: Features,
+        y: np.ndarray,
+        validation: HeldOut | None,
+        groups: np.ndarray | None = None,
+    ) -> Probe:
         """Fit a linear head to classes."""
         return solve_logistic(features, y, validation=validation)
 
-    def regress(self, features: Features, y: np.ndarray) -> Probe:
+    def regress(self, features: Features, y: np.ndarray, groups: np.ndarray | None = None) -> Probe:
         """Fit a linear head to numbers."""
-        return solve_ridge_regressor(features, y)
+        return solve_ridge_regressor(features, y, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,9 @@ class FrozenProbe(Adaptation):
 class RidgeProbe(FrozenProbe):
     """Keep tokenizer and backbone as they are and fit a linear head by ridge regression, in closed form.
 
-    The penalty has the least squared error on training trials left out one by one, which needs no
-    validation trials. Neighbouring windows resemble each other, so it may be chosen too small.
+    The penalty has the least squared error on training subjects left out in turn, which needs no
+    validation trials; on trials left out one by one where the subjects are not told or there is but one,
+    and may then be too small, for windows of a person resemble each other.
 
     Attributes
     ----------
@@ -112,13 +119,19 @@ class RidgeProbe(FrozenProbe):
                 "adaptation `probe` to train that head."
             )
 
-    def classify(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+    def classify(
+        self,
+        features: Features,
+        y: np.ndarray,
+        validation: HeldOut | None,
+        groups: np.ndarray | None = None,
+    ) -> Probe:
         """Fit to +1 for a trial's class and −1 for the others."""
-        return solve_ridge_classifier(features, y, alphas=self.alphas)
+        return solve_ridge_classifier(features, y, alphas=self.alphas, groups=groups)
 
-    def regress(self, features: Features, y: np.ndarray) -> Probe:
+    def regress(self, features: Features, y: np.ndarray, groups: np.ndarray | None = None) -> Probe:
         """Fit to numbers."""
-        return solve_ridge_regressor(features, y, alphas=self.alphas)
+        return solve_ridge_regressor(features, y, alphas=self.alphas, groups=groups)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ what goes in is kept, and the rest is computed again when its gradient is wanted
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -36,13 +36,27 @@ def blocks_of(objective: Objective, option: str) -> Sequence[nn.Module]:
 
 
 @contextmanager
-def recomputed(objective: Objective) -> Generator[None]:
-    """Keep only what goes into each block; the numbers are the same to the bit, dropout included."""
+def recomputed(
+    objective: Objective, around: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Generator[None]:
+    """Keep only what goes into each block; the numbers are the same to the bit, dropout included.
+
+    Parameters
+    ----------
+    objective
+        whose backbone's blocks are meant.
+    around
+        makes a context in which a block is computed for the second time.
+    """
     blocks = blocks_of(objective, "train.recompute")
     for block in blocks:
         # On the instance, so that names in the state dict stay.
-        again = partial(checkpoint, block.forward, use_reentrant=False)
-        block.forward = again
+        block.forward = partial(
+            checkpoint,
+            block.forward,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), around()),
+        )
     try:
         yield
     finally:

@@ -116,10 +116,10 @@ class MetricsFile(Callback):
             self.rows[-1] |= row
         else:
             self.rows.append({"step": step} | row)
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step)
         if trainer.is_global_zero:
             write_whole(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step)
 
 
 def memory() -> int:

@@ -38,8 +38,14 @@ class Finetuned(ClassifierMixin, FineTuning):
     def _objective(self, tokenizer: Tokenizer, backbone: Backbone, head: Head) -> Classification:
         return Classification(tokenizer, backbone, head)
 
-    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
-        return self.adaptation_.classify(features, y, validation)
+    def _fit_linear(
+        self,
+        features: Features,
+        y: np.ndarray,
+        validation: HeldOut | None,
+        groups: np.ndarray | None,
+    ) -> Probe:
+        return self.adaptation_.classify(features, y, validation, groups)
 
     def _label(self, y: np.ndarray) -> Labels:
         return np.searchsorted(self.classes_, y)
@@ -79,8 +85,14 @@ class FinetunedRegressor(RegressorMixin, FineTuning):
     def _objective(self, tokenizer: Tokenizer, backbone: Backbone, head: Head) -> Regression:
         return Regression(tokenizer, backbone, head, mean=self.mean_, scale=self.scale_)
 
-    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
-        return self.adaptation_.regress(features, (y - self.mean_) / self.scale_)
+    def _fit_linear(
+        self,
+        features: Features,
+        y: np.ndarray,
+        validation: HeldOut | None,
+        groups: np.ndarray | None,
+    ) -> Probe:
+        return self.adaptation_.regress(features, (y - self.mean_) / self.scale_, groups)
 
     def _label(self, y: np.ndarray) -> Labels:
         return np.asarray(y, np.float64)

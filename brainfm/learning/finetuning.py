@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from brainfm.card import Use, check_card
+from brainfm.card import Use, check_card, join_seen
 from brainfm.contracts import Backbone, Batch, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
@@ -122,7 +122,13 @@ class FineTuning(BaseEstimator, ABC):
         """Join the parts of the model."""
 
     @abstractmethod
-    def _fit_linear(self, features: Features, y: np.ndarray, validation: HeldOut | None) -> Probe:
+    def _fit_linear(
+        self,
+        features: Features,
+        y: np.ndarray,
+        validation: HeldOut | None,
+        groups: np.ndarray | None,
+    ) -> Probe:
         """Fit a linear head in closed form or to convergence."""
 
     @abstractmethod
@@ -150,7 +156,14 @@ class FineTuning(BaseEstimator, ABC):
             f"subjects {list(self.test_subjects)} in pretraining; add one that has not."
         )
 
-    def fit(self: Own, X: Trials, y: np.ndarray, *, validation: Validation | None = None) -> Own:
+    def fit(
+        self: Own,
+        X: Trials,
+        y: np.ndarray,
+        *,
+        validation: Validation | None = None,
+        groups: np.ndarray | None = None,
+    ) -> Own:
         """Fit on trials in SI units; choose between models on ``validation`` only.
 
         Parameters
@@ -161,6 +174,8 @@ class FineTuning(BaseEstimator, ABC):
             (trial,) class or number of each.
         validation
             trials and their answers, that a penalty or a step is chosen on.
+        groups
+            (trial,) subject of each: a ridge leaves all trials of a subject out together.
 
         Raises
         ------
@@ -174,7 +189,7 @@ class FineTuning(BaseEstimator, ABC):
             self._start(X, n_outputs)
             linear = isinstance(self.model_.head, LinearHead)
             if linear:
-                self._solve(X, y, validation)
+                self._solve(X, y, validation, groups)
             self.adaptation_.open(self.model_.backbone)
             self.n_trained_parameters_ = count_parameters(self.model_)
             if self.adaptation_.moves or not linear:
@@ -234,17 +249,23 @@ class FineTuning(BaseEstimator, ABC):
         names = tuple(f"channel {i}" for i in range(n))
         return Sensors(names, ("eeg",) * n, unknown, unknown, ("none",) * n)
 
-    def _solve(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+    def _solve(
+        self,
+        X: Trials,
+        y: np.ndarray,
+        validation: Validation | None,
+        groups: np.ndarray | None,
+    ) -> None:
         """Fit a linear head to convergence and write it into the model."""
         held_out = None if validation is None else (self.transform(validation[0]), validation[1])
-        probe = self._fit_linear(self.transform(X), y, held_out)
+        probe = self._fit_linear(self.transform(X), y, held_out, groups)
         assert isinstance(self.model_.head, LinearHead)
         self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
         self.penalty_ = probe.penalty
 
     def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
         """Train what takes a gradient, in the one loop."""
-        options = replace(self.train, batch_size=min(self.train.batch_size, len(X)))
+        options = replace(self.train, batch_size=min(self.train.batch_size, len(X))).over(len(X))
         held_out = None if validation is None else OrderedBatches(self._labelled(*validation))
         chosen = BestState()
         # With dropout, unlike the backbone as it was loaded, where that is trained.
@@ -297,28 +318,23 @@ class FineTuning(BaseEstimator, ABC):
             return head.linear(features).detach().double().numpy()
         return self._compute(X, self.model_.scores)
 
-    def save(
-        self, folder: Path, *, subjects: Sequence[str] = (), fingerprints: Sequence[str] = ()
-    ) -> None:
+    def save(self, folder: Path, *, seen: Mapping[str, Any] | None = None) -> None:
         """Write the fitted model, with what its outputs mean, as a checkpoint.
 
         Parameters
         ----------
         folder
             where to.
-        subjects, fingerprints
-            of the recordings that it was fitted or chosen on; the card counts them with those of
-            the pretraining, so that nobody tests on them unawares.
+        seen
+            the recordings that it was fitted or chosen on, see `brainfm.card.join_seen`; the card counts
+            them with those of the pretraining, so that nobody tests on them unawares.
         """
         own = {"adaptation": self.adaptation_.word, "seed": self.random_state}
-        seen = self.card_.get("data", {})
-        new = {"subjects": subjects, "fingerprints": fingerprints}
-        data = {k: sorted({*seen.get(k, ()), *map(str, v)}) for k, v in new.items()}
-        # Whom it was fitted on is told by name alone, so the pairs that pretraining knew say too little.
-        said = {k: v for k, v in (seen | data).items() if k != "people"}
+        before = self.card_.get("data", {})
+        data = before | join_seen(before, seen or {})
         model = copy.deepcopy(self.model_)
         self.adaptation_.close(model.backbone)
-        save(model, folder, self.card_ | own | self._about() | {"data": said})
+        save(model, folder, self.card_ | own | self._about() | {"data": data})
 
 
 def learns(tokenizer: Tokenizer) -> bool:

@@ -298,7 +298,7 @@ def fit(
         for context in (quiet(), interruptible(), full_disk(out), torch.random.fork_rng()):
             around.enter_context(context)
         if train.recompute:
-            around.enter_context(recomputed(objective))
+            around.enter_context(recomputed(objective, loop.flops.counter.left_out))
         if train.compile:
             around.enter_context(compiled(objective))
         trainer = make_trainer(train, every, callbacks, make_loggers(train.loggers, out))

@@ -81,12 +81,16 @@ def solve_logistic(
 
 
 def solve_ridge_classifier(
-    features: Features, y: np.ndarray, *, alphas: Sequence[float] = ALPHAS
+    features: Features,
+    y: np.ndarray,
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    groups: np.ndarray | None = None,
 ) -> Probe:
     """Fit a ridge to +1 for a trial's class and −1 for the others, classes weighing the same.
 
-    The penalty has the least squared error on trials left out one by one. Scores of a ridge are no log
-    odds: they are multiplied by the one factor that gives trials left out the least log loss.
+    The penalty has the least squared error on trials left out. Scores of a ridge are no log odds: they
+    are multiplied by the one factor that gives trials left out the least log loss.
 
     Parameters
     ----------
@@ -96,12 +100,15 @@ def solve_ridge_classifier(
         (trial,) class of each.
     alphas
         penalties to choose from.
+    groups
+        (trial,) subject of each, whose trials are left out together; see `solve_ridge`.
     """
     scaler = StandardScaler().fit(features)
     classes, label = np.unique(y, return_inverse=True)
     target = 2 * np.eye(len(classes))[label] - 1
     weight = np.asarray(compute_sample_weight("balanced", y), np.float64)
-    fit = solve_ridge(scaler.transform(features), target, alphas=alphas, weight=weight)
+    scaled = scaler.transform(features)
+    fit = solve_ridge(scaled, target, alphas=alphas, weight=weight, groups=groups)
 
     def loss(log_factor: float) -> float:
         odds = log_softmax(np.exp(log_factor) * fit.left_out, axis=1)
@@ -115,9 +122,13 @@ FACTORS = (-5.0, 3.0)  # natural logarithms
 
 
 def solve_ridge_regressor(
-    features: Features, y: np.ndarray, *, alphas: Sequence[float] = ALPHAS
+    features: Features,
+    y: np.ndarray,
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    groups: np.ndarray | None = None,
 ) -> Probe:
-    """Fit a ridge to a number, with the penalty of the least squared error on trials left out one by one.
+    """Fit a ridge to a number, with the penalty of the least squared error on trials left out.
 
     Parameters
     ----------
@@ -127,10 +138,12 @@ def solve_ridge_regressor(
         (trial,) number of each.
     alphas
         penalties to choose from.
+    groups
+        (trial,) subject of each, whose trials are left out together; see `solve_ridge`.
     """
     scaler = StandardScaler().fit(features)
     target = np.asarray(y, np.float64)[:, None]
-    fit = solve_ridge(scaler.transform(features), target, alphas=alphas)
+    fit = solve_ridge(scaler.transform(features), target, alphas=alphas, groups=groups)
     return _unscaled(fit.weight, fit.bias, scaler, fit.alpha)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,7 +23,8 @@ class Train:
     steps
         optimiser steps.
     epochs
-        in place of ``steps``: as many steps as read so many times the hours that there are.
+        in place of ``steps``: as many steps as read so many times the hours, or fine-tuning the trials,
+        that there are.
     batch_size
         windows a step.
     lr
@@ -84,8 +85,7 @@ class Train:
         FLOP/s that a device can do at most, for the column ``mfu``; looked up for known GPUs where
         None.
     loggers
-        where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``. Where
-        None, to TensorBoard if it is installed.
+        where rows of metrics.csv go besides: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``.
     """
 
     steps: int = 1000
@@ -115,7 +115,7 @@ class Train:
     recompute: bool = False
     compile: bool = False
     peak_flops: float | None = None
-    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = None
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
 
     def __post_init__(self) -> None:
         counts = (
@@ -154,6 +154,12 @@ class Train:
         if torch.backends.mps.is_available():
             return "mps"
         return "cuda" if self.accelerator == "gpu" or torch.cuda.is_available() else "cpu"
+
+    def over(self, windows: int | float) -> Train:
+        """Return options with as many steps as ``epochs``, where they are given, of so many windows take."""
+        if self.epochs is None:
+            return self
+        return replace(self, steps=max(1, round(self.epochs * windows / self.batch_size)))
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, relative to the peak."""

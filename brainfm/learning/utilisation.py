@@ -2,7 +2,8 @@
 
 Chowdhery et al., "PaLM: Scaling Language Modeling with Pathways", JMLR 2023, appendix B: operations of the
 model, forward and backward and none twice, over seconds and the peak of the device. What
-`brainfm.layers.flops` does not count, such as scans, makes the figure a lower bound.
+`brainfm.layers.flops` does not count, such as scans, makes the figure a lower bound. Blocks that are computed
+again in the backward pass (`brainfm.learning.blocks`) count once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brainfm.contracts import Batch
-from brainfm.layers.flops import count_flops
+from brainfm.layers.flops import FlopCount
 
 PEAKS = {
     # dense FLOP/s by the makers' data sheets: half precision, and single precision
@@ -51,7 +52,7 @@ class Utilisation:
     """
 
     def __init__(self, peak: float | None):
-        self.peak = peak
+        self.peak, self.counter = peak, FlopCount()
         self.known: dict[tuple[int, ...], int] = {}
 
     @classmethod
@@ -66,7 +67,7 @@ class Utilisation:
         shape = tuple(part.signal.shape)
         if self.peak is None or shape in self.known:
             return compute()
-        losses, self.known[shape] = count_flops(compute)
+        losses, self.known[shape] = self.counter.of(compute)
         return losses
 
     def of(self, part: Batch) -> int:

@@ -34,6 +34,9 @@ class Recipe:
         ``open``, or what has to be done before one may download it.
     subjects
         people in the data set.
+    people_of
+        name under which several data sets share their people's codes, such as ``tuh``: the same code in
+        two of them is one person. Without it a code means somebody in this data set alone.
     files
         glob of the recordings, from the folder into which the data set was downloaded.
     pattern
@@ -47,8 +50,8 @@ class Recipe:
         `brainfm.recordings.events.side.SideFile` by its full path. A recording without its file is
         set aside.
     reader
-        class that opens the files, for formats that MNE does not read: ``Eeghdf``, ``BonnText``, or the
-        full path of anyone's `brainfm.recordings.formats.reader.Reader`, with ``init_args`` where it
+        class that opens the files, for formats that MNE does not read: ``Eeghdf``, ``BonnText``, ``ShuMat``,
+        or the full path of anyone's `brainfm.recordings.formats.reader.Reader`, with ``init_args`` where it
         takes any.
     l_freq, h_freq
         edges of the band-pass in Hz; null leaves that side open.
@@ -89,6 +92,7 @@ class Recipe:
     url: str = ""
     access: str = "open"
     subjects: int = 0
+    people_of: str = ""
     files: str = ""
     pattern: str | None = None
     labels: Component | None = None
@@ -137,7 +141,7 @@ class Recipe:
     @property
     def hash(self) -> str:
         """Return the hash of all that changes a recording: not of what is said of the data set."""
-        words = {"name", "citation", "licence", "url", "access", "subjects", "files"}
+        words = {"name", "citation", "licence", "url", "access", "subjects", "people_of", "files"}
         return digest({k: v for k, v in asdict(self).items() if k not in words})
 
 

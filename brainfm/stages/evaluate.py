@@ -59,8 +59,8 @@ def evaluate(
     split
         name of one of the task's published splits, such as cbramod, in place of ``folds``.
     corpus
-        ``whole`` checks that a published split has as many windows as published; ``part`` says that the
-        store holds a part of the data set on purpose.
+        ``whole`` checks that a published split has as many windows and channels as published; ``part``
+        says that the store holds a part of the data set on purpose.
     seeds
         each shuffles the folds anew and seeds the estimators.
     budget
@@ -121,7 +121,8 @@ def _division(
         return folds
     published = task.published(name)
     if corpus == "whole":
-        published.check(published.split.split(trials.table, 0), trials.meta, name)
+        made = published.split.split(trials.table, 0)
+        published.check(made, trials.meta, name, n_channels=len(trials.sensors))
     return published.split
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainfm.card import check_card, seen
+from brainfm.card import check_card, seen, seen_of
 from brainfm.contracts import Head
 from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import score
@@ -125,11 +125,7 @@ def finetune(
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
     if not is_first():
         return
-    estimator.save(
-        out / "model",
-        subjects=[*fold.train, *fold.validation],
-        fingerprints=sorted(set(trials.meta["fingerprint"])),
-    )
+    estimator.save(out / "model", seen=seen_of(trials.meta))
     proba = estimator.predict_proba(validation.X)
     scores = score(task.metrics, validation.y, proba, [str(c) for c in estimator.classes_])
     if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step

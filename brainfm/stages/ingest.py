@@ -34,7 +34,7 @@ from brainfm.stages.executors import (
 from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
 from brainfm.stages.patience import Patience, timed_out
 from brainfm.store.files import check_local
-from brainfm.store.hold import create_store, writing
+from brainfm.store.hold import create_store, name_people, writing
 from brainfm.store.read import Store, open_store, read_quarantine
 from brainfm.store.schema import source_key
 
@@ -169,6 +169,7 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
     try:
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
         with writing(path) as held:
+            name_people(path, recipe.name, recipe.people_of or recipe.name)
             known = _known(held.before, retry=retry)
             here = replace(here, run=held.run)
             jobs = [_job(source, known, here) for source in sources]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,10 @@ def list_known(what: str | None = None) -> None:
     for group in (what,) if what else EVERYTHING:
         if what is None:
             print(f"\n{group}")
-        for name, line in _lines(group).items():
-            print(f"  {name:<22} {line}")
+        lines = _lines(group)
+        width = max(map(len, lines), default=0)
+        for name, line in lines.items():
+            print(f"  {name:<{width}}  {line}")
 
 
 def _lines(group: str) -> dict[str, str]:
@@ -38,13 +39,13 @@ def _lines(group: str) -> dict[str, str]:
 
 
 def _about(path: Path) -> str:
-    """Say in a line what a configuration is: its paper or citation, or how its comment begins."""
+    """Say in a line what a configuration is: its paper or citation, or the first line of its comment."""
     config = read(path)
     for key in ("paper", "citation"):
         if isinstance(config.get(key), str):
             return " ".join(config[key].split())
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return " ".join(line.lstrip("# ") for line in takewhile(lambda x: x.startswith("#"), lines))
+    first, *_ = path.read_text(encoding="utf-8").splitlines()
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def show(name: str, *, json: bool = False) -> None:

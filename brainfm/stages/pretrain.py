@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from brainfm.card import UNIT, Use, check_card
+from brainfm.card import UNIT, Use, check_card, join_seen, seen_of
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.layers.mamba import adapted, check_scans, kernels, mixers
@@ -85,7 +84,7 @@ def pretrain(
         check_fit(objective, source)
     covered = {s.name: coverage(s.reader, s.table) for s in sources}
     division = divide(sources, data.validation, seed)
-    train = _for_epochs(train, division.training, data)
+    train = train.over(sum(float(t["seconds"].sum()) for t in division.training) / data.seconds)
     batches = training_batches(sources, division.training, data, batch=train.batch_size, seed=seed)
     held_out = validation_batches(sources, division.validation, data, train.batch_size)
     _rehearse(objective, batches)
@@ -138,14 +137,6 @@ def check_fit(objective: Objective, source: Source) -> None:
         check_card(tokenizer.card, use_of(source.store, source.selection))
 
 
-def _for_epochs(train: Train, tables: Sequence[pd.DataFrame], data: Data) -> Train:
-    """Return options with as many steps as the epochs take: an epoch reads all hours' worth once."""
-    if train.epochs is None:
-        return train
-    seconds = train.epochs * sum(float(table["seconds"].sum()) for table in tables)
-    return replace(train, steps=max(1, round(seconds / data.seconds / train.batch_size)))
-
-
 def coverage(reader: WindowReader, table: pd.DataFrame) -> str:
     """Return what of the view the recordings give, and say it where there is a view."""
     told = describe_coverage(reader.view, reader.plans(table["id"]))
@@ -188,10 +179,6 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
     cleaned = [source.store.attributes for source in sources]
     earlier = getattr(objective.tokenizer, "card", None) or {}
     seen = earlier.get("data", {})
-    # Earlier cards name no data sets; then all people are known by name alone.
-    everyone = set(table["subject"]) | set(seen.get("subjects", []))
-    pairs = {*zip(table["dataset"], table["subject"], strict=True)}
-    pairs |= {(dataset, subject) for dataset, subject in seen.get("people", [])}
     return {
         "sfreq": _one_or_all([source.sfreq for source in sources]),
         "unit": UNIT,
@@ -200,12 +187,7 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
         "seconds": data.seconds,
         "preprocessing": _one_or_all([c["preprocessing"] for c in cleaned]),
         "preprocessing_hash": _one_or_all([c["preprocessing_hash"] for c in cleaned]),
-        "data": {
-            "fingerprints": sorted({*table["fingerprint"], *seen.get("fingerprints", [])}),
-            "subjects": sorted(everyone),
-            "people": sorted(map(list, pairs)),
-            "hours": float(table["seconds"].sum() / 3600),
-        },
+        "data": join_seen(seen_of(table), seen) | {"hours": float(table["seconds"].sum() / 3600)},
         "seed": seed,
         "licence": data.licence,
         "versions": versions(),

@@ -180,7 +180,7 @@ class Division:
 
 
 def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
-    """Put subjects of every source aside; nobody, known by data set and name, is on both sides.
+    """Put subjects of every source aside; nobody is on both sides, see `Recipe.people_of`.
 
     Raises
     ------
@@ -211,7 +211,8 @@ def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
 
 
 def _people(table: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(table["dataset"], table["subject"], strict=True))
+    codes = table["people_of"].where(table["people_of"] != "", table["dataset"])
+    return list(zip(codes, table["subject"], strict=True))
 
 
 def training_batches(

@@ -155,6 +155,15 @@ def _sweep(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
+def name_people(path: Path, dataset: str, people_of: str) -> None:
+    """Note under what name a data set shares the codes of its people, see `Recipe.people_of`."""
+    root = read_json(path / "zarr.json")
+    known = root["attributes"].get("people_of", {})
+    if known.get(dataset) != people_of:
+        root["attributes"]["people_of"] = known | {dataset: people_of}
+        write_json(path / "zarr.json", root)
+
+
 def write_table(path: Path) -> None:
     """List all recordings in the root's attributes, so that opening reads one file."""
     rows = list_entries(LocalFiles(path))

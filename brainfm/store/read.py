@@ -151,8 +151,10 @@ class Store:
     def table(self) -> pd.DataFrame:
         """One row a recording, sorted by id.
 
-        Columns: id, dataset (name of the recipe), subject, session, run, task, source, sfreq (Hz),
-        n_times, seconds, n_channels, n_bad, kinds, dtype (``int16`` or ``float32``), fingerprint,
+        Columns: id, dataset (name of the recipe), people_of (name under which the data set shares its
+        people's codes, its own where it does not, empty where the ingest did not say), subject, session,
+        run, task, source, sfreq (Hz), n_times, seconds, n_channels, n_bad, kinds, dtype (``int16`` or
+        ``float32``), fingerprint,
         duplicate_of (id of the first recording with the same fingerprint, or None), and source_key,
         source_sha256, source_stat, recipe_hash.
         """
@@ -164,6 +166,9 @@ class Store:
             {c: _column(c, columns[c]) for c in COLUMNS}, columns=list(COLUMNS)
         ).sort_values("id", ignore_index=True)
         table.insert(list(table).index("n_times") + 1, "seconds", table.n_times / table.sfreq)
+        shared = self.attributes.get("people_of", {})
+        people_of = pd.Series([shared.get(name, "") for name in table["dataset"]], dtype=object)
+        table.insert(list(table).index("dataset") + 1, "people_of", people_of)
         first = table.groupby("fingerprint")["id"].transform("first")
         pairs = zip(table["id"], first, strict=True)
         table["duplicate_of"] = pd.Series([f if f != id else None for id, f in pairs], dtype=object)

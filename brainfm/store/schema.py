@@ -3,7 +3,8 @@
 ::
 
     S.zarr/
-      zarr.json                     root group; attributes: version, preprocessing, its hash and,
+      zarr.json                     root group; attributes: version, preprocessing, its hash,
+                                    `people_of` (by data set, whose codes its subjects have) and,
                                     after a complete ingest, `table`: a list a column
       recordings/<id>/zarr.json     group of one recording; attributes: `Entry` and, as
                                     `described`, `hash_of_description`

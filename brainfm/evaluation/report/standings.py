@@ -23,8 +23,14 @@ from brainfm.evaluation.report.verdict import Standing, family_of
 FEW_SUBJECTS = 20
 OVERLAP_WORDS = {
     "clean": ("clean", "No test recording or subject was seen in pretraining."),
-    "seen-unlabelled": ("seen unlabelled", "Pretraining saw test recordings, without labels."),
-    "unknown": ("unknown", "The checkpoint does not say what it was pretrained on."),
+    "seen-unlabelled": (
+        "seen unlabelled",
+        "Pretraining saw test recordings or subjects, without labels.",
+    ),
+    "unknown": (
+        "unknown",
+        "The checkpoint does not say whom it was pretrained on, or by other codes.",
+    ),
 }
 
 
@@ -116,8 +122,9 @@ def overlap_status(results: pd.DataFrame, estimator: str) -> tuple[str, str]:
     rows = of_estimator(results, estimator)
     if "overlap" not in rows:
         return OVERLAP_WORDS["unknown"]
-    # A fold that failed never got as far as being compared.
-    statuses = set((_finished(rows) if "value" in rows else rows)["overlap"].dropna())
+    # A fold that failed never got as far as being compared; one whose value is NaN has no error.
+    failed = rows["error"].fillna("").astype(str) != "" if "error" in rows else None
+    statuses = set((rows if failed is None else rows[~failed])["overlap"].dropna())
     for status in ("seen-unlabelled", "unknown", "clean"):
         if status in statuses:
             return OVERLAP_WORDS[status]

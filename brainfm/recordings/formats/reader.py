@@ -57,10 +57,11 @@ def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
     # Not at the top: the shipped readers stand on this module.
     from brainfm.recordings.formats.bonn import BonnText
     from brainfm.recordings.formats.eeghdf import Eeghdf
+    from brainfm.recordings.formats.shu import ShuMat
 
     if recipe.reader is None:
         return ()
-    known: dict[str, type[Reader]] = {"BonnText": BonnText, "Eeghdf": Eeghdf}
+    known: dict[str, type[Reader]] = {"BonnText": BonnText, "Eeghdf": Eeghdf, "ShuMat": ShuMat}
     reader = build(recipe.reader, Reader, known)
     name = type(reader).__name__
     return (Format(name, reader.pattern, reader.open, typed=reader.typed, parts=reader.parts),)

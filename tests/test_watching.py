@@ -1,0 +1,147 @@
+"""A training watched: rows on a terminal and in TensorBoard, a full disk, and what limits a step."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_learning import (
+    HELD_OUT,
+    TRAIN,
+    KillAt,
+    Killed,
+    Noise,
+    assert_same_weights,
+    masked_codes,
+    metrics,
+)
+
+from brainfm.errors import UsageError, WorkError
+from brainfm.learning import callbacks, loggers
+from brainfm.learning.checkpoint import LAST, is_whole
+from brainfm.learning.loggers import make_loggers
+from brainfm.learning.loop import fit
+
+ROWS = replace(TRAIN, log_every=1, checkpoint_every=4)
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return what TensorBoard reads in a run's folder: of each name the steps and values."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {
+        name: [(event.step, event.value) for event in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+    }
+
+
+def assert_tells_the_same(folder: Path) -> None:
+    """Every number of metrics.csv is in the event files, once and in order."""
+    table, told = pd.read_csv(folder / "metrics.csv").set_index("step"), scalars(folder)
+    assert set(told) == set(table)
+    for name, column in table.items():
+        rows = column.dropna()
+        assert [step for step, _ in told[str(name)]] == list(rows.index), name
+        assert [value for _, value in told[str(name)]] == pytest.approx(list(rows), rel=1e-6), name
+
+
+def test_event_files_tell_what_metrics_csv_tells(tmp_path: Path) -> None:
+    fit(masked_codes(), Noise(), train=ROWS, seed=1, validation=HELD_OUT, out=tmp_path)
+    assert_tells_the_same(tmp_path)
+    assert [step for step, _ in scalars(tmp_path)["loss"]] == list(range(1, 11))
+    assert [step for step, _ in scalars(tmp_path)["val/loss"]] == [4, 8]
+
+
+def test_a_resumed_run_goes_on_in_them_without_a_step_twice(tmp_path: Path) -> None:
+    options = {"train": ROWS, "seed": 1, "validation": HELD_OUT, "out": tmp_path}
+    for moment in (KillAt("on_train_batch_start", 4), KillAt("on_train_batch_start", 4)):
+        with pytest.raises(Killed):  # steps 5 to 7 are lost at the second kill
+            fit(masked_codes(), Noise(), callbacks=(moment,), **options)
+    fit(masked_codes(), Noise(), **options)
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 3
+    assert_tells_the_same(tmp_path)
+
+
+def test_loggers_may_be_none_and_one_that_is_not_installed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_loggers((), tmp_path) == make_loggers(("tensorboard",), None) == []
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"train.loggers names \['wandb'\].*brainfm\[watch\]"):
+        make_loggers(("wandb",), tmp_path)
+
+
+def full_after(n: int, write: Callable[..., None]) -> Callable[..., None]:
+    """Return a writer whose disk is full from its n-th call on."""
+    left = [n]
+
+    def fill(*arguments: object, **named: object) -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(*arguments, **named)
+
+    return fill
+
+
+@pytest.mark.parametrize("what", ["metrics.csv", "event file"])
+def test_a_disk_that_fills_up_stops_the_run_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    whole, out = masked_codes(), tmp_path / "run"
+    for folder in (out, tmp_path / "whole"):
+        folder.mkdir()
+    fit(whole, Noise(), train=ROWS, seed=1, out=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        if what == "metrics.csv":
+            patch.setattr(callbacks, "write_whole", full_after(7, callbacks.write_whole))
+        else:  # two of its records come before the first row
+            write = loggers.EventFile._write
+            patch.setattr(loggers.EventFile, "_write", full_after(9, write))
+        with pytest.raises(WorkError, match=r"no space left for .*goes on from last.ckpt"):
+            fit(masked_codes(), Noise(), train=ROWS, seed=1, out=out)
+    assert is_whole(out / LAST)
+    assert len(pd.read_csv(out / "metrics.csv")) == (6 if what == "metrics.csv" else 7)
+    again = masked_codes()
+    fit(again, Noise(), train=ROWS, seed=1, out=out)
+    assert_same_weights(again, whole)
+    pd.testing.assert_frame_equal(metrics(out), metrics(tmp_path / "whole"), check_exact=True)
+    assert_tells_the_same(out)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what a training writes to its standard error."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stderr", stream)
+    fit(masked_codes(), Noise(), train=replace(TRAIN, steps=30), seed=1)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n")
+
+
+def test_on_a_terminal_a_bar_tells_loss_speed_and_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = shown(Terminal(), monkeypatch)
+    last = [line for line in told.splitlines() if "left" in line][-1]
+    assert re.search(r"loss \d+\.?\d* .* 30/30 .*\d windows/s \d:\d\d:\d\d left 0:00:00", last), (
+        last
+    )
+
+
+def test_elsewhere_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(io.StringIO(), monkeypatch) == ""
