@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +19,16 @@ import torch
 import yaml
 from conftest import ROOT, windows
 from test_learning import Noise
-from test_pipeline import RECIPE, TOKENIZER
+from test_pipeline import RECIPE
 from test_resume import FAMILIES, SHORT
+from together import disturbed
 
 from brainfm.cli import main
 from brainfm.contracts import Batch
-from brainfm.errors import UsageError
+from brainfm.errors import UsageError, WorkError
+from brainfm.learning import Train, guard
+from brainfm.learning.guard import FIRST, LossGuard
+from brainfm.learning.loop import Loop
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import TrainingShare, ValidationShare, choose_parts, every
 from brainfm.recordings.synthetic import synthesise, write_edf
@@ -75,19 +84,75 @@ def test_what_cannot_be_shared_evenly_is_refused(parts: int | None, batch: int, 
         choose_parts(parts, batch, size)
 
 
+def test_a_codebook_takes_one_step_in_however_many_parts_and_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parts of a step meet one codebook, and it moves as for the whole batch, view by view."""
+    views = [torch.randn(4, 5, 4, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+
+    def book(parts: int, processes: int = 1) -> torch.Tensor:
+        torch.manual_seed(0)
+        quantizer = Quantizer(4, 8).train()
+        started = quantizer.ema_codebook.clone()
+        quantizer.gather()
+        for part in range(0, parts, processes):
+            for view in views:
+                quantizer(view[part::parts])
+        assert torch.equal(quantizer.ema_codebook, started)
+        quantizer.follow(parts // processes)
+        assert quantizer.seen is None
+        return quantizer.ema_codebook
+
+    assert not torch.equal(book(1), Quantizer(4, 8).ema_codebook)
+    for parts in (2, 4):
+        torch.testing.assert_close(book(parts), book(1))
+    # Here the other process has seen the same rows.
+    views = [view[:2].repeat_interleave(2, 0) for view in views]
+    alone = book(2)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: total.mul_(2))
+    torch.testing.assert_close(book(2, processes=2), alone)
+
+
+def test_only_the_process_whose_loss_explodes_names_its_recordings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def names(own: float) -> list[str]:
+        watch, told = LossGuard(10.0), []
+        for step in range(FIRST):
+            watch.check(1.0, step, 1.0, [])
+        monkeypatch.setattr(guard, "gather", lambda value: told.append(value) or [value])
+        with pytest.raises(WorkError, match="The loss became 50"):
+            watch.check(50.0, FIRST, own, [windows(2)])
+        return told[0]
+
+    assert names(99.0) == ["recording 0", "recording 1"]
+    assert names(1.0) == []
+
+
 # ------------------------------------------------------------------ real processes, over gloo
 
-TRAINED = SHORT | {"steps": 8, "batch_size": 8, "log_every": 1, "validate_every": 4, "parts": 2}
+# Three validation batches on two processes: one of them has nothing in the second round.
+TRAINED = SHORT | {"steps": 6, "batch_size": 8, "log_every": 1, "validate_every": 3, "parts": 4}
+TRAINED |= {"loggers": []}
+PARTED, SHARED = "motif tokenizer", "patch transformer"  # those that go on with other processes
+AVERAGED, SHARDED = "--train.average=0.9", "--train.strategy=fsdp"
+THRIFTY = ("--train.precision=bf16-mixed", "--train.recompute=true")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, and what one process makes of every family, the batch of a step in four parts."""
     folder = tmp_path_factory.mktemp("distributed")
     for recording in synthesise(4, seconds=13.0, seed=1):
         write_edf(recording, folder / "raw")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     raw, store = str(folder / "raw"), f"--store={folder / 'store.zarr'}"
     assert main(["ingest", raw, store, f"--recipe={folder}/recipe.yaml"]) == 0
+    for family in FAMILIES:
+        assert main(command(folder, family, f"one {family}")) == 0
+    assert main(command(folder, SHARED, "one averaged", AVERAGED)) == 0
+    assert main(command(folder, "FEMBA", "one thrifty", *THRIFTY)) == 0
     return folder
 
 
@@ -96,29 +161,86 @@ def command(folder: Path, family: str, name: str, *more: str) -> list[str]:
     config = {"model": FAMILIES[family], "data": data, "train": TRAINED, "seed": 3}
     path = folder / f"{family}.yaml"
     path.write_text(yaml.safe_dump(config))
+    if family == "masked codes":
+        more = (*more, f"--tokenizer={folder / 'one motif tokenizer'}")
     return ["pretrain", "--config", str(path), f"--out={folder / name}", *more]
 
 
-def start(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    plain = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+HARNESS = str(Path(__file__).parent / "together.py")
+
+
+def start(jobs: Sequence[dict[str, Any]], result: Path, *launcher: str) -> CompletedProcess[str]:
+    """Run jobs in two processes; whoever is left waiting for the dead fails the test."""
+    result.with_suffix(".jobs").write_text(json.dumps(jobs))
     return subprocess.run(
-        [sys.executable, *command],
-        env=os.environ | plain | environment,
-        capture_output=True,
+        [sys.executable, *launcher, HARNESS, str(result.with_suffix(".jobs")), str(result)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,  # until the last process has let go of it
         text=True,
         timeout=240,
         check=False,
     )
 
 
-def torchrun(n: int, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
-    return start(*launcher, "-m", "brainfm", *arguments)
+def stopped(folder: Path, family: str, name: str, *more: str) -> None:
+    """Leave a training of one process at its fourth step."""
+    plain = Loop.training_step
+    try:
+        Loop.training_step = disturbed({"stop": 4})
+        assert main(command(folder, family, name, *more)) == 1
+    finally:
+        Loop.training_step = plain
+    assert step_of(folder / name) == 4
+
+
+def step_of(run: Path) -> int:
+    return torch.load(run / "last.ckpt", weights_only=True)["global_step"]
+
+
+@pytest.fixture(scope="module")
+def together(place: Path) -> CompletedProcess[str]:
+    """Everything that two processes do in these tests and survive, in one start of the two."""
+    jobs = []
+    for family in FAMILIES:
+        jobs.append({"argv": command(place, family, f"two {family}")})
+        jobs.append({"argv": command(place, family, f"shared {family}", SHARDED)})
+    jobs.append({"argv": command(place, SHARED, "shared averaged", AVERAGED, SHARDED)})
+    jobs.append({"argv": command(place, "FEMBA", "two thrifty", *THRIFTY)})
+    jobs.append({"argv": command(place, "FEMBA", "shared thrifty", *THRIFTY, SHARDED)})
+    stopped(place, PARTED, "1 to 2")
+    for name in ("1 to 2 averaged", "1 to 2 shared"):
+        stopped(place, SHARED, name, AVERAGED)
+    jobs += [
+        {"argv": command(place, PARTED, "1 to 2")},
+        {"argv": command(place, SHARED, "1 to 2 averaged", AVERAGED)},
+        {"argv": command(place, SHARED, "1 to 2 shared", AVERAGED, SHARDED)},
+        {"argv": command(place, PARTED, "2 to 1"), "stop": 4},
+        {"argv": command(place, SHARED, "2 shared to 1", AVERAGED, SHARDED), "stop": 4},
+        {"argv": command(place, SHARED, "2 shared to 2", AVERAGED, SHARDED), "stop": 4},
+        {"argv": command(place, SHARED, "2 shared to 2", AVERAGED)},
+        {"argv": command(place, "FEMBA", "no number"), "nan": 3},
+    ]
+    (place / "full").mkdir()
+    # Whatever is written to /dev/full fails as on a full disk.
+    (place / "full" / "last.ckpt.partial").symlink_to("/dev/full")
+    jobs.append({"argv": command(place, "FEMBA", "full")})
+    done = start(jobs, place / "codes.json", *TORCHRUN)
+    assert done.returncode == 0, done.stderr
+    fails = {"2 to 1", "2 shared to 1", "no number", "full"}
+    wanted = [int("stop" in job or out_of(job) in fails) for job in jobs]
+    assert json.loads((place / "codes.json").read_text()) == [wanted, wanted], done.stderr
+    return done
+
+
+def out_of(job: dict[str, Any]) -> str:
+    return next(Path(a).name for a in job["argv"] if a.startswith("--out="))
 
 
 def assert_same_curves(first: Path, other: Path) -> None:
     ours, theirs = (pd.read_csv(folder / "metrics.csv") for folder in (first, other))
-    assert ours["step"].tolist() == theirs["step"].tolist()
+    assert ours["step"].tolist() == theirs["step"].tolist() == list(range(1, 7))
+    assert ours["val/loss"].notna().tolist() == [False, False, True] * 2
     for name in ("loss", "grad_norm", "val/loss"):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, err_msg=name)
     one, two = (load(folder)[0].state_dict() for folder in (first, other))
@@ -126,54 +248,104 @@ def assert_same_curves(first: Path, other: Path) -> None:
         np.testing.assert_allclose(value, two[name], rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("family", ["FEMBA", "EEGDM"])
-def test_two_processes_learn_what_one_learns(place: Path, family: str) -> None:
-    assert main(command(place, family, f"one {family}")) == 0
-    done = torchrun(2, command(place, family, f"two {family}"))
-    assert done.returncode == 0, done.stderr
-    assert_same_curves(place / f"one {family}", place / f"two {family}")
+@pytest.mark.parametrize("how", ["two", "shared"])
+@pytest.mark.parametrize("family", [*FAMILIES, "thrifty"])
+def test_two_processes_learn_what_one_learns(
+    place: Path, together: CompletedProcess[str], family: str, how: str
+) -> None:
+    """Each computes two of a step's four parts; in ``shared`` each also holds half of the model."""
+    assert_same_curves(place / f"one {family}", place / f"{how} {family}")
 
 
-def test_a_codebook_follows_the_data_of_all_processes(place: Path) -> None:
-    """Lightning starts the second process; both write one run, and the codebook is one."""
-    more = ("--train.devices=2", "--train.parts=2")
-    done = start("-m", "brainfm", *command(place, "motif tokenizer", "book", *more))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("parameters trained") == 1
-    assert {p.name for p in (place / "book").iterdir()} == {
-        *("config.yaml", "last.ckpt", "manifest.json", "metrics.csv", "model", "tensorboard")
-    }
-    assert TOKENIZER["init_args"]["n_codes"] == load(place / "book")[0].tokenizer.n_codes
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("1 to 2", f"one {PARTED}"),
+        ("2 to 1", f"one {PARTED}"),
+        ("1 to 2 averaged", "one averaged"),
+        ("1 to 2 shared", "one averaged"),
+        ("2 shared to 1", "one averaged"),
+        ("2 shared to 2", "one averaged"),
+        ("shared averaged", "one averaged"),
+    ],
+)
+def test_a_run_goes_on_with_other_processes(
+    place: Path, together: CompletedProcess[str], name: str, whole: str
+) -> None:
+    if name.endswith("to 1"):
+        assert step_of(place / name) == 4
+        more = () if whole == f"one {PARTED}" else (AVERAGED,)
+        assert main(command(place, SHARED if more else PARTED, name, *more)) == 0
+    assert_same_curves(place / whole, place / name)
 
 
-def test_what_a_codebook_averages_is_summed_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the other process has seen the same data: every sum is twice this one's."""
-    books = []
-    for twice in (False, True):
-        torch.manual_seed(0)
-        quantizer = Quantizer(4, 8).train()
-        if twice:
-            monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: total.mul_(2))
-            quantizer.synchronise()
-        quantizer(torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1)))
-        books.append(quantizer.vq._codebook.cluster_size.clone())
-    torch.testing.assert_close(books[1], 2 * books[0])
-    assert books[0].sum() > 0
+def test_a_shared_model_leaves_the_checkpoint_of_a_whole_one(
+    place: Path, together: CompletedProcess[str]
+) -> None:
+    one, two = (
+        torch.load(place / f"{how} averaged" / "last.ckpt", weights_only=True)
+        for how in ("one", "shared")
+    )
+    assert one.keys() == two.keys()
+    for key in ("state_dict", "optimizer_states"):
+        ours, theirs = (torch.utils._pytree.tree_flatten_with_path(c[key])[0] for c in (one, two))
+        for (path, value), (same, other) in zip(ours, theirs, strict=True):
+            assert path == same
+            torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-6)
 
 
-def test_a_run_goes_on_with_another_number_of_processes(place: Path) -> None:
-    """Killed with two processes, it goes on with one, at the next step's windows, as if nothing."""
-    assert main(command(place, "FEMBA", "whole")) == 0
-    stop = "import brainfm.learning.loop as l, os, sys\n"
-    stop += "plain = l.Loop.training_step\n"
-    stop += "def step(self, *a):\n    if self.global_step == 5: os.kill(os.getpid(), 9)\n"
-    stop += "    return plain(self, *a)\n"
-    stop += "l.Loop.training_step = step\nfrom brainfm.cli import main\nsys.exit(main())\n"
-    (place / "stop.py").write_text(stop)
-    arguments = command(place, "FEMBA", "changed")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = start(*launcher, str(place / "stop.py"), *arguments)
+def test_no_process_holds_more_than_its_share(together: CompletedProcess[str]) -> None:
+    held = [float(share) for share in re.findall(r"holds (0\.\d{3})", together.stdout)]
+    assert len(held) > 2 * 6 * len(FAMILIES)
+    # Not the half: what has a single row is held by one of the two.
+    assert 0.3 < min(held) <= max(held) < 0.7
+
+
+def test_two_processes_write_one_run(place: Path, together: CompletedProcess[str]) -> None:
+    for how in ("two", "shared"):
+        run = place / f"{how} motif tokenizer"
+        assert together.stdout.count(f"{run}: ") == 1
+        assert {path.name for path in run.iterdir()} == {
+            *("config.yaml", "last.ckpt", "manifest.json", "metrics.csv", "model")
+        }
+
+
+def test_a_loss_that_is_no_number_on_one_process_stops_all(
+    place: Path, together: CompletedProcess[str]
+) -> None:
+    names = re.findall(r"spoilt: (\[.*?\])", together.stdout)[0]
+    told = [line for line in together.stderr.splitlines() if "The loss became nan" in line]
+    assert told
+    assert all(f"at step 3, on windows of {names}" in line for line in told)
+    assert step_of(place / "no number") == 2
+    weights = torch.load(place / "no number" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(bool(w.isfinite().all()) for w in weights.values())
+
+
+def test_a_full_disk_stops_all_processes(place: Path, together: CompletedProcess[str]) -> None:
+    assert f"The disk has no space left for {place / 'full'}" in together.stderr
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_takes_the_others_along(place: Path, victim: int) -> None:
+    """Started by Lightning and by torchrun; one process then goes on from the last checkpoint."""
+    name, launcher, more = [
+        ("first died", (), ("--train.devices=2",)),
+        ("second died", TORCHRUN, ()),
+    ][victim]
+    job = {"argv": command(place, "FEMBA", name, *more), "kill": 5, "victim": victim}
+    done = start([job], place / f"{name}.json", *launcher)
     assert done.returncode != 0
-    assert (place / "changed" / "last.ckpt").exists()
-    assert main([*arguments, "--train.devices=1"]) == 0
-    assert_same_curves(place / "whole", place / "changed")
+    assert step_of(place / name) == 4
+    if victim == 0:
+        assert "Another process of this training has ended" in done.stderr
+        assert main(command(place, "FEMBA", name, "--train.devices=1")) == 0
+        assert_same_curves(place / "one FEMBA", place / name)
+
+
+@pytest.mark.parametrize(
+    "option", [{"algorithm": "lamb"}, {"precision": "16-mixed"}, {"compile": True}]
+)
+def test_what_a_shared_model_cannot_do_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"train.{next(iter(option))} .* train.strategy fsdp"):
+        Train(strategy="fsdp", **option)

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 
 from brainfm.disk import write_whole
 from brainfm.learning.shares import Feed
+from brainfm.learning.strategies import load_whole, whole_state
 
 SPEED = ("windows_per_second", "hours_per_second", "data_wait", "memory_gb")
 """Columns of metrics.csv that depend on the machine, and differ from run to run."""
@@ -135,7 +136,7 @@ class EndAtAverage(Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Take the averaged weights."""
-        loop.objective.load_state_dict(loop.judged.state_dict())
+        load_whole(loop.objective, whole_state(loop.judged))
 
 
 class BestState(Callback):
@@ -157,10 +158,9 @@ class BestState(Callback):
         """Keep the weights where they are the best so far."""
         if (loss := loop.validation["loss"]) < self.loss:
             self.loss, self.step = loss, trainer.global_step
-            self.state = {k: v.detach().clone() for k, v in loop.judged.state_dict().items()}
+            self.state = whole_state(loop.judged)
 
     def on_train_end(self, trainer: lightning.Trainer, loop: Any) -> None:
         """Put the best weights back."""
         if self.state is not None:
-            with torch.no_grad():
-                loop.objective.load_state_dict(self.state)
+            load_whole(loop.objective, self.state)

@@ -21,6 +21,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
@@ -40,7 +41,14 @@ from brainfm.learning.checkpoint import (
 from brainfm.learning.guard import LossGuard
 from brainfm.learning.health import Health
 from brainfm.learning.loggers import make_loggers
-from brainfm.learning.processes import Process, average, gather, is_first, synchronise
+from brainfm.learning.processes import (
+    Process,
+    average,
+    companions,
+    gather,
+    is_first,
+    one_update,
+)
 from brainfm.learning.profile import Trace
 from brainfm.learning.progress import ProgressBar
 from brainfm.learning.shares import (
@@ -50,8 +58,9 @@ from brainfm.learning.shares import (
     ValidationShare,
     choose_parts,
 )
+from brainfm.learning.strategies import Sharded, kept_whole, shard, whole
 from brainfm.learning.train import Train
-from brainfm.learning.trainer import interruptible, make_trainer, quiet
+from brainfm.learning.trainer import interruptible, make_trainer, quiet, supervised
 from brainfm.learning.utilisation import Utilisation
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
@@ -120,9 +129,12 @@ class Loop(lightning.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def on_fit_start(self) -> None:
-        """Let codebooks learn from all processes."""
-        synchronise(self.objective)
+    def configure_model(self) -> None:
+        """Share the model out, where that is asked for, once the processes know each other."""
+        if isinstance(strategy := self.trainer.strategy, Sharded):
+            mesh = strategy.device_mesh["data_parallel"]
+            for model in {id(m): m for m in (self.objective, self.judged)}.values():
+                shard(model, mesh)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the usual size of the loss, and which scans have run."""
@@ -160,11 +172,13 @@ class Loop(lightning.LightningModule):
         optimizer.zero_grad()
         self.objective.advance()
         terms: dict[str, list[Tensor]] = defaultdict(list)
-        for i, part in enumerate(batch):
-            with self._gradients_meet(i == len(batch) - 1):
-                losses = self.flops.count(part, partial(self._compute, part, i, len(batch)))
-            for name, value in losses.items():
-                terms[name].append(value.detach())
+        n = len(batch)
+        with one_update(self.objective, n, n * self.trainer.world_size):
+            for i, part in enumerate(batch):
+                with self._gradients_meet(i == n - 1):
+                    losses = self.flops.count(part, partial(self._compute, part, i, n))
+                for name, value in losses.items():
+                    terms[name].append(value.detach())
         own = {name: torch.stack(values).mean() for name, values in terms.items()}
         means = self._over_processes(own)
         self.guard.check(float(means["loss"]), self.global_step, float(own["loss"]), batch)
@@ -185,7 +199,7 @@ class Loop(lightning.LightningModule):
         """Clip the gradient, and refuse one that is no number."""
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         largest = float("inf") if self.options.clip is None else self.options.clip
-        self.norm = torch.nn.utils.clip_grad_norm_(parameters, largest)
+        self.norm = whole(torch.nn.utils.clip_grad_norm_(parameters, largest))
         # With float16 such gradients are expected now and then; its scaler leaves out the step.
         if self.options.precision != "16-mixed":
             self.guard.check_gradient(float(self.norm), self.global_step, self.batches)
@@ -201,6 +215,8 @@ class Loop(lightning.LightningModule):
     def _gradients_meet(self, now: bool) -> Generator[None]:
         """Exchange gradients with the other processes only after the last part."""
         model = self.trainer.model
+        if isinstance(self.objective, FSDPModule):
+            self.objective.set_requires_gradient_sync(now)
         if now or not isinstance(model, DistributedDataParallel):
             yield
         else:
@@ -276,37 +292,40 @@ def fit(
     WorkError
         If the loss is no number any more.
     """
-    loop = Loop(objective, train, seed)
-    every = min(train.validate_every, train.steps) if validation is not None else 0
     if out is not None and is_first():
         sweep(out)
     checkpoint = find_checkpoint(out)
     if checkpoint is None:
         objective.begin(batches[0])
-    feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
-    if out is not None:
-        read = getattr(batches, "read", lambda steps: {})
-        rows = MetricsFile(out / "metrics.csv", train.log_every, feed, read)
-        health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
-        traces = (Trace(out, feed),) if profile else ()
-        callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
-    if train.average is not None:
-        callbacks = (EndAtAverage(), *callbacks)
-    if sys.stderr.isatty() and is_first():
-        callbacks = (*callbacks, ProgressBar(train.batch_size))
     with ExitStack() as around:
-        for context in (quiet(), interruptible(), full_disk(out), torch.random.fork_rng()):
+        for context in (quiet(), interruptible(), full_disk(out), companions()):
             around.enter_context(context)
+        around.enter_context(torch.random.fork_rng())
+        trained = around.enter_context(kept_whole(objective, train))
+        loop = Loop(trained, train, seed)
         if train.recompute:
-            around.enter_context(recomputed(objective, loop.flops.counter.left_out))
+            around.enter_context(recomputed(trained, loop.flops.counter.left_out))
         if train.compile:
-            around.enter_context(compiled(objective))
+            around.enter_context(compiled(trained))
+        feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
+        every = min(train.validate_every, train.steps) if validation is not None else 0
+        if out is not None:
+            read = getattr(batches, "read", lambda steps: {})
+            rows = MetricsFile(out / "metrics.csv", train.log_every, feed, read)
+            health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
+            traces = (Trace(out, feed),) if profile else ()
+            callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
+        if train.average is not None:
+            callbacks = (EndAtAverage(), *callbacks)
+        if sys.stderr.isatty() and is_first():
+            callbacks = (*callbacks, ProgressBar(train.batch_size))
         trainer = make_trainer(train, every, callbacks, make_loggers(train.loggers, out))
         process = Process(trainer.global_rank, trainer.world_size)
         blocks = getattr(batches, "blocks", 1)
         parts = choose_parts(train.parts, train.batch_size, process.size, blocks)
         feed.items = TrainingShare(batches, parts, process)
         held_out = ValidationShare(validation, process) if every else None
+        around.enter_context(supervised(trainer))
         trainer.fit(
             loop,
             feed,

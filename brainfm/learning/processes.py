@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from brainfm.errors import WorkError
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,55 @@ def average(value: Tensor) -> Tensor:
     return total / dist.get_world_size()
 
 
-def synchronise(module: torch.nn.Module) -> None:
-    """Let parts that learn by averages, such as codebooks, average over all processes.
+@contextmanager
+def companions() -> Generator[None]:
+    """Make one sentence of another process's end.
 
-    Such a part has a method ``synchronise()``.
+    Raises
+    ------
+    WorkError
+        If a process that this one waited for is there no more.
     """
-    if dist.is_initialized():
-        for part in module.modules():
-            if callable(follow := getattr(part, "synchronise", None)):
-                follow()
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, dist.DistError) or "gloo" in str(error)
+        if isinstance(error, WorkError) or not lost:
+            raise
+        raise WorkError(
+            "Another process of this training has ended, and this one cannot go on alone; look at what "
+            "that one said. The same command goes on from the last checkpoint."
+        ) from error
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """Learns by averages, such as a codebook."""
+
+    def gather(self) -> None:
+        """Stay as it is, and remember what it is shown."""
+
+    def follow(self, parts: int) -> None:
+        """Take in what all processes have remembered, in so many parts on this one."""
+
+
+@contextmanager
+def one_update(module: torch.nn.Module, parts: int, everywhere: int) -> Generator[None]:
+    """Let what learns by averages take in a step's batch as a whole, where it is cut into parts.
+
+    Parameters
+    ----------
+    module
+        holds them.
+    parts
+        of the batch that this process computes.
+    everywhere
+        parts that all processes compute.
+    """
+    followers = [part for part in module.modules() if isinstance(part, Follower)]
+    followers = followers if everywhere > 1 else []
+    for part in followers:
+        part.gather()
+    yield
+    for part in followers:
+        part.follow(parts)

@@ -65,6 +65,9 @@ class Train:
         processes on each node, each with a device of its own; torchrun and srun overrule it.
     nodes
         machines; torchrun and srun overrule it.
+    strategy
+        how several processes hold the model: ``"ddp"``, each of them whole, or ``"fsdp"``, each a share
+        of weights, gradients and the optimiser's state, for models that are too large for a device.
     parts
         equal parts that a step's batch is cut into, each with random numbers of its own; as many as
         there are processes where None. A process computes its parts one after another and adds up
@@ -108,6 +111,7 @@ class Train:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     parts: int | None = None
     workers: int = 0
     ahead: int = 2
@@ -135,6 +139,7 @@ class Train:
                 f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
                 "one size; choose parts that divide the batch."
             )
+        self._check_strategy()
         if self.epochs is not None and self.epochs <= 0:
             raise UsageError(f"train.epochs is {self.epochs:g} and must be above 0.")
         if self.average is not None and not 0 <= self.average < 1:
@@ -145,6 +150,20 @@ class Train:
             raise UsageError(
                 f"train.layer_decay is {self.layer_decay:g} and must be above 0 and at most 1."
             )
+
+    def _check_strategy(self) -> None:
+        """Refuse what sharing a model out does not go with."""
+        unfit = {
+            "algorithm": self.algorithm == "lamb",  # takes norms of whole weights
+            "precision": self.precision not in ("32-true", "bf16-mixed"),
+            "compile": self.compile,
+        }
+        for name in unfit if self.strategy == "fsdp" else ():
+            if unfit[name]:
+                raise UsageError(
+                    f"train.{name} {getattr(self, name)} does not go with train.strategy fsdp; leave "
+                    "it out or take ddp."
+                )
 
     @property
     def device(self) -> str:

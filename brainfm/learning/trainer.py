@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import subprocess
 import threading
+import time
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,11 +16,13 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
-from lightning.pytorch.strategies import DDPStrategy
 
 from brainfm.learning.checkpoint import SIGNALS, WholeFiles
 from brainfm.learning.processes import Launch, find_launch, in_slurm_step
+from brainfm.learning.strategies import choose_strategy
 from brainfm.learning.train import Train
+
+GRACE = 10.0  # seconds in which processes may end by themselves
 
 
 def make_trainer(
@@ -51,10 +55,7 @@ def make_trainer(
         accelerator=train.accelerator,
         devices=launch.devices,
         num_nodes=launch.nodes,
-        # Buffers that are broadcast would undo what ranks validate by themselves, and hang.
-        strategy=DDPStrategy(broadcast_buffers=False)
-        if launch.devices * launch.nodes > 1
-        else "auto",
+        strategy=choose_strategy(train, launch),
         plugins=plugins,
         precision=train.precision,
         use_distributed_sampler=False,
@@ -84,6 +85,27 @@ def interruptible() -> Generator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def supervised(trainer: lightning.Trainer) -> Generator[None]:
+    """Leave no process behind that Lightning has started for a training that fails.
+
+    Lightning kills this process some seconds after one that it started has failed, in the middle of
+    a sentence as it may be: it is not told of them any more.
+    """
+    try:
+        yield
+    except BaseException:
+        started: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        left, until = [*started], time.monotonic() + GRACE
+        started.clear()
+        for one in left:
+            try:
+                one.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                one.kill()
+        raise
 
 
 @contextmanager

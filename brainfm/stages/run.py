@@ -25,7 +25,7 @@ HOW = {
         f"train.{name}"
         for name in (
             *("accelerator", "devices", "nodes", "workers", "ahead", "loggers"),
-            *("recompute", "peak_flops"),
+            *("strategy", "recompute", "peak_flops"),
         )
     ),
     "model.backbone.init_args.scan",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -51,6 +52,8 @@ class Quantizer(nn.Module):
 
     def __init__(self, dim: int, n_codes: int, *, decay: float = 0.99):
         super().__init__()
+        self.n_codes, self.decay = n_codes, decay
+        self.seen: list[Tensor] | None = None
         from vector_quantize_pytorch import VectorQuantize
 
         self.vq = VectorQuantize(
@@ -76,15 +79,45 @@ class Quantizer(nn.Module):
         """The code vectors. They are no parameter: no optimiser touches them."""
         return self.vq._codebook.embed[0]
 
-    def synchronise(self) -> None:
-        """Let the codebook follow the data of all processes that train together."""
-        from torch.distributed import all_reduce
+    def gather(self) -> None:
+        """Keep the codebook as it is until `follow`, so that all parts of a step meet the same one."""
+        self.seen = []
 
-        self.vq._codebook.all_reduce_fn = all_reduce
+    @torch.no_grad()
+    def follow(self, parts: int) -> None:
+        """Let the codebook follow what all parts, on all processes, have shown it since `gather`.
+
+        It takes as many updates as each part has calls, as one whole batch would make it take.
+
+        Parameters
+        ----------
+        parts
+            that this process has computed.
+        """
+        shown, self.seen = self.seen or [], None
+        book, views = self.vq._codebook, len(shown) // parts
+        for view in range(views):
+            total = torch.stack(shown[view::views]).sum(0)
+            if dist.is_initialized():
+                dist.all_reduce(total)
+            for name, new in (("cluster_size", total[:, 0]), ("embed_avg", total[:, 1:])):
+                book.get_buffer(name).lerp_(new[None], 1 - self.decay)
+            book.update_ema()
 
     def forward(self, x: Float[Tensor, "row token dim"]) -> Quantized:
-        """Quantise; in training mode also let the codebook follow."""
-        value, code, commitment = self.vq(x)
+        """Quantise; in training mode also let the codebook follow, or remember what it shall follow."""
+        value, code, commitment = self.vq(x, freeze_codebook=self.seen is not None)
+        if self.training and self.seen is not None:
+            self.seen.append(self._totals(x.detach(), code))
         if not self.training:
             commitment = (x - value).square().mean()
         return Quantized(value, code, commitment.reshape(()))
+
+    def _totals(
+        self, x: Float[Tensor, "row token dim"], code: Int[Tensor, "row token"]
+    ) -> Float[Tensor, "code one_and_dim"]:
+        """Return of each code how many members it has, and their sum."""
+        members = x.flatten(0, 1).float()
+        members = torch.cat([torch.ones_like(members[:, :1]), members], dim=1)
+        zeros = members.new_zeros(self.n_codes, members.shape[1])
+        return zeros.index_add_(0, code.flatten(), members)
