@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from test_distributed import TRAINED, assert_same_curves
+from test_distributed import TRAINED
 from test_pipeline import RECIPE
 from test_resume import FAMILIES
 
@@ -259,7 +261,7 @@ def test_a_job_of_two_nodes_that_is_preempted_goes_on_and_loses_nothing(
     place: Path, cluster: Path
 ) -> None:
     """By pipelines/slurm/pretrain.sh: first while it is still loading, then in the middle."""
-    steps = {"steps": 40, "checkpoint_every": 1000, "validate_every": 20}
+    steps = {"steps": 20, "checkpoint_every": 1000, "validate_every": 10}
     more = ["--train.accelerator=cpu", "--slurm.processes=1", *ONE_CORE]
     given = [*configure(place, "job", **steps), *more]
     subprocess.run([PIPELINES / "pretrain.sh", *given], check=True, capture_output=True)
@@ -275,7 +277,9 @@ def test_a_job_of_two_nodes_that_is_preempted_goes_on_and_loses_nothing(
     assert "Asked to stop, the training kept step" in output()
     assert (code(cluster, 2), requeued(cluster)) == (0, 2), output()
     assert main(command(place, "whole", **steps)) == 0
-    assert_same_curves(place / "whole", place / "job")
+    ours, theirs = (pd.read_csv(place / n / "metrics.csv") for n in ("job", "whole"))
+    for column in ("step", "loss", "val/loss"):
+        np.testing.assert_allclose(ours[column], theirs[column], rtol=1e-5, err_msg=column)
 
 
 @pytest.mark.parametrize(
