@@ -13,7 +13,7 @@ import numpy as np
 from brainfm.evaluation.metrics import METRICS
 from brainfm.evaluation.pairs import difference
 from brainfm.evaluation.ranks import rank_estimators
-from brainfm.evaluation.statistics import Pooled, bootstrap, chance
+from brainfm.evaluation.statistics import Pooled, chance, score_intervals
 
 
 def predictions(subjects: int, seeds: int, windows: int, skill: float) -> Pooled:
@@ -42,13 +42,13 @@ def main() -> None:
     metrics, options = list(METRICS), {"draws": given.draws, "seed": 0}
     alone = [p.subject_scores(metrics) for p in pooled]
     steps = {
-        "intervals": lambda: [bootstrap(p, metrics, **options) for p in pooled],
+        "intervals": lambda: [score_intervals(p, metrics, seed=0) for p in pooled],
         "chance bands": lambda: [chance(p, metrics, **options) for p in pooled],
         "differences": lambda: [
             difference(scores[m], alone[0][m], **options) for scores in alone[1:] for m in metrics
         ],
         "ranks": lambda: rank_estimators(
-            {str(i): scores["auroc"].mean(axis=0) for i, scores in enumerate(alone)}
+            {str(i): scores["auroc"] for i, scores in enumerate(alone)}
         ),
     }
     print(

@@ -34,7 +34,7 @@ from brainfm.store.hold import create_store, writing
 from brainfm.store.read import Store
 from brainfm.store.write import write_recording
 from brainfm.windows.reader import WindowReader
-from brainfm.windows.sampler import LocalWindows, Place, RandomWindows
+from brainfm.windows.sampler import Place, RandomWindows
 
 ROOT = Path(__file__).parents[1]
 SFREQ = 200.0
@@ -111,7 +111,8 @@ class Program:
 
 def ours(places: dict[str, Path], windows: RandomWindows, n: int) -> Iterator[Program]:
     batches = [windows.at(step) for step in range(n)]
-    near = [LocalWindows(windows).at(step) for step in range(n)]
+    together = replace(windows, run=windows.batch_size // 4)
+    near = [together.at(step) for step in range(n)]
     for encoding in ("int16", "float32"):
         store = open_store(places[f"{encoding}.zarr"])
         reader = WindowReader(store.path, ("eeg",))

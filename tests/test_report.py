@@ -433,10 +433,10 @@ def test_p_values_are_the_corrected_ones_where_there_are_any(root):
 def test_estimators_are_ranked_and_the_alike_joined():
     rng = np.random.default_rng(0)
     names = ["<foundation>", "tangent space", "bandpower"]
-    base = pd.Series(rng.normal(size=20))
+    base = pd.DataFrame(rng.normal(size=(1, 20)))
     subjects = {
         names[0]: base + 1, names[1]: base + 1 + rng.normal(0, 0.2, 20),
-        names[2]: base.iloc[:18],
+        names[2]: base.iloc[:, :18],
     }  # fmt: skip
     standings = [standing(name) for name in names]
     ranking = ranking_of(standings, subjects)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,10 +17,14 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, windows
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from test_learning import (
     HELD_OUT,
     TRAIN,
+    KillAt,
+    Killed,
     Noise,
     assert_same_weights,
     masked_codes,
@@ -29,11 +35,13 @@ from test_pipeline import RECIPE, TOKENIZER, task
 
 from brainfm.cli import main
 from brainfm.contracts import Batch
-from brainfm.errors import WorkError
+from brainfm.errors import UsageError, WorkError
 from brainfm.learning.callbacks import SPEED
-from brainfm.learning.checkpoint import LAST, PREVIOUS, find_checkpoint, is_whole
+from brainfm.learning.checkpoint import LAST, PREVIOUS, SEAL, WholeFiles, find_checkpoint, is_whole
 from brainfm.learning.health import BANDS
 from brainfm.learning.loop import fit
+from brainfm.learning.processes import Process
+from brainfm.learning.shares import Dealer, Feed
 from brainfm.recordings.synthetic import CH_NAMES, synthesise, write_edf
 
 STEPS, KILLS = 20, {"pretrain": 10, "finetune": 5}
@@ -205,20 +213,97 @@ def step_of(path: Path) -> int:
 def test_two_generations_are_kept_until_the_end(stopped: Path) -> None:
     assert [step_of(stopped / name) for name in (LAST, PREVIOUS)] == [8, 6]
     fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
-    assert {path.name for path in stopped.iterdir()} == {LAST, "metrics.csv", "tensorboard"}
+    left = {path.name for path in stopped.iterdir() if path.is_file()}
+    assert left == {LAST, "metrics.csv"}
 
 
 DAMAGE = {
     "cut to half": lambda data: data[: len(data) // 2],
     "cut by a byte": lambda data: data[:-1],
+    "cut by its seal": lambda data: data[: data.rindex(SEAL)],
     "empty": lambda data: b"",
     "a flipped bit": lambda data: flip(data, len(data) // 2),
+    "a flipped bit of the directory": lambda data: flip(data, data.rindex(b"PK\x01\x02") + 20),
     "zeros in the middle": lambda data: data[:5000] + bytes(4096) + data[9096:],
+    "of another": lambda data: data[: data.rindex(SEAL)] + SEAL + bytes(32),
+    "something after it": lambda data: data + b"\n",
 }
 
 
-def flip(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+def flip(data: bytes, place: int, bit: int = 0) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a checkpoint of many small tensors, so that most of it is directory."""
+    path = tmp_path_factory.mktemp("sealed") / LAST
+    many = {f"weight {i}": torch.full((1,), float(i)) for i in range(20)}
+    WholeFiles().save_checkpoint({"global_step": 3, "state_dict": many}, path)
+    assert torch.load(path, weights_only=True)["state_dict"].keys() == many.keys()
+    return path.read_bytes()
+
+
+def test_every_flipped_bit_of_headers_and_directory_is_recognised(
+    sealed: bytes, tmp_path: Path
+) -> None:
+    directory = sealed.index(b"PK\x01\x02")  # what lists the tensors; the seal comes after it
+    heads = [m.start() for m in re.finditer(rb"PK\x03\x04", sealed[:directory])]
+    assert len(heads) > 20
+    places = {*range(directory, len(sealed)), *(h + i for h in heads for i in range(30))}
+    path = tmp_path / LAST
+    for place in sorted(places):
+        path.write_bytes(flip(sealed, place, place % 8))
+        assert not is_whole(path), place
+    path.write_bytes(sealed)
+    assert is_whole(path)
+
+
+@given(st.data())
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_cut_or_changed_is_recognised(
+    sealed: bytes, tmp_path: Path, data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    damaged = data.draw(
+        st.sampled_from(
+            [
+                sealed[:place],
+                sealed[place + 1 :],
+                flip(sealed, place, data.draw(st.integers(0, 7))),
+                sealed[:place] + bytes(len(sealed) - place),
+                sealed[:place] + data.draw(st.binary(min_size=1, max_size=4)) + sealed[place:],
+            ]
+        )
+    )
+    assume(damaged != sealed)
+    (tmp_path / LAST).write_bytes(damaged)
+    (tmp_path / PREVIOUS).write_bytes(sealed)
+    assert find_checkpoint(tmp_path) == tmp_path / PREVIOUS
+
+
+def test_a_file_that_would_run_a_program_is_not_loaded(stopped: Path, tmp_path: Path) -> None:
+    class Program:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "it ran"),)
+
+    whole = torch.load(stopped / LAST, weights_only=True)
+    WholeFiles().save_checkpoint(whole | {"hidden": Program()}, stopped / LAST)
+    with pytest.raises(pickle.UnpicklingError):
+        fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    assert not (tmp_path / "it ran").exists()
+
+
+def test_another_order_of_windows_is_not_gone_on_with(stopped: Path) -> None:
+    class Ordered(Noise):
+        order = "of other windows"
+
+    before = (stopped / LAST).read_bytes()
+    with pytest.raises(UsageError, match="on other windows, or on these in another order"):
+        fit(reconstruction(), Ordered(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    assert (stopped / LAST).read_bytes() == before
 
 
 @pytest.mark.parametrize("how", list(DAMAGE))
@@ -244,10 +329,11 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_it_taken(
 def test_where_no_checkpoint_is_whole_nothing_is_overwritten(stopped: Path) -> None:
     for name in (LAST, PREVIOUS):
         (stopped / name).write_bytes(b"PK")
-    before = {path: path.read_bytes() for path in stopped.glob("*.*")}
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
     with pytest.raises(WorkError, match=r"No checkpoint in .* is whole"):
         fit(reconstruction(), Noise(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
-    assert {path: path.read_bytes() for path in stopped.glob("*.*")} == before
+    after = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    assert after == before
 
 
 def test_every_kept_checkpoint_is_whole(stopped: Path) -> None:
@@ -337,3 +423,43 @@ def test_reading_ahead_or_in_parts_of_the_file_changes_nothing() -> None:
         fit(objective, Noise(), train=replace(TRAIN, ahead=ahead), seed=1)
         weights.append(torch.cat([w.flatten().double() for w in objective.state_dict().values()]))
     assert all(np.array_equal(weights[0], other) for other in weights)
+
+
+class Parted(Noise):
+    """Batches of six, which can be dealt out in many ways."""
+
+    def __getitem__(self, index: int) -> Batch:
+        return windows(6, n_channels=2, n_times=500, seed=index)
+
+
+@pytest.mark.parametrize(("parts", "size", "wanted"), [(3, 1, 3), (2, 3, 6), (1, 2, 2), (6, 3, 6)])
+def test_a_run_that_said_no_parts_goes_on_with_those_it_began_with(
+    tmp_path: Path, parts: int, size: int, wanted: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = replace(TRAIN, batch_size=6)
+    dealer = Dealer(Parted(), feed := Feed(Parted(), range(3), workers=0, ahead=0), options)
+    dealer.deal(Process(size - 1, size))
+    dealer.on_load_checkpoint(None, None, {"dealt": {"order": "", "parts": parts}})
+    assert dealer.parts == wanted
+    assert [len(part.signal) for part in feed.items[0]] == [6 // wanted] * (wanted // size)
+    assert ("a step is now computed in" in capsys.readouterr().err) == (wanted != parts)
+
+
+def test_parts_that_other_processes_cannot_share_are_refused() -> None:
+    options = replace(TRAIN, batch_size=6)
+    dealer = Dealer(Parted(), Feed(Parted(), range(3), workers=0, ahead=0), options)
+    dealer.deal(Process(0, 2))
+    with pytest.raises(UsageError, match=r"cannot be shared evenly by 2 processes"):
+        dealer.on_load_checkpoint(None, None, {"dealt": {"order": "", "parts": 4}})
+
+
+def test_one_process_goes_on_with_the_parts_of_several_to_the_bit(tmp_path: Path) -> None:
+    """As if two processes had begun: the masks are drawn for each part."""
+    two = replace(TRAIN, batch_size=6, parts=2, validate_every=0)
+    whole, again = masked_codes(), masked_codes()
+    fit(whole, Parted(), train=two, seed=1)
+    strike = (KillAt("on_train_batch_end", 5),)
+    with pytest.raises(Killed):
+        fit(masked_codes(), Parted(), train=two, seed=1, out=tmp_path, callbacks=strike)
+    fit(again, Parted(), train=replace(two, parts=None), seed=1, out=tmp_path)
+    assert_same_weights(again, whole)

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Float64, Int
 from scipy.optimize import minimize_scalar
 
+from brainfm.evaluation.jackknife import Scale
 from brainfm.evaluation.measures import (
     Evidence,
     Measure,
@@ -124,7 +125,10 @@ def _values(table: pd.DataFrame, name: str) -> tuple[Value, ...]:
     # No interval: of few subjects the error is biased upwards, and resampling them biases it again.
     error = float((seeds["gap"] / seeds["count"]).mean())
     brier_score = over_subjects(
-        f"brier, {name}", by_subject(sums, "squared"), by_subject(sums, "count")
+        f"brier, {name}",
+        by_subject(sums, "squared"),
+        by_subject(sums, "count"),
+        Scale(highest=2.0),
     )
     return Value(f"ece, {name}", error, n_subjects=brier_score.n_subjects), brier_score
 

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from brainfm.errors import UsageError
+from brainfm.evaluation.jackknife import AGREEMENT, SHARE
 from brainfm.evaluation.measures import (
     Evidence,
     Measure,
@@ -158,7 +159,10 @@ def _over_nights(table: pd.DataFrame, column: str) -> Value:
     """Return the mean over nights of a number that some nights lack."""
     known = table.assign(known=table[column].notna().astype(float), value=table[column].fillna(0.0))
     return over_subjects(
-        column.replace("_", " "), by_subject(known, "value"), by_subject(known, "known")
+        column.replace("_", " "),
+        by_subject(known, "value"),
+        by_subject(known, "known"),
+        AGREEMENT if column == "kappa" else SHARE,
     )
 
 

@@ -1,10 +1,10 @@
-"""How far a number would move with other subjects and other seeds: hierarchical bootstrap intervals.
+"""How far a mean of paired differences, or its effect size, would move with other subjects and other seeds.
 
 The subject is the unit: windows of a person are no independent witnesses. Each draw takes subjects with
-replacement, and seeds too where there are several: of the seeds only what moves all subjects alike, for
-what a seed does to one subject is in the drawing of subjects already. The interval is Efron's bias-corrected
-and accelerated one (BCa, 1987), its levels widened for few subjects (Hesterberg 2015): plain percentiles
-miss the truth in 8 of 100 experiments on 15 subjects where 5 were promised.
+replacement, and moves all of them by what the seeds may have done to them alike (`brainfm.evaluation.seeds`);
+what a seed does to one subject is in the drawing of subjects already. Means are studentised; effect sizes get
+Efron's bias-corrected and accelerated interval (BCa, 1987), its levels widened for few subjects (Hesterberg
+2015). Measures pooled over subjects have their own, `brainfm.evaluation.jackknife`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 from scipy.stats import norm, t
+
+from brainfm.evaluation.seeds import shared_noise
 
 CONFIDENCE = 0.95
 
@@ -30,103 +32,69 @@ class Interval:
 NOTHING = Interval(float("nan"), float("nan"))
 
 
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """Bootstrap samples of subjects and seeds, the same for all that is measured on them.
+def interval_of_mean(
+    values: Float64[np.ndarray, "seed subject"], *, draws: int, seed: int
+) -> Interval:
+    """Return the studentised interval of a mean over subjects and seeds.
 
-    Attributes
+    For a mean, whose error every draw can tell by itself, studentised draws cover better than BCa's.
+
+    Parameters
     ----------
-    subjects
-        how often each subject is drawn in each sample.
-    seeds
-        share of each seed in each sample.
+    values
+        a number a seed and subject.
+    draws, seed
+        of subjects and of what seeds shift.
     """
-
-    subjects: Float32[np.ndarray, "draw subject"]
-    seeds: Float64[np.ndarray, "draw seed"]
-
-    @property
-    def weights(self) -> Float32[np.ndarray, "sample subject"]:
-        """Everybody once; each subject left out in turn; then the draws."""
-        n = self.subjects.shape[1]
-        everybody = np.ones((1, n), np.float32)
-        return np.concatenate([everybody, everybody - np.eye(n, dtype=np.float32), self.subjects])
-
-    def interval(self, values: Float64[np.ndarray, "seed sample"]) -> Interval:
-        """Return the interval of a statistic that was computed under all `weights`, seed by seed."""
-        n = self.subjects.shape[1]
-        if n < 2:
-            return NOTHING
-        left_out = values[:, 1 : 1 + n]
-        seeds = self._shrunk_seeds(values[:, 0], (n - 1) * (values[:, :1] - left_out))
-        drawn = (seeds * values[:, 1 + n :].T).sum(axis=1)
-        return bca(float(values[:, 0].mean()), drawn, left_out.mean(axis=0))
-
-    def interval_of_mean(self, values: Float64[np.ndarray, "seed subject"]) -> Interval:
-        """Return the studentised interval of a mean over subjects and seeds.
-
-        For a mean, whose error every draw can tell by itself, studentised draws cover better than BCa's.
-        """
-        n = values.shape[1]
-        if n < 2:
-            return NOTHING
-        mean, error = _mean_and_error(values.mean(axis=0)[None], np.ones((1, n)))
-        seeds = self._shrunk_seeds(values.mean(axis=1), values)
-        drawn, errors = _mean_and_error(seeds @ values, self.subjects.astype(np.float64))
-        known = errors > 0
-        if not known.any():
-            return Interval(float(mean[0]), float(mean[0]))
-        outside = (1 - CONFIDENCE) / 2
-        far = np.quantile((drawn - mean)[known] / errors[known], [1 - outside, outside])
-        low, high = mean - far * error
-        return Interval(float(low), float(high))
-
-    def interval_of(
-        self,
-        statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        values: Float64[np.ndarray, "seed subject"],
-    ) -> Interval:
-        """Return the interval of a statistic of every subject's mean over seeds.
-
-        Parameters
-        ----------
-        statistic
-            of (sample, subject) values and the subjects' weights in each sample.
-        values
-            a number a seed and subject.
-        """
-        n = values.shape[1]
-        if n < 2:
-            return NOTHING
-        seeds = self._shrunk_seeds(values.mean(axis=1), values)
-        drawn = statistic(seeds @ values, self.subjects.astype(np.float64))
-        whole = statistic(values.mean(axis=0)[None], self.weights[: n + 1].astype(np.float64))
-        return bca(float(whole[0]), drawn, whole[1:])
-
-    def _shrunk_seeds(
-        self, whole: Float64[np.ndarray, " seed"], parts: Float64[np.ndarray, "seed subject"]
-    ) -> Float64[np.ndarray, "draw seed"]:
-        """Return the seeds' shares, pulled to equal ones by what subjects explain of their differences.
-
-        ``whole`` is each seed's statistic, ``parts`` what every subject contributes to it: where the
-        seeds' differences are no larger than subjects disagree about them, there is no effect of seeds.
-        """
-        k, n = parts.shape
-        observed = whole.var(ddof=1) if k > 1 else 0.0
-        if not observed > 0:
-            return np.full_like(self.seeds, 1 / k)
-        residual = parts - parts.mean(axis=1, keepdims=True)
-        by_subjects = residual.var(axis=0, ddof=1).mean() / n
-        # Drawing k of k seeds has (k - 1) / k of the variance of drawing new ones.
-        kept = max(0.0, 1 - by_subjects / observed) * k / (k - 1)
-        return 1 / k + np.sqrt(kept) * (self.seeds - 1 / k)
+    n = values.shape[1]
+    if n < 2:
+        return NOTHING
+    own = values.mean(axis=0)[None]
+    subjects = draw_subjects(n, draws=draws, seed=seed).astype(np.float64)
+    mean, error = _mean_and_error(own, np.ones((1, n)))
+    drawn, errors = _mean_and_error(own, subjects)
+    known = errors > 1e-12 * np.abs(mean)
+    far = np.where(known, (drawn - mean) / np.where(known, errors, 1), 0) * error
+    noise = shared_noise(values.mean(axis=1), values, draws=draws, seed=seed)
+    outside = (1 - CONFIDENCE) / 2
+    kept = known if known.any() else np.ones_like(known)
+    low, high = mean - np.quantile((far + noise)[kept], [1 - outside, outside])
+    return Interval(float(low), float(high))
 
 
-def draw(n_subjects: int, n_seeds: int, *, draws: int, seed: int) -> Draws:
-    """Draw subjects, and seeds, with replacement."""
-    rng = np.random.default_rng([seed, 3])
-    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=draws) / n_seeds
-    return Draws(draw_subjects(n_subjects, draws=draws, seed=seed), seeds)
+def interval_of(
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    values: Float64[np.ndarray, "seed subject"],
+    *,
+    draws: int,
+    seed: int,
+) -> Interval:
+    """Return the BCa interval of a statistic of every subject's mean over seeds.
+
+    Parameters
+    ----------
+    statistic
+        of (sample, subject) values and the subjects' weights in each sample.
+    values
+        a number a seed and subject.
+    draws, seed
+        of subjects and of what seeds shift.
+    """
+    n = values.shape[1]
+    if n < 2:
+        return NOTHING
+    own = values.mean(axis=0)[None]
+    noise = shared_noise(values.mean(axis=1), values, draws=draws, seed=seed)
+    subjects = draw_subjects(n, draws=draws, seed=seed).astype(np.float64)
+    drawn = statistic(own + noise[:, None], subjects)
+    whole = statistic(own, leave_out(n))
+    return bca(float(whole[0]), drawn, whole[1:])
+
+
+def leave_out(n_subjects: int) -> Float64[np.ndarray, "sample subject"]:
+    """Return weights of the subjects: everybody once, then each left out in turn."""
+    everybody = np.ones((1, n_subjects))
+    return np.concatenate([everybody, everybody - np.eye(n_subjects)])
 
 
 def draw_subjects(n_subjects: int, *, draws: int, seed: int) -> Float32[np.ndarray, "draw subject"]:

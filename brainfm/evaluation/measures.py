@@ -15,13 +15,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int
 
-from brainfm.evaluation.intervals import NOTHING, Interval, draw
+from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
+from brainfm.evaluation.jackknife import SHARE, Scale, jackknife
 from brainfm.evaluation.records import FoldRecord
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
-
-DRAWS = 1000
-"""Bootstrap draws of an interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +128,7 @@ def over_subjects(
     quantity: str,
     numerator: Float64[np.ndarray, "seed subject"],
     denominator: Float64[np.ndarray, "seed subject"],
+    scale: Scale = SHARE,
 ) -> Value:
     """Return a ratio of sums over subjects, such as events found of events there, with its interval.
 
@@ -139,17 +138,17 @@ def over_subjects(
         its name.
     numerator, denominator
         what every subject adds to each sum; nothing of both for a subject of whom it is not known.
+    scale
+        where the ratio may lie.
     """
-    seeds, n = numerator.shape
-    drawn = draw(n, seeds, draws=DRAWS, seed=0)
-    weights = drawn.weights.astype(np.float64).T
-    below = denominator @ weights
-    known = below > 0
-    ratio = np.where(known, (numerator @ weights) / np.where(known, below, 1), np.nan)
-    value = float(ratio[:, 0].mean())
-    counted = int((denominator > 0).any(axis=0).sum())
-    interval = drawn.interval(ratio) if counted > 1 else NOTHING
-    return Value(quantity, value, interval, counted)
+    spoken_of = (denominator > 0).any(axis=0)
+    weights = leave_out(int(spoken_of.sum())).T
+    below = denominator[:, spoken_of] @ weights
+    above = numerator[:, spoken_of] @ weights
+    ratio = np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
+    counted = int(spoken_of.sum())
+    interval = jackknife(ratio, scale, independent=counted)
+    return Value(quantity, float(ratio[:, 0].mean()), interval, counted)
 
 
 def by_subject(table: pd.DataFrame, column: str) -> Float64[np.ndarray, "seed subject"]:

@@ -1,4 +1,9 @@
-"""Two estimators on the same subjects: differences, effect sizes, and tests of three kinds."""
+"""Two estimators on the same subjects: differences, effect sizes, and tests of three kinds.
+
+Subjects and seeds are both drawn from many: where seeds shift all subjects alike, p is larger and intervals
+are wider by that (`brainfm.evaluation.seeds`); one seed, or seeds that agree, leave the exact tests over
+subjects.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import gammaln
-from scipy.stats import t, wilcoxon
+from scipy.stats import norm, rankdata, t, wilcoxon
 
-from brainfm.evaluation.intervals import NOTHING, Interval, draw
+from brainfm.evaluation.intervals import NOTHING, Interval, interval_of, interval_of_mean
+from brainfm.evaluation.seeds import shared_error, shared_noise
 
-Gap = Float64[np.ndarray, " subject"]
+Gaps = Float64[np.ndarray, "seed subject"]
 # With fewer subjects the interval of an effect size covers too seldom to be shown.
 ENOUGH_FOR_EFFECT = 8
 
@@ -28,11 +34,11 @@ class Difference:
     interval
         95 %, by drawing subjects and seeds.
     p
-        two-sided, by flipping the sign of whole subjects.
+        two-sided, by flipping the sign of whole subjects, and by what seeds shift.
     n_subjects
         subjects for whom both scores are defined.
     p_wilcoxon
-        two-sided, by the subjects' signed ranks.
+        two-sided, by the subjects' signed ranks, and by what seeds shift of those.
     effect
         Hedges' g of the paired differences: the mean in units of their spread over subjects.
     effect_interval
@@ -69,19 +75,20 @@ def difference(
     gaps = scores - reference
     gaps = gaps[:, np.isfinite(gaps).all(axis=0)]
     n = gaps.shape[1]
-    gap = gaps.mean(axis=0)
+    value = float(gaps.mean()) if n else float("nan")
     if n < 2:
-        value = float(gap.mean()) if n else float("nan")
         return Difference(value, NOTHING, float("nan"), n)
-    drawn = draw(n, len(gaps), draws=draws, seed=seed)
+    options = {"draws": draws, "seed": seed}
     return Difference(
-        value=float(gap.mean()),
-        interval=drawn.interval_of_mean(gaps),
-        p=sign_flip_p(gap, draws=draws, seed=seed),
+        value=value,
+        interval=interval_of_mean(gaps, **options),
+        p=sign_flip_p(gaps, **options),
         n_subjects=n,
-        p_wilcoxon=wilcoxon_p(gap),
-        effect=float(hedges_g(gap[None], np.ones((1, n)))[0]),
-        effect_interval=drawn.interval_of(hedges_g, gaps) if n >= ENOUGH_FOR_EFFECT else NOTHING,
+        p_wilcoxon=wilcoxon_p(gaps, **options),
+        effect=float(hedges_g(gaps.mean(axis=0)[None], np.ones((1, n)))[0]),
+        effect_interval=(
+            interval_of(hedges_g, gaps, **options) if n >= ENOUGH_FOR_EFFECT else NOTHING
+        ),
     )
 
 
@@ -111,27 +118,71 @@ def hedges_g(
     return np.where(known, correction * mean / np.sqrt(np.where(known, variance, 1)), np.nan)
 
 
-def sign_flip_p(gap: Gap, *, draws: int, seed: int) -> float:
-    """Return the two-sided p of a mean gap of zero, under independent signs a subject.
+def sign_flip_p(gaps: Gaps, *, draws: int, seed: int) -> float:
+    """Return the two-sided p of a mean gap of zero, over subjects and seeds.
 
-    All signs are tried up to 12 subjects, so that p is exact; above, ``draws`` random ones with the
-    observed one among them.
+    Under the null hypothesis a subject's sign is as good as the other, and what seeds shift is normal with an
+    unknown variance: p is how often both together reach as far as the mean. All signs are tried up to 12
+    subjects, so that p is exact where seeds agree; above, ``draws`` random ones with the observed one among
+    them.
+
+    Parameters
+    ----------
+    gaps
+        a difference a seed and subject, the same subjects under every seed.
+    draws, seed
+        of the signs and of the seeds' variance.
     """
-    n = len(gap)
-    if n <= 12:
-        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        rng = np.random.default_rng([seed, 2])
-        signs = rng.choice([-1.0, 1.0], size=(draws, n))
-        signs[0] = 1.0
-    means = np.abs(signs @ gap)
+    gap, n = gaps.mean(axis=0), gaps.shape[1]
+    signs = _signs(n, draws=draws, seed=seed)
     # Equal sums may differ in the last digit by the order of their terms.
-    return float(np.mean(means >= np.abs(gap.sum()) * (1 - 1e-12)))
+    reached = np.abs(gap.sum()) * (1 - 1e-12)
+    flipped = signs @ gap
+    error = n * shared_error(gaps.mean(axis=1), gaps, draws=max(draws, len(signs)), seed=seed)
+    if not error.any():
+        return float(np.mean(np.abs(flipped) >= reached))
+    flipped = np.resize(flipped, len(error))
+    sure, wide = flipped[error == 0], error > 0
+    beyond = [(reached + side * flipped[wide]) / error[wide] for side in (-1, 1)]
+    count = (np.abs(sure) >= reached).sum() + sum(norm.sf(z).sum() for z in beyond)
+    return float(count / len(error))
 
 
-def wilcoxon_p(gap: Gap) -> float:
-    """Return the two-sided p of Wilcoxon's signed ranks; 1 where no subject differs."""
-    return float(wilcoxon(gap).pvalue) if (gap != 0).any() else 1.0
+def wilcoxon_p(gaps: Gaps, *, draws: int, seed: int) -> float:
+    """Return the two-sided p of Wilcoxon's signed ranks, of subjects' means over seeds.
+
+    scipy's where seeds agree. Otherwise the subjects' distances from their mean get random signs, what seeds
+    may shift is added, and all is ranked: p is how often the ranks' sum is then as far from 0. 1 where no
+    subject differs.
+
+    Parameters
+    ----------
+    gaps
+        a difference a seed and subject, the same subjects under every seed.
+    draws, seed
+        of the signs and of what seeds shift.
+    """
+    gap, n = gaps.mean(axis=0), gaps.shape[1]
+    if not gap.any():
+        return 1.0
+    noise = shared_noise(gaps.mean(axis=1), gaps, draws=draws, seed=seed)
+    if not noise.any():
+        return float(wilcoxon(gap).pvalue)
+    signs = np.resize(_signs(n, draws=draws, seed=seed), (draws, n))
+    drawn = signs * (gap - gap.mean()) + noise[:, None]
+    sums, (reached,) = (
+        np.abs((np.sign(x) * rankdata(np.abs(x), axis=1)).sum(axis=1)) for x in (drawn, gap[None])
+    )
+    return float(np.mean(sums >= reached))
+
+
+def _signs(n: int, *, draws: int, seed: int) -> Float64[np.ndarray, "draw subject"]:
+    """Return all signs of up to 12 subjects; of more, random ones after those observed."""
+    if n <= 12:
+        return 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    signs = np.random.default_rng([seed, 2]).choice([-1.0, 1.0], size=(draws, n))
+    signs[0] = 1.0
+    return signs
 
 
 def nadeau_bengio_p(gap: Float64[np.ndarray, " fold"], test_share: float) -> float:

@@ -13,6 +13,8 @@ from scipy.stats import friedmanchisquare, rankdata
 from brainfm.evaluation.pairs import holm, wilcoxon_p
 
 LEVEL = 0.05
+DRAWS = 2000
+"""Sign flips, where seeds differ: enough for the small p that many pairs ask for."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Ranking:
     mean_rank
         1 is best on every subject.
     p
-        of Friedman's test that all are alike.
+        of Friedman's test that all are alike under the given seeds.
     alike
         groups of neighbours, as (first, last) places, within which no pair differs by Wilcoxon's test
         with Holm's correction; none within another.
@@ -41,7 +43,9 @@ class Ranking:
     n_subjects: int
 
 
-def rank_estimators(scores: Mapping[str, Float64[np.ndarray, " subject"]]) -> Ranking | None:
+def rank_estimators(
+    scores: Mapping[str, Float64[np.ndarray, "seed subject"]],
+) -> Ranking | None:
     """Rank estimators on every subject, the highest score first; ties share their ranks.
 
     Demšar, J. Mach. Learn. Res. 7 (2006) 1; pairs by signed ranks, not by mean ranks, as Benavoli et
@@ -50,31 +54,32 @@ def rank_estimators(scores: Mapping[str, Float64[np.ndarray, " subject"]]) -> Ra
     Parameters
     ----------
     scores
-        by estimator, subjects in the same order; a subject not scored for all is left out.
+        by estimator, seeds and subjects in the same order; a subject not scored for all is left out.
     """
     names = np.array(list(scores))
-    table = np.stack(list(scores.values())) if len(scores) else np.zeros((0, 0))
-    table = table[:, np.isfinite(table).all(axis=0)]
-    if len(names) < 3 or table.shape[1] < 2:
+    each = np.stack(list(scores.values())) if len(scores) else np.zeros((0, 0, 0))
+    each = each[:, :, np.isfinite(each).all(axis=(0, 1))]
+    if len(names) < 3 or each.shape[2] < 2:
         return None
+    table = each.mean(axis=1)
     mean_rank = rankdata(-table, axis=0).mean(axis=1)
     order = np.lexsort((names, mean_rank))
-    table = table[order]
+    each, table = each[order], table[order]
     # Where every subject ranks all alike there is no variance to test.
     varied = (np.ptp(table, axis=0) > 0).any()
     return Ranking(
         names=tuple(str(n) for n in names[order]),
         mean_rank=tuple(float(r) for r in mean_rank[order]),
         p=float(friedmanchisquare(*table).pvalue) if varied else 1.0,
-        alike=_groups(_differing(table), len(table)),
+        alike=_groups(_differing(each), len(table)),
         n_subjects=table.shape[1],
     )
 
 
-def _differing(table: np.ndarray) -> set[tuple[int, int]]:
-    """Return the pairs of rows that Wilcoxon's test tells apart after Holm's correction."""
-    pairs = list(combinations(range(len(table)), 2))
-    corrected = holm([wilcoxon_p(table[a] - table[b]) for a, b in pairs])
+def _differing(each: np.ndarray) -> set[tuple[int, int]]:
+    """Return the pairs of estimators that signed ranks tell apart after Holm's correction."""
+    pairs = list(combinations(range(len(each)), 2))
+    corrected = holm([wilcoxon_p(each[a] - each[b], draws=DRAWS, seed=0) for a, b in pairs])
     return {pair for pair, p in zip(pairs, corrected, strict=True) if p < LEVEL}
 
 

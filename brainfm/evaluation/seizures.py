@@ -17,6 +17,7 @@ from jaxtyping import Float64
 
 from brainfm.errors import UsageError
 from brainfm.evaluation.events import EventRules, Events, EventScores, Scored, operating_point
+from brainfm.evaluation.jackknife import AMOUNT
 from brainfm.evaluation.measures import Evidence, Measure, Measured, by_subject, over_subjects
 from brainfm.evaluation.records import FoldRecord
 from brainfm.store.read import open_store
@@ -89,7 +90,7 @@ class SeizureEvents(Measure):
         )
         values = (
             over_subjects("sensitivity", found, events),
-            over_subjects("false_alarms_a_day", false, seconds / 86_400.0),
+            over_subjects("false_alarms_a_day", false, seconds / 86_400.0, AMOUNT),
             over_subjects("precision", found, found + false),
             over_subjects("event_f1", 2 * found, events + found + false),
         )

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
-from brainfm.evaluation.intervals import NOTHING, Interval, draw
+from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
+from brainfm.evaluation.jackknife import AGREEMENT, SHARE, jackknife
 from brainfm.evaluation.weighted import weighted_scores
 
 LEVELS = (2.5, 97.5)
+SCALES = {"kappa": AGREEMENT}
+"""Where a measure may lie that is not a share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +82,30 @@ class Pooled:
         return self.seed_scores(metrics, weight=each.astype(np.float32))
 
 
-def bootstrap(
-    pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int
-) -> dict[str, Interval]:
-    """Return the 95 % interval of every measure, over subjects and seeds drawn with replacement.
+def score_intervals(pooled: Pooled, metrics: Sequence[str], *, seed: int) -> dict[str, Interval]:
+    """Return the 95 % interval of every measure, over subjects and seeds.
 
-    Estimators tested on the same subjects get the same draws. A draw in which only one class occurs
-    has no score and is left out.
+    Its degrees of freedom are those of the subjects that show the rarest class: many subjects without a
+    seizure tell nothing of how well one is found. Nothing where one subject alone shows a class.
+
+    Parameters
+    ----------
+    pooled
+        the predictions.
+    metrics
+        names of the measures.
+    seed
+        of the draws of what seeds shift.
     """
-    drawn = draw(pooled.n_subjects, len(pooled.proba), draws=draws, seed=seed)
-    scores = pooled.seed_scores(metrics, weight=drawn.weights[:, pooled.subject_index])
-    return {name: drawn.interval(values) for name, values in scores.items()}
+    weights = leave_out(pooled.n_subjects).astype(np.float32)
+    scores = pooled.seed_scores(metrics, weight=weights[:, pooled.subject_index])
+    showing = [
+        len(np.unique(pooled.subject[pooled.truth == one])) for one in np.unique(pooled.truth)
+    ]
+    return {
+        name: jackknife(values, SCALES.get(name, SHARE), independent=min(showing), seed=seed)
+        for name, values in scores.items()
+    }
 
 
 def chance(pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int) -> dict[str, Interval]:

@@ -11,7 +11,7 @@ import pandas as pd
 from brainfm.evaluation.intervals import NOTHING, Interval
 from brainfm.evaluation.pairs import Difference, difference, holm, nadeau_bengio_p
 from brainfm.evaluation.records import FoldRecord
-from brainfm.evaluation.statistics import Pooled, bootstrap, chance
+from brainfm.evaluation.statistics import Pooled, chance, score_intervals
 from brainfm.windows.trials import Trials
 
 NO_DIFFERENCE = Difference(float("nan"), NOTHING, float("nan"), 0)
@@ -167,7 +167,7 @@ def _scored(
     if pooled is None:
         return {m: _values(float("nan"), NOTHING, NOTHING, 0) for m in metrics}
     value = pooled.scores(metrics)
-    interval = bootstrap(pooled, metrics, draws=draws, seed=seed)
+    interval = score_intervals(pooled, metrics, seed=seed)
     band = chance(pooled, metrics, draws=draws, seed=seed)
     n = pooled.n_subjects
     return {m: _values(float(value[m][0]), interval[m], band[m], n) for m in metrics}

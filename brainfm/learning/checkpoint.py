@@ -1,22 +1,23 @@
 """Checkpoints from which a training goes on as if nothing had happened.
 
 Two generations are kept. Each is written under another name, flushed to the disk and then given its
-own, so whatever interrupts a run leaves a whole one. A file is a zip archive with a checksum for every
-tensor, which is how one that was cut short or damaged later is recognised.
+own, so whatever interrupts a run leaves a whole one. A file ends with a seal: the SHA-256 of all before
+it, which is compared before anything is read of it, so one that was cut short or damaged later is
+recognised wherever the damage is.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import sys
 import threading
-import zipfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import lightning
 import torch
@@ -28,6 +29,7 @@ from brainfm.errors import Stopped, WorkError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+SEAL, PIECE = b"brainfm sha256 ", 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -51,20 +53,27 @@ def find_checkpoint(folder: Path | None) -> Path | None:
         print(f"brainfm: {path} is cut short or damaged; going back before it.", file=sys.stderr)
     if there:
         raise WorkError(
-            f"No checkpoint in {folder} is whole ({', '.join(p.name for p in there)}); restore one "
-            "from a backup, or remove the folder to train from the start."
+            f"No checkpoint in {folder} is whole ({', '.join(p.name for p in there)}), or they are of an "
+            "earlier brainfm; restore one from a backup, or remove the folder to train from the start."
         )
     return None
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether every part of a checkpoint has the checksum that the file states."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    # The last is what zipfile raises of a flipped byte that names another way to compress.
-    except (zipfile.BadZipFile, EOFError, NotImplementedError):
-        return False
+    """Return whether a checkpoint ends with the seal of what comes before it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END) - len(SEAL) - hashlib.sha256().digest_size
+        file.seek(0)
+        return size > 0 and _seal(file, size) == file.read()
+
+
+def _seal(file: IO[bytes], size: int) -> bytes:
+    """Return the seal of the next ``size`` bytes."""
+    digest = hashlib.sha256()
+    while size and (piece := file.read(min(size, PIECE))):
+        digest.update(piece)
+        size -= len(piece)
+    return SEAL + digest.digest()
 
 
 def discard_previous(folder: Path) -> None:
@@ -107,13 +116,16 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write, flush, then rename both generations."""
+        """Write, seal, flush, then rename both generations."""
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("wb") as file:
+            with partial.open("w+b") as file:
                 torch.save(checkpoint, file)
+                size = file.tell()
+                file.seek(0)
+                file.write(_seal(file, size))
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:

@@ -51,13 +51,7 @@ from brainfm.learning.processes import (
 )
 from brainfm.learning.profile import Trace
 from brainfm.learning.progress import ProgressBar
-from brainfm.learning.shares import (
-    Feed,
-    StepsAhead,
-    TrainingShare,
-    ValidationShare,
-    choose_parts,
-)
+from brainfm.learning.shares import Dealer, Feed, StepsAhead, ValidationShare
 from brainfm.learning.strategies import Sharded, kept_whole, shard, whole
 from brainfm.learning.train import Train
 from brainfm.learning.trainer import interruptible, make_trainer, quiet, supervised
@@ -319,11 +313,10 @@ def fit(
             callbacks = (EndAtAverage(), *callbacks)
         if sys.stderr.isatty() and is_first():
             callbacks = (*callbacks, ProgressBar(train.batch_size))
-        trainer = make_trainer(train, every, callbacks, make_loggers(train.loggers, out))
+        dealer, loggers = Dealer(batches, feed, train), make_loggers(train.loggers, out)
+        trainer = make_trainer(train, every, (dealer, *callbacks), loggers)
         process = Process(trainer.global_rank, trainer.world_size)
-        blocks = getattr(batches, "blocks", 1)
-        parts = choose_parts(train.parts, train.batch_size, process.size, blocks)
-        feed.items = TrainingShare(batches, parts, process)
+        dealer.deal(process)
         held_out = ValidationShare(validation, process) if every else None
         around.enter_context(supervised(trainer))
         trainer.fit(

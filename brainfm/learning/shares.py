@@ -2,13 +2,14 @@
 
 The batch of a step is a function of seed and step alone. It is cut into equal parts; process r of w
 computes parts r, r + w, r + 2w … So every window of a step is read once, by one process, whatever
-their number.
+their number, and a run that goes on with another number of them goes on with the next step's batch.
 """
 
 from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,19 +17,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError
 from brainfm.learning.checkpoint import SIGNALS
-from brainfm.learning.processes import Process
+from brainfm.learning.processes import Process, is_first
 
 if TYPE_CHECKING:
     from brainfm.learning.loop import Loop
+    from brainfm.learning.train import Train
 
 
-def choose_parts(parts: int | None, batch_size: int, size: int, blocks: int = 1) -> int:
+def choose_parts(
+    parts: int | None, batch_size: int, size: int, blocks: int = 1, *, kept: int = 1
+) -> int:
     """Return how many parts a batch is cut into: no more than must be where nothing is said.
 
     Parameters
@@ -41,13 +46,15 @@ def choose_parts(parts: int | None, batch_size: int, size: int, blocks: int = 1)
         processes.
     blocks
         of which the batches of a mixture are made.
+    kept
+        parts that the steps before were cut into, each of which may be cut further.
 
     Raises
     ------
     UsageError
         If they cannot be dealt out evenly.
     """
-    parts = math.lcm(size, blocks) if parts is None else parts
+    parts = math.lcm(size, blocks, kept) if parts is None else parts
     if parts % size or batch_size % parts or parts % blocks:
         raise UsageError(
             f"train.batch_size {batch_size} in train.parts {parts} cannot be shared evenly by {size} "
@@ -198,3 +205,60 @@ class Feed:
                 yield coming.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Dealer(Callback):
+    """Deals the parts of every step out to the processes, and goes on with the same ones.
+
+    A checkpoint keeps the order of the batches and in how many parts they were computed. Where
+    ``train.parts`` does not say how many, a run goes on with those, or with as few more as its
+    processes can share.
+
+    Parameters
+    ----------
+    batches
+        item n is the whole batch of step n. Where they have an ``order``, a digest of all that decides
+        what is in a batch, a run does not go on with batches that have another.
+    feed
+        reads this process's share of them.
+    train
+        options.
+    """
+
+    def __init__(self, batches: Dataset, feed: Feed, train: Train):
+        self.batches, self.feed, self.train = batches, feed, train
+        self.order: str = getattr(batches, "order", "")
+
+    def deal(self, process: Process, *, kept: int = 1) -> None:
+        """Let the feed read one process's share."""
+        blocks, batch = getattr(self.batches, "blocks", 1), self.train.batch_size
+        self.process = process
+        self.parts = choose_parts(self.train.parts, batch, process.size, blocks, kept=kept)
+        self.feed.items = TrainingShare(self.batches, self.parts, process)
+
+    def on_save_checkpoint(self, trainer: Any, loop: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep what the next process needs to know."""
+        checkpoint["dealt"] = {"order": self.order, "parts": self.parts}
+
+    def on_load_checkpoint(self, trainer: Any, loop: Any, checkpoint: dict[str, Any]) -> None:
+        """Go on as the checkpoint says.
+
+        Raises
+        ------
+        UsageError
+            If its batches were others, or its parts cannot be shared.
+        """
+        dealt = checkpoint["dealt"]
+        if dealt["order"] != self.order:
+            raise UsageError(
+                "The checkpoint is of a training on other windows, or on these in another order, so what it "
+                "has not seen yet is not known; give back the recordings it began with or choose "
+                "another --out."
+            )
+        self.deal(self.process, kept=dealt["parts"])
+        if self.parts != dealt["parts"] and is_first():
+            print(
+                f"brainfm: a step is now computed in {self.parts} parts, before in {dealt['parts']}; the "
+                "windows stay the same, what is drawn at random for each part does not.",
+                file=sys.stderr,
+            )

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from brainfm.objectives import LabelledBatch
 from brainfm.recordings.recording import Sensors
 from brainfm.windows.collate import batch_of
+from brainfm.windows.order import digest
 from brainfm.windows.stored import StoredWindows
 
 Labels = Int[np.ndarray, " trial"] | Float[np.ndarray, " trial"]
@@ -64,6 +65,11 @@ class ShuffledBatches(Dataset):
     trials: LabelledTrials
     batch_size: int
     seed: int
+
+    @property
+    def order(self) -> str:
+        """Digest of all that decides which trials a step has."""
+        return digest(self.trials.X.shape, self.trials.label.tolist(), self.batch_size, self.seed)
 
     def __getitem__(self, index: int) -> LabelledBatch:
         epoch, place = divmod(index, len(self.trials) // self.batch_size)

@@ -15,7 +15,7 @@ from brainfm.store.read import Store, open_store
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.mixture import JoinedBatches, Member, MixedBatches
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import LocalWindows, RandomWindows, Windows, by_channels, sequential
+from brainfm.windows.sampler import RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
 
 
@@ -58,8 +58,8 @@ class Data(Selection):
     licence
         of the data, for the model card.
     stretches
-        draw the windows of a step from so many stretches of ten minutes, for stores that are far away
-        or on slow disks; from everywhere where None.
+        take the windows of a step from so many stretches of neighbouring ones, for stores that are far
+        away or on slow disks; from everywhere where None.
     beside
         further data sets, with the same ``kinds`` and ``view``; each step takes its windows from one,
         so each may have a sampling rate and a montage of its own.
@@ -230,6 +230,8 @@ def training_batches(
             f"A batch of {batch} windows cannot be made of {data.blocks} equal blocks; choose data.blocks "
             "that divide train.batch_size."
         )
+    if data.stretches is not None and data.stretches < 1:
+        raise UsageError(f"data.stretches is {data.stretches} and must be at least 1.")
     made = [
         RandomBatches(s.reader, _windows(s.reader, table, data, batch // data.blocks, seed))
         for s, table in zip(sources, tables, strict=True)
@@ -246,9 +248,10 @@ def training_batches(
 def _windows(
     reader: WindowReader, table: pd.DataFrame, data: Data, batch_size: int, seed: int
 ) -> Windows:
+    run = 1 if data.stretches is None else -(-batch_size // data.stretches)
+
     def sampler(part: pd.DataFrame) -> Windows:
-        everywhere = RandomWindows(part, data.seconds, batch_size, seed)
-        return everywhere if data.stretches is None else LocalWindows(everywhere, data.stretches)
+        return RandomWindows(part, data.seconds, batch_size, seed, run)
 
     n_channels = [len(reader.sensors(recording).sensors) for recording in table["id"]]
     return by_channels(table, n_channels, sampler, seconds=data.seconds, seed=seed)

@@ -32,6 +32,11 @@ class RandomBatches(Dataset):
         places = self.windows.at(0)
         return sum(p.stop - p.start for p in places) / self.windows.sfreq / 3600
 
+    @property
+    def order(self) -> str:
+        """Digest of all that decides which windows a step has."""
+        return self.windows.order
+
     def __getitem__(self, index: int) -> Batch:
         return self.part(index, 0, 1)
 

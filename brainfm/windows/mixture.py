@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError
 from brainfm.windows.dataset import ListedBatches, RandomBatches
+from brainfm.windows.order import Turns, digest
 
-GOLDEN = (5**0.5 - 1) / 2
+WHOLE = 1 << 32
+"""Parts of which a share is a whole number, so that turns are counted without rounding."""
 
 
 def shares(
@@ -76,10 +78,9 @@ class Member:
 class MixedBatches(Dataset):
     """Step n's batch is made of blocks, each of one data set.
 
-    The data set of draw k is where (k + offset) · golden ratio, without its whole part, falls among the
-    shares: a sequence that covers the line so evenly that after any number of draws each data set
-    has had its share up to a draw or a few. It needs no state, so a training that is
-    resumed goes on with the same one.
+    The data sets take turns (`brainfm.windows.order.Turns`), so after any number of steps each has had its
+    share up to a block or a few; and each goes through its own windows in its own passes. Both follow
+    from the number of the step alone, so a training that is resumed goes on with the same ones.
 
     Attributes
     ----------
@@ -90,7 +91,7 @@ class MixedBatches(Dataset):
     blocks
         equal parts of a step's batch, each of one data set.
     seed
-        of the offset.
+        of the turns.
     """
 
     members: tuple[Member, ...]
@@ -108,23 +109,25 @@ class MixedBatches(Dataset):
         return shares(hours, weights, self.temperature)
 
     @cached_property
-    def _offset(self) -> float:
-        return float(np.random.default_rng([self.seed, 3]).random())
+    def turns(self) -> Turns:
+        """Whose block comes when."""
+        sizes = np.maximum(1, np.rint(self.shares * WHOLE)).astype(int)
+        return Turns(tuple(sizes.tolist()), self.seed)
 
-    def member(self, draw: Int64[np.ndarray, " draw"]) -> Int64[np.ndarray, " draw"]:
-        """Return which data set each draw is of."""
-        place = (self._offset + draw * GOLDEN) % 1.0
-        found = np.searchsorted(self.shares.cumsum()[:-1], place, side="right")
-        return found.astype(np.int64)
+    @cached_property
+    def order(self) -> str:
+        """Digest of all that decides which windows a step has."""
+        orders = [member.batches.order for member in self.members]
+        return digest(orders, self.turns, self.blocks)
 
     def __getitem__(self, index: int) -> Batch:
         return self.part(index, 0, self.blocks)
 
     def part(self, step: int, part: int, parts: int) -> Batch:
         """Return one of a step's parts: every so-manieth window of one block."""
-        draw = step * self.blocks + part % self.blocks
-        batches = self.members[int(self.member(np.array([draw]))[0])].batches
-        return batches.part(draw, part // self.blocks, parts // self.blocks)
+        turn = self.turns.at(step * self.blocks + part % self.blocks)
+        batches = self.members[turn.member].batches
+        return batches.part(turn.earlier, part // self.blocks, parts // self.blocks)
 
     def read(self, steps: int) -> dict[str, float]:
         """Return what has been read in the first steps, for metrics.csv.
@@ -134,11 +137,9 @@ class MixedBatches(Dataset):
         ``share/NAME`` of each data set, of all windows so far, and ``epoch/NAME``: hours read over
         hours that there are.
         """
-        draws = self.member(np.arange(steps * self.blocks, dtype=np.int64))
-        counts = np.bincount(draws, minlength=len(self.members))
         told = {}
-        for member, count in zip(self.members, counts.tolist(), strict=True):
-            told[f"share/{member.name}"] = count / max(1, len(draws))
+        for member, count in zip(self.members, self.turns.counts(steps * self.blocks), strict=True):
+            told[f"share/{member.name}"] = count / max(1, steps * self.blocks)
             told[f"epoch/{member.name}"] = count * member.batches.hours / member.hours
         return told
 

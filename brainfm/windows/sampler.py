@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from brainfm.errors import UsageError
+from brainfm.windows.order import Shuffle, Turns, digest, scatter
 
 
 class Place(NamedTuple):
@@ -32,11 +33,10 @@ class Place(NamedTuple):
 
 
 class Windows(ABC):
-    """Endless windows, a batch a step.
+    """Endless windows, a batch a step, in passes that bring each window once.
 
     The windows of a step depend on the seed and the step alone, so a training that is resumed at
-    step n reads what an uninterrupted one would have read. Over many steps every possible window is
-    equally likely.
+    step n reads what an uninterrupted one would have read, in any number of processes.
     """
 
     @property
@@ -46,8 +46,13 @@ class Windows(ABC):
 
     @property
     @abstractmethod
-    def n_possible(self) -> int:
-        """How many windows there are to draw from."""
+    def n_windows(self) -> int:
+        """How many windows a pass has."""
+
+    @property
+    @abstractmethod
+    def order(self) -> str:
+        """Digest of all that decides which windows a step has."""
 
     @abstractmethod
     def at(self, step: int) -> list[Place]:
@@ -56,7 +61,12 @@ class Windows(ABC):
 
 @dataclass(frozen=True, eq=False)
 class RandomWindows(Windows):
-    """Windows from everywhere, drawn independently.
+    """Windows in a random order.
+
+    A pass has as many windows of each recording as can begin a window's length apart, and so do not
+    overlap. Where they begin is drawn anew for each pass, and they go on at the recording's other end:
+    over many passes every possible window of a recording is equally likely. A pass leaves out less than
+    two windows' length of a recording.
 
     Attributes
     ----------
@@ -67,7 +77,9 @@ class RandomWindows(Windows):
     batch_size
         windows a step.
     seed
-        of the draw.
+        of the order.
+    run
+        neighbours that stay together in the order, for disks and servers that are far away.
 
     Raises
     ------
@@ -79,9 +91,10 @@ class RandomWindows(Windows):
     seconds: float
     batch_size: int
     seed: int
+    run: int = 1
 
     def __post_init__(self) -> None:
-        if not self.n_possible:
+        if not self.n_starts.any():
             raise UsageError(
                 f"No recording has {self.seconds:g} s (the longest has "
                 f"{self.table['seconds'].max():g} s); ask for shorter windows."
@@ -93,9 +106,15 @@ class RandomWindows(Windows):
         return float(self.table["sfreq"].iloc[0])
 
     @property
-    def n_possible(self) -> int:
-        """How many windows there are to draw from."""
+    def n_windows(self) -> int:
+        """How many windows a pass has."""
         return int(self._last[-1])
+
+    @cached_property
+    def order(self) -> str:
+        """Digest of all that decides which windows a step has."""
+        lengths = self.table["n_times"].tolist()
+        return digest(self._ids, lengths, self.length, self.batch_size, self.seed, self.run)
 
     @cached_property
     def length(self) -> int:
@@ -104,101 +123,68 @@ class RandomWindows(Windows):
 
     @cached_property
     def n_starts(self) -> Int64[np.ndarray, " recording"]:
-        """Windows that each recording has."""
+        """Samples at which a window of each recording can begin."""
         return np.maximum(self.table["n_times"].to_numpy(np.int64) - self.length + 1, 0)
 
     @cached_property
+    def counts(self) -> Int64[np.ndarray, " recording"]:
+        """Windows of each recording in a pass."""
+        return np.maximum(self.n_starts // self.length, self.n_starts > 0)
+
+    @cached_property
     def _last(self) -> Int64[np.ndarray, " recording"]:
-        return self.n_starts.cumsum()
+        return self.counts.cumsum()
 
     @cached_property
     def _ids(self) -> list[str]:
         return [str(id) for id in self.table["id"]]
 
-    def draw(
-        self, rng: np.random.Generator, n: int
-    ) -> tuple[Int64[np.ndarray, " window"], Int64[np.ndarray, " window"]]:
-        """Return the recordings, as rows of the table, and the first samples of ``n`` windows."""
-        drawn = rng.integers(self._last[-1], size=n)
-        rows = np.searchsorted(self._last, drawn, side="right").astype(np.int64)
-        return rows, drawn - (self._last - self.n_starts)[rows]
-
-    def places(
-        self, rows: Int64[np.ndarray, " window"], starts: Int64[np.ndarray, " window"]
-    ) -> list[Place]:
-        """Return the windows that `draw` names."""
-        pairs = zip(rows.tolist(), starts.tolist(), strict=True)
-        return [Place(self._ids[row], start, start + self.length) for row, start in pairs]
-
     def at(self, step: int) -> list[Place]:
         """Return the windows of a step."""
-        return self.places(*self.draw(np.random.default_rng([self.seed, step]), self.batch_size))
+        place = np.arange(step * self.batch_size, (step + 1) * self.batch_size, dtype=np.int64)
+        number, within = np.divmod(place, self.n_windows)
+        return [
+            window
+            for n in range(int(number[0]), int(number[-1]) + 1)
+            for window in self._of_pass(n, within[number == n])
+        ]
 
+    def _of_pass(self, number: int, place: Int64[np.ndarray, " window"]) -> list[Place]:
+        """Return the windows at some places of a pass."""
+        begin, key = np.random.SeedSequence([self.seed, number]).generate_state(2, np.uint64)
+        # What is less than a run must not always be of the last recording.
+        slot = (self._together(number, place) + int(begin) % self.n_windows) % self.n_windows
+        rows = np.searchsorted(self._last, slot, side="right").astype(np.int64)
+        before = slot - (self._last - self.counts)[rows]
+        n_starts = self.n_starts[rows]
+        start = (scatter(rows, key, n_starts) + before * self.length) % n_starts
+        pairs = zip(rows.tolist(), start.tolist(), strict=True)
+        return [Place(self._ids[row], first, first + self.length) for row, first in pairs]
 
-@dataclass(frozen=True, eq=False)
-class LocalWindows(Windows):
-    """Windows of which a step's come from few places, for disks and servers that are far away.
-
-    Recordings are cut into stretches. A step draws a few stretches, each as likely as it is long,
-    and its windows evenly from those; so every window is equally likely over many steps, but the
-    windows of one step resemble each other more than independent ones.
-
-    Attributes
-    ----------
-    everywhere
-        the recordings, the length of a window, how many a step, and the seed.
-    stretches
-        from how many stretches a step draws.
-    stretch_seconds
-        how far apart the first and the last start of a stretch's windows are, at most.
-    """
-
-    everywhere: RandomWindows
-    stretches: int = 4
-    stretch_seconds: float = 600.0
-
-    def __post_init__(self) -> None:
-        if self.stretches < 1 or self.stretch_seconds <= 0:
-            raise UsageError(
-                f"{self.stretches} stretches of {self.stretch_seconds:g} s are asked for; give at "
-                "least one, of more than 0 s."
-            )
-
-    @property
-    def sfreq(self) -> float:
-        """Sampling rate of the recordings in Hz."""
-        return self.everywhere.sfreq
-
-    @property
-    def n_possible(self) -> int:
-        """How many windows there are to draw from."""
-        return self.everywhere.n_possible
-
-    def at(self, step: int) -> list[Place]:
-        """Return the windows of a step."""
-        n = self.everywhere.batch_size
-        rng = np.random.default_rng([self.everywhere.seed, step])
-        rows, within = self.everywhere.draw(rng, min(self.stretches, n))
-        # A stretch that holds a window drawn evenly is itself drawn in proportion to its length.
-        length = max(1, round(self.stretch_seconds * self.sfreq))
-        first = within // length * length
-        stop = np.minimum(first + length, self.everywhere.n_starts[rows])
-        of = np.arange(n) % len(rows)
-        return self.everywhere.places(rows[of], rng.integers(first[of], stop[of]))
+    def _together(
+        self, number: int, place: Int64[np.ndarray, " window"]
+    ) -> Int64[np.ndarray, " window"]:
+        """Shuffle runs of neighbours; what is less than a run comes last."""
+        run = min(self.run, self.n_windows)
+        which, within = np.divmod(place, run)
+        whole = which < (n_runs := self.n_windows // run)
+        which[whole] = Shuffle(n_runs, (self.seed, number, 1)).at(which[whole])
+        return which * run + within
 
 
 @dataclass(frozen=True, eq=False)
 class Bucketed(Windows):
     """Batches whose recordings have the same number of channels, so that nothing is padded.
 
-    A step draws one bucket, each as likely as it has windows, and all its windows from there.
+    The buckets take turns, each as often as it has windows, so all come to the end of a pass at
+    about the same time.
 
     Attributes
     ----------
     buckets
         one sampler for each number of channels, all with the same number of windows a step.
     seed
-        of the choice.
+        of the turns.
     """
 
     buckets: tuple[Windows, ...]
@@ -210,16 +196,23 @@ class Bucketed(Windows):
         return self.buckets[0].sfreq
 
     @property
-    def n_possible(self) -> int:
-        """How many windows there are to draw from."""
-        return sum(bucket.n_possible for bucket in self.buckets)
+    def n_windows(self) -> int:
+        """How many windows a pass has."""
+        return sum(bucket.n_windows for bucket in self.buckets)
+
+    @property
+    def order(self) -> str:
+        """Digest of all that decides which windows a step has."""
+        return digest(*(bucket.order for bucket in self.buckets), self.seed)
+
+    @cached_property
+    def _turns(self) -> Turns:
+        return Turns(tuple(bucket.n_windows for bucket in self.buckets), self.seed)
 
     def at(self, step: int) -> list[Place]:
         """Return the windows of a step."""
-        last = np.cumsum([bucket.n_possible for bucket in self.buckets])
-        # A stream of its own: the buckets' draws must not depend on which of them is chosen.
-        drawn = np.random.default_rng([self.seed, step, 1]).integers(last[-1])
-        return self.buckets[int(np.searchsorted(last, drawn, side="right"))].at(step)
+        turn = self._turns.at(step)
+        return self.buckets[turn.member].at(turn.earlier)
 
 
 def by_channels(

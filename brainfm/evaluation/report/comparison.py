@@ -216,11 +216,12 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
     results = of_task(inputs.results, task)
     predictions = of_task(inputs.predictions, task)
     labels = class_names(predictions)
-    subjects = {
+    by_seed = {
         # Nothing is averaged over a missing fold, the seeds of a subject neither.
         s.estimator: subject_scores(predictions if s.complete else NOTHING, s.estimator, primary)
         for s in standings
     }
+    subjects = {name: scores.mean() for name, scores in by_seed.items()}
     x, dx, sx = score_scale(standings), difference_scale(standings), subject_scale(subjects)
     rows = tuple(
         Row(
@@ -244,11 +245,11 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
     )
     n = count_subjects(main, predictions)
     gaps = {
-        (a.estimator, b.estimator): paired_interval(subjects[a.estimator], subjects[b.estimator])
+        (a.estimator, b.estimator): paired_interval(by_seed[a.estimator], by_seed[b.estimator])
         for a, b in rivals(standings)
     }
     pair = _against(standings)
-    ranking = ranking_of(standings, subjects)
+    ranking = ranking_of(standings, by_seed)
     return Comparison(
         task=task,
         metric=METRIC_WORDS.get(primary, primary),

@@ -16,11 +16,26 @@ ROW, TOP, BAR = 24, 34, 11
 """Pixels: between estimators, above the first, between bars."""
 
 
-def ranking_of(standings: list[Standing], subjects: dict[str, pd.Series]) -> Ranking | None:
-    """Rank the complete estimators over the subjects that all of them were scored on."""
-    complete = [s.estimator for s in standings if s.complete and len(subjects[s.estimator])]
-    table = pd.DataFrame({name: subjects[name] for name in complete})
-    return rank_estimators({name: table[name].to_numpy(dtype=np.float64) for name in complete})
+def ranking_of(standings: list[Standing], by_seed: dict[str, pd.DataFrame]) -> Ranking | None:
+    """Rank the complete estimators over the seeds and subjects that all of them were scored on.
+
+    Parameters
+    ----------
+    standings
+        of all estimators.
+    by_seed
+        each one's scores, a row a seed and a column a subject.
+    """
+    scores = [by_seed[s.estimator] for s in standings if s.complete and by_seed[s.estimator].size]
+    names = [s.estimator for s in standings if s.complete and by_seed[s.estimator].size]
+    if len(names) < 3:
+        return None
+    seeds, subjects = (
+        sorted(set.intersection(*(set(ends(table)) for table in scores)))
+        for ends in (lambda t: t.index, lambda t: t.columns)
+    )
+    tables = (table.loc[seeds, subjects].to_numpy(dtype=np.float64) for table in scores)
+    return rank_estimators(dict(zip(names, tables, strict=True)))
 
 
 def rank_diagram(ranking: Ranking, standings: list[Standing]) -> Markup:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -18,37 +20,33 @@ def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
     return table[table["estimator"] == estimator] if "estimator" in table else pd.DataFrame()
 
 
-def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.Series:
-    """Return one score a test subject, the mean over seeds; subjects with one class only are left out."""
+def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.DataFrame:
+    """Return a row a seed and a column a test subject; subjects with one class only are left out."""
     rows = of_estimator(predictions, estimator)
     if rows.empty or metric not in METRICS or not {"subject", "y_true"} <= set(rows.columns):
-        return pd.Series(dtype=float)
+        return pd.DataFrame()
     classes = class_names(rows)
     if len(classes) < 2:
-        return pd.Series(dtype=float)
-    scores: dict[str, list[float]] = {}
+        return pd.DataFrame()
+    scores: dict[str, dict[Any, float]] = {}
     for _, part in rows.groupby(["subject", "seed"]):
         proba = part[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
         y = part["y_true"].to_numpy(dtype=str)
         if np.isfinite(proba).all() and len(set(y)) > 1:
             one = score([metric], y, proba, classes)[metric]
-            scores.setdefault(str(part["subject"].iloc[0]), []).append(one)
-    return pd.Series({k: float(np.mean(v)) for k, v in sorted(scores.items())}, dtype=float)
+            scores.setdefault(str(part["subject"].iloc[0]), {})[part["seed"].iloc[0]] = one
+    return pd.DataFrame({who: scores[who] for who in sorted(scores)}, dtype=float)
 
 
-def paired_interval(scores: pd.Series, reference: pd.Series) -> tuple[float, float]:
+def paired_interval(scores: pd.DataFrame, reference: pd.DataFrame) -> tuple[float, float]:
     """Return the 95 % interval of the mean difference over the subjects that both were tested on.
 
-    As the protocol's own paired differences: by drawing subjects.
+    As the protocol's own paired differences: by drawing subjects, and what seeds shift.
     """
-    both = sorted(set(scores.index) & set(reference.index))
-    gap = difference(
-        scores[both].to_numpy(dtype=float)[None],
-        reference[both].to_numpy(dtype=float)[None],
-        draws=DRAWS,
-        seed=0,
-    )
-    return gap.interval.low, gap.interval.high
+    gap = (scores - reference).dropna(how="all", axis="index").dropna(axis="columns")
+    there = np.atleast_2d(gap.to_numpy(dtype=np.float64)) if gap.size else np.zeros((1, 0))
+    found = difference(there, np.zeros_like(there), draws=DRAWS, seed=0)
+    return found.interval.low, found.interval.high
 
 
 def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:
