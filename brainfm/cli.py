@@ -119,7 +119,8 @@ def _help() -> str:
             "",
             "`brainfm VERB --help` lists a verb's options with units and defaults. Every verb takes",
             "--config YAML, dotted overrides (--train.lr 1e-3), --print_config, and --debug for tracebacks.",
-            "Exit code: 0 done, 1 failed or incomplete, 2 the call or the configuration is wrong.",
+            "Exit code: 0 done, 1 failed or incomplete, 2 the call or the configuration is wrong; 143 of a",
+            "training that a signal ended, which goes on with the same command.",
         ]
     )
 
@@ -177,7 +178,7 @@ def _submit(name: str, slurm: Any, out: Path, config: str, dry_run: bool) -> int
     """Make a job of a command: the job gives it again, with the same resolved configuration."""
     from brainfm.stages import run, submission
 
-    script = submission.write_script(slurm, [name, "--config", str(out / run.CONFIG)], out)
+    script = submission.write_script(slurm, name, config, out)
     print(script, end="")
     if not dry_run:
         (run.claim if VERBS[name].claims else run.note)(out, config)

@@ -14,3 +14,9 @@ class WorkError(RuntimeError):
     """The work failed or is incomplete (exit code 1)."""
 
     exit_code = 1
+
+
+class Stopped(WorkError):
+    """A signal asked for the end, and the same command goes on; the code is that of SIGTERM's dead."""
+
+    exit_code = 143

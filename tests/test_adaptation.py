@@ -22,9 +22,9 @@ from test_finetuned import CARD, FULL, Deep, checkpoint, labelled, same, state, 
 from brainfm.backbones import PatchTransformer
 from brainfm.errors import UsageError
 from brainfm.heads import AttentionPooling, LinearHead
+from brainfm.layers.ridge import ALPHAS, solve_ridge
 from brainfm.learning import Finetuned, FinetunedRegressor, LoRA, RidgeProbe
 from brainfm.learning.probe import solve_ridge_classifier, solve_ridge_regressor
-from brainfm.learning.ridge import ALPHAS, solve_ridge
 from brainfm.objectives import MaskedSignal, Regression
 from brainfm.objectives.regression import huber
 from brainfm.tokenizers import Patches

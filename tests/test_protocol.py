@@ -246,7 +246,7 @@ def test_the_tables_hold_what_they_promise(trials, tmp_path):
     assert len(outcome.results) == 2 * 2 * 4 * len(METRICS)
     assert set(outcome.results["overlap"]) == {"clean"}
     assert len(outcome.predictions) == 2 * 2 * len(trials)
-    columns = ["subject", "recording", "onset", "y_true", "p_rest", "p_arithmetic"]
+    columns = ["subject", "session", "recording", "onset", "y_true", "p_rest", "p_arithmetic"]
     assert outcome.predictions.columns.tolist()[4:] == columns
     spied = outcome.predictions[outcome.predictions["estimator"] == "spy"]
     loud = spied.loc[spied["y_true"] == "rest", "p_rest"].mean()

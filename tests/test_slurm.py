@@ -1,84 +1,54 @@
 """Jobs for SLURM: what is asked for, and that a warned job goes on from the step it was warned in.
 
-There is no SLURM here: sbatch, srun and scontrol are small programs that do start the processes.
+tests/slurm holds programs by the names of sbatch, srun and scontrol that do start the processes; what a
+real SLURM does is in test_one_node.py.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from test_distributed import TRAINED, assert_same_curves
+from test_distributed import TRAINED
 from test_pipeline import RECIPE
 from test_resume import FAMILIES
 
 from brainfm.cli import main
 from brainfm.recordings.synthetic import synthesise, write_edf
+from brainfm.stages.submission import Allocation, submit, write_script
 
-# Runs the job as SLURM does: what `#SBATCH` asks for is in the environment of its tasks. An array is
-# run task after task.
-SBATCH = """#!{python}
-import os, pathlib, re, subprocess, sys
-given, names = [a for a in sys.argv[1:] if a.startswith("-")], sys.argv[1:]
-while names[0].startswith("-"):
-    names.pop(0)
-script = pathlib.Path(names[0]).read_text() + "".join("\\n#SBATCH " + g for g in given)
-asked = dict(re.findall(r"#SBATCH --([a-z-]+)=(\\S+)", script))
-here = pathlib.Path(__file__).parent
-(here / "asked").write_text("\\n".join(sorted(asked)))
-known = {{"SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": asked.get("nodes", "1")}}
-known["SLURM_NTASKS"] = known["SLURM_NTASKS_PER_NODE"] = asked.get("ntasks-per-node", "1")
-known["SLURM_JOB_NAME"] = asked.get("job-name", "job")
-first, _, last = asked.get("array", "0").partition("-")  # 0-3
-for task in range(int(first), int(last or first) + 1):
-    more = known | {{"SLURM_ARRAY_TASK_ID": str(task)}}
-    job = subprocess.Popen(["bash", *names], env=os.environ | more, start_new_session=True,
-                           stdout=(here / "out").open("a"), stderr=subprocess.STDOUT)
-    (here / "pid").write_text(str(job.pid))
-    if "array" in asked:
-        job.wait()
-print("Submitted batch job 4711")
-"""
-SRUN = """#!{python}
-import os, signal, subprocess, sys
-n = int(os.environ["SLURM_NTASKS"])
-def task(rank):
-    own = {{"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NODEID": 0, "SLURM_STEP_NUM_TASKS": n,
-           "SLURM_STEP_NUM_NODES": 1, "SLURM_NODELIST": "127.0.0.1", "SLURM_NTASKS": n}}
-    return subprocess.Popen(sys.argv[2:], env=os.environ | {{k: str(v) for k, v in own.items()}})
-tasks = [task(rank) for rank in range(n)]
-for number in (signal.SIGUSR1, signal.SIGTERM):
-    signal.signal(number, lambda number, frame: [t.send_signal(number) for t in tasks])
-sys.exit(max(t.wait() for t in tasks))
-"""
-SCONTROL = """#!/bin/bash
-here=$(dirname "$0")
-echo "$@" >> "$here/requeued"
-"$here/sbatch" "$(cat "$here/script")"
-"""
+PIPELINES = ROOT / "pipelines" / "slurm"
+ONE_CORE = ("--slurm.gpus=0", "--slurm.cpus=1")
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of programs that go by SLURM's names."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": SRUN}.items():
-        (folder / name).write_text(text.format(python=sys.executable))
-    (folder / "scontrol").write_text(SCONTROL)
-    for path in folder.iterdir():
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which the stand-ins tell of their jobs."""
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "brainfm"
+    command.write_text(f'#!/bin/bash\nexec {sys.executable} -m brainfm "$@"\n')
+    command.chmod(0o755)
+    programs = f"{tmp_path / 'bin'}:{ROOT / 'tests' / 'slurm'}"
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return folder
+    monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "cluster"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    yield tmp_path / "cluster"
+    tell(tmp_path / "cluster", signal.SIGKILL)
 
 
 @pytest.fixture
@@ -91,34 +61,94 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(folder: Path, name: str, *more: str, **train: object) -> list[str]:
+def configure(folder: Path, name: str, **train: object) -> list[str]:
     data = {"store": str(folder / "store.zarr"), "seconds": 2.0, "validation": 0.25}
     config = {"model": FAMILIES["FEMBA"], "data": data, "train": TRAINED | train, "seed": 3}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(config))
-    return ["pretrain", "--config", str(path), f"--out={folder / name}", *more]
+    return [str(path), f"--out={folder / name}"]
 
 
-def test_a_dry_run_prints_the_script_and_leaves_nothing(
-    place: Path, capsys: pytest.CaptureFixture[str]
+def command(folder: Path, name: str, *more: str, **train: object) -> list[str]:
+    return ["pretrain", "--config", *configure(folder, name, **train), *more]
+
+
+def wait_for(path: Path, seconds: float = 90.0) -> Path:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, (path, output())
+        time.sleep(0.02)
+    return path
+
+
+def code(cluster: Path, start: int = 0, *, task: int = 0) -> int:
+    """Return what a task of a job ended with, when it was started for the n-th time."""
+    return int(wait_for(cluster / str(task) / f"ended-{start}").read_text().split()[0])
+
+
+def requeued(cluster: Path, task: int = 0) -> int:
+    """Return how often a task was put back into the queue."""
+    told = cluster / str(task) / "requeued"
+    return len(told.read_text().splitlines()) if told.exists() else 0
+
+
+def tell(cluster: Path, number: signal.Signals = signal.SIGTERM) -> None:
+    """Send a signal to all processes of all steps, and to nothing else of a job."""
+    for step in cluster.glob("*/step-*"):
+        for group in step.read_text().split():
+            with suppress(ProcessLookupError):
+                os.killpg(int(group), number)
+
+
+def warn(cluster: Path) -> None:
+    """Send TERM to a job's script."""
+    os.kill(int((cluster / "0" / "pid").read_text()), signal.SIGTERM)
+
+
+def output() -> str:
+    """Return what the jobs wrote."""
+    return "".join(path.read_text() for path in Path.cwd().glob("*.out"))
+
+
+# ------------------------------------------------------------------ what is asked for
+
+
+def test_a_dry_run_leaves_nothing_and_what_it_prints_runs(
+    place: Path, cluster: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    capsys.readouterr()
+    assert main(command(place, "run", *ONE_CORE, "--dry-run", steps=1)) == 0
+    script = capsys.readouterr().out
+    assert not (place / "run").exists()
+    assert not list(Path.cwd().iterdir())
+    (place / "run.yaml").unlink()  # the script needs no other file
+    (place / "elsewhere").mkdir()
+    subprocess.run(["sbatch"], input=script, cwd=place / "elsewhere", text=True, check=True)
+    assert code(cluster) == 0, output()
+    assert json.loads((place / "run" / "manifest.json").read_text())["command"] == (
+        f"brainfm pretrain --config {place}/run/config.yaml"
+    )
+    assert main(["pretrain", f"--config={place}/run/config.yaml", f"--out={place}/run"]) == 0
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_the_script_asks_for_what_was_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--slurm.partition=gpu", "--slurm.nodes=2", "--slurm.processes=4", "--dry-run"]
     capsys.readouterr()
     assert main(command(place, "run", *more)) == 0
     script = capsys.readouterr().out
     for line in (
-        *("--partition=gpu", "--nodes=2", "--ntasks-per-node=4", "--gpus-per-task=1"),
-        *("--requeue", "--signal=B:USR1@120", f"--output={place}/run/slurm-%j.out"),
+        *("--partition=gpu", "--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"),
+        *("--requeue", "--signal=B:USR1@120", "--output=brainfm-pretrain-run-%j.out"),
     ):
         assert f"#SBATCH {line}\n" in script
-    assert f"-m brainfm pretrain --config {place}/run/config.yaml" in script
-    assert not (place / "run").exists()
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert "srun --cpus-per-task=8 " in script  # srun does not take it from sbatch
 
 
 def test_wrong_options_are_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more, words in (
         (["--slurm.nodes=0"], "slurm.nodes is 0"),
+        (["--slurm.requeues=-1"], "slurm.requeues is -1"),
         (["--slurm.nods=1"], "nods"),
         (["--dry-run"], "--dry-run prints a job's script"),
     ):
@@ -135,40 +165,133 @@ def test_without_slurm_the_script_is_left_to_be_handed_over(
     assert "There is no sbatch" in capsys.readouterr().err
 
 
-def wait_for(path: Path, seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} did not come; {path.parent}"
-        time.sleep(0.02)
+# ------------------------------------------------------------------ what goes back into the queue
+
+ENDS = "exec sleep 60"  # by a signal, as what does not listen yet
+KEEPS = "trap 'exit 143' USR1 TERM; sleep 60 & wait $!"  # what it has, as a training
+DEAF = "trap '' USR1 TERM; sleep 60"
+FAILS = "exit 1"
+FULL = "trap 'exit 1' USR1; sleep 60 & wait $!"  # there is no space to keep it
 
 
-def test_a_job_of_two_processes_that_is_preempted_is_queued_again_and_loses_nothing(
+def stand_in(
+    monkeypatch: pytest.MonkeyPatch, first: str, second: str = ENDS, **asked: object
+) -> None:
+    """Submit a job whose two tasks do what is said, in place of a training."""
+    task, out = Path("task").absolute(), Path("run")
+    task.write_text(f'#!/bin/bash\nif [ "$SLURM_PROCID" = 0 ]; then {first}\nelse {second}; fi\n')
+    task.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(task))
+    out.mkdir()
+    submit(write_script(Allocation(processes=2, gpus=0, **asked), "pretrain", "seed: 0", out), out)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told", "goes_back", "ended"),
+    [
+        (KEEPS, KEEPS, warn, True, 75),
+        (KEEPS, KEEPS, tell, True, 75),
+        (ENDS, ENDS, warn, True, 75),
+        (ENDS, ENDS, tell, True, 75),
+        (KEEPS, DEAF, warn, True, 137),
+        (KEEPS, DEAF, tell, False, 137),  # nobody knows why the second was killed
+        (FULL, KEEPS, warn, False, 1),
+        (FAILS, FAILS, None, False, 1),
+        (FAILS, ENDS, None, False, 1),  # srun ends the second by TERM
+        (FAILS, KEEPS, None, False, 1),
+        ("kill -KILL $$", KEEPS, None, False, 1),  # as for want of memory
+        ("exit 0", "exit 0", None, False, 0),
+    ],
+)
+def test_what_a_signal_ended_goes_back_and_what_failed_does_not(
+    cluster: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    second: str,
+    told: Callable[[Path], None] | None,
+    goes_back: bool,
+    ended: int,
+) -> None:
+    stand_in(monkeypatch, first, second)
+    wait_for(cluster / "0" / "step-0")
+    if told is not None:
+        time.sleep(0.3)  # until the tasks have set their traps
+        told(cluster)
+    assert (code(cluster), requeued(cluster)) == (ended, int(goes_back))
+
+
+def test_a_job_warned_before_its_first_step_goes_back(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, ENDS, setup="touch setting-up; sleep 0.5")
+    wait_for(Path("setting-up"))
+    warn(cluster)
+    assert (code(cluster), requeued(cluster)) == (75, 1)
+    assert not (cluster / "0" / "step-0").exists()
+
+
+def test_a_job_goes_back_no_more_often_than_was_said(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, KEEPS, KEEPS, requeues=1)
+    for start in range(2):
+        wait_for(cluster / "0" / f"step-{start}")
+        time.sleep(0.3)
+        tell(cluster)
+        assert code(cluster, start) == 75
+    assert requeued(cluster) == 1
+    assert "was queued again 1 times" in output()
+
+
+def test_a_job_that_its_user_cancelled_stays_cancelled(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, KEEPS, KEEPS)
+    wait_for(cluster / "0" / "step-0")
+    time.sleep(0.3)
+    (cluster / "0" / "state").write_text("COMPLETING")
+    warn(cluster)
+    assert (code(cluster), requeued(cluster)) == (75, 0)
+
+
+# ------------------------------------------------------------------ trainings
+
+
+def test_a_job_of_two_nodes_that_is_preempted_goes_on_and_loses_nothing(
     place: Path, cluster: Path
 ) -> None:
-    steps = {"steps": 40, "checkpoint_every": 1000, "validate_every": 20}
-    more = ["--slurm.processes=2", "--slurm.gpus=0", "--slurm.cpus=1"]
-    (cluster / "script").write_text(str(place / "job" / "job.sh"))
-    assert main(command(place, "job", *more, **steps)) == 0
-    assert "ntasks-per-node" in (cluster / "asked").read_text()
+    """By pipelines/slurm/pretrain.sh: first while it is still loading, then in the middle."""
+    steps = {"steps": 20, "checkpoint_every": 1000, "validate_every": 10}
+    more = ["--train.accelerator=cpu", "--slurm.processes=1", *ONE_CORE]
+    given = [*configure(place, "job", **steps), *more]
+    subprocess.run([PIPELINES / "pretrain.sh", *given], check=True, capture_output=True)
+    wait_for(cluster / "0" / "step-0")
+    time.sleep(1.0)
+    tell(cluster)
+    assert code(cluster) == 75
+    assert not (place / "job" / "metrics.csv").exists()
     wait_for(place / "job" / "metrics.csv")  # some steps are done, and no checkpoint is due
     assert not (place / "job" / "last.ckpt").exists()
-    os.kill(int((cluster / "pid").read_text()), signal.SIGTERM)
-    wait_for(place / "job" / "manifest.json")
-    assert (cluster / "requeued").read_text() == "requeue 4711\n"
-    out = (cluster / "out").read_text()
-    assert "Asked to stop, the training kept step" in out, out
+    warn(cluster)
+    assert code(cluster, 1) == 75
+    assert "Asked to stop, the training kept step" in output()
+    assert (code(cluster, 2), requeued(cluster)) == (0, 2), output()
     assert main(command(place, "whole", **steps)) == 0
-    assert_same_curves(place / "whole", place / "job")
+    ours, theirs = (pd.read_csv(place / n / "metrics.csv") for n in ("job", "whole"))
+    for column in ("step", "loss", "val/loss"):
+        np.testing.assert_allclose(ours[column], theirs[column], rtol=1e-5, err_msg=column)
 
 
-def test_a_sweep_evaluates_every_configuration_in_a_task_of_its_own(
-    tmp_path: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--train.lr=1e30"], "became"),
+        (["--slurm.setup=ulimit -f 20"], "no space left"),
+    ],
+)
+def test_a_training_that_failed_does_not_go_back(
+    place: Path, cluster: Path, more: list[str], words: str
 ) -> None:
-    (cluster / "brainfm").write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/called\n')
-    (cluster / "brainfm").chmod(0o755)
-    (tmp_path / "runs").mkdir()
-    monkeypatch.chdir(tmp_path)
-    script = ROOT / "pipelines" / "slurm" / "evaluate.sh"
-    subprocess.run([str(script), "a.yaml", "b c.yaml"], check=True, capture_output=True)
-    called = (tmp_path / "called").read_text().splitlines()
-    assert called == ["evaluate --config a.yaml", "evaluate --config b c.yaml"]
+    assert main(command(place, "job", *ONE_CORE, *more, checkpoint_every=1)) == 0
+    assert (code(cluster), requeued(cluster)) == (1, 0)
+    assert words in output()

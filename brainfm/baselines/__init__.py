@@ -14,11 +14,13 @@ from brainfm.baselines.embedding import DelayEmbedding
 from brainfm.baselines.evoked import EvokedCovariance, xdawn_tangent_space_lr
 from brainfm.baselines.mdop import MDOP
 from brainfm.baselines.mutual_information import MutualInformationCao
+from brainfm.baselines.ridge import LeftOutRidge
 from brainfm.baselines.riemann import (
     fgmdm,
     mdm,
     tangent_space_elastic_net,
     tangent_space_lr,
+    tangent_space_ridge,
     tangent_space_svm,
 )
 from brainfm.baselines.search import AugmentedSearch
@@ -43,6 +45,7 @@ __all__ = [
     "EvokedCovariance",
     "FilterBankTangent",
     "InBand",
+    "LeftOutRidge",
     "LogBandPower",
     "LogCospectra",
     "MutualInformationCao",
@@ -60,6 +63,7 @@ __all__ = [
     "mdm",
     "tangent_space_elastic_net",
     "tangent_space_lr",
+    "tangent_space_ridge",
     "tangent_space_svm",
     "xdawn_tangent_space_lr",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,17 @@ class SmallMatrixPipeline(Pipeline):
     working; one thread is several times faster, and the sums are the same on any number of cores.
     """
 
-    def fit(self, X: AnyWindows, y: np.ndarray | None = None, **params: Any) -> SmallMatrixPipeline:
-        """Fit as `Pipeline` does."""
+    def fit(
+        self,
+        X: AnyWindows,
+        y: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        **params: Any,
+    ) -> SmallMatrixPipeline:
+        """Fit as `Pipeline` does; ``groups``, the windows' subjects, go to a last step that asks for them."""
+        name, last = self.steps[-1]
+        if groups is not None and "groups" in inspect.signature(last.fit).parameters:
+            params[f"{name}__groups"] = groups
         with threadpool_limits(1, user_api="blas"):
             super().fit(X, y, **params)
         return self

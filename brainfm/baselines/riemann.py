@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from brainfm.baselines.covariance import Covariance, Scale, Shrinkage
 from brainfm.baselines.pipeline import SmallMatrixPipeline, on_tangent_space
+from brainfm.baselines.ridge import LeftOutRidge
 from brainfm.baselines.svm import ProbabilisticSVM
 
 Balance = Literal["balanced"]
@@ -126,3 +127,17 @@ def tangent_space_elastic_net(
         max_iter=10_000, tol=1e-3, random_state=0,
     )  # fmt: skip
     return on_tangent_space(Covariance(estimator), ("net", net))
+
+
+def tangent_space_ridge(estimator: Shrinkage = "oas") -> Pipeline:
+    """Covariance → tangent space at the Riemannian mean → ridge regression, to predict a number.
+
+    Sabbagh et al., NeuroImage 222 (2020) 116893. The penalty has the least squared error on training
+    subjects left out in turn, where ``fit`` is told the windows' ``groups``, else on windows.
+
+    Parameters
+    ----------
+    estimator
+        covariance estimator, see `Covariance`.
+    """
+    return on_tangent_space(Covariance(estimator), ("ridge", LeftOutRidge()))

@@ -10,6 +10,7 @@ from brainfm.evaluation.labels import (
     RecordingLabels,
     SpanLabels,
 )
+from brainfm.evaluation.number_labels import NumberLabels
 from brainfm.evaluation.seizures import SeizureEvents
 from brainfm.evaluation.task import PublishedSplit, Task
 from brainfm.evaluation.threshold import ValidationThreshold
@@ -24,6 +25,7 @@ __all__ = [
     "Hypnograms",
     "JoinedLabels",
     "Journey",
+    "NumberLabels",
     "OverlapLabels",
     "PublishedSplit",
     "RecordingLabels",

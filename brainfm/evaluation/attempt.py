@@ -124,9 +124,9 @@ def _measured(
     held_out = trials.take(validation)
     fitted = _fit(blank, trials, trials.take(train), held_out, job.fold)
     fit_seconds = time.perf_counter() - started
-    validation_proba = _proba(fitted, held_out.X, job.classes).tolist() if len(validation) else []
+    validation_proba = _answers(fitted, held_out.X, job.classes).tolist() if len(validation) else []
     test = sealed.open()
-    proba = _proba(fitted, test.X, job.classes)
+    proba = _answers(fitted, test.X, job.classes)
     scores = score(job.metrics, test.y, proba, job.classes)
     seconds = time.perf_counter() - started
     checked = (
@@ -160,6 +160,22 @@ def _fit(estimator: Any, trials: Trials, train: Trials, held_out: Trials, fold: 
     validation = (held_out.X, held_out.y) if len(held_out) else None
     subjects = train.meta["subject"].to_numpy(dtype=str)
     return fit_validated(estimator, train.X, train.y, validation, subjects)
+
+
+def _answers(fitted: Any, X: Any, classes: tuple[str, ...]) -> Float[np.ndarray, "trial answer"]:
+    """Predict one probability a class, or one number where there are no classes."""
+    return _proba(fitted, X, classes) if classes else _numbers(fitted, X)
+
+
+def _numbers(fitted: Any, X: Any) -> Float[np.ndarray, "trial 1"]:
+    """Predict, and refuse what is not one finite number a window."""
+    predicted = np.asarray(fitted.predict(X), dtype=np.float64)
+    if predicted.size != len(X) or not np.isfinite(predicted).all():
+        raise WorkError(
+            f"{type(fitted).__name__} gave numbers of shape {predicted.shape}, of which "
+            f"{int(np.isfinite(predicted).sum())} are finite; wanted one finite number a window."
+        )
+    return predicted.reshape(-1, 1)
 
 
 def _proba(fitted: Any, X: Any, classes: tuple[str, ...]) -> Float[np.ndarray, "trial class"]:

@@ -95,7 +95,9 @@ def check_identity(fitted: Any, trials: Trials) -> Identity | None:
     except Exception as error:  # a diagnosis must not cost the fold, whatever an estimator raises
         logger.warning("%s gives no features for the identity check: %s", _name(fitted), error)
         return None
-    return None if features is None else measure_identity(features, chosen.y, chosen.meta)
+    # Numbers are no labels to be told apart: of those, only the subjects are looked at.
+    label = chosen.y if trials.classes else np.full(len(chosen), "")
+    return None if features is None else measure_identity(features, label, chosen.meta)
 
 
 def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Identity:
@@ -131,7 +133,7 @@ def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Ide
         label_accuracy=what.accuracy,
         label_low=what.interval.low,
         label_high=what.interval.high,
-        label_chance=1 / n_labels,
+        label_chance=1 / n_labels if n_labels > 1 else float("nan"),
         label_ratio=variance_ratio(X, y, cell),
     )
 

@@ -24,7 +24,7 @@ DRAWS = 4000
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a measure may lie; it is straightened to log odds, or to logarithms where it has no upper end.
+    """Where a measure may lie; it is straightened to log odds, or to logarithms where it has one end only.
 
     Attributes
     ----------
@@ -45,6 +45,9 @@ class Scale:
         reach
             in units of the measure, near the value.
         """
+        if np.isinf(self.lowest):
+            mirrored = Scale(-self.highest, np.inf).interval(-value, reach)
+            return Interval(-mirrored.high, -mirrored.low)
         steps = np.array([-1.0, 1.0]) * reach
         above = value - self.lowest
         if np.isinf(self.highest):
@@ -63,7 +66,7 @@ class Scale:
         Were the mean of subjects off the end by a share p, all n would show the end with a probability of no
         more than (1 - p)^n. An amount has no such bound.
         """
-        if np.isinf(self.highest):
+        if np.isinf(self.highest - self.lowest):
             return NOTHING
         far = (self.highest - self.lowest) * (1 - ((1 - CONFIDENCE) / 2) ** (1 / n_subjects))
         if value <= self.lowest:

@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a recording with one label, in seconds from the recording's start."""
+    """A stretch of a recording with one label, in seconds from the recording's start.
+
+    A number to predict is written out as Python writes it, which reads back as the same number.
+    """
 
     start: float
     stop: float
@@ -55,7 +58,7 @@ class Labels(ABC):
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """Return the names of the classes, in the order given."""
+        """Return the names of the classes, in the order given; none where the labels are numbers."""
 
     @abstractmethod
     def selects(self, row: pd.Series) -> bool:

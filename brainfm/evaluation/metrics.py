@@ -1,4 +1,4 @@
-"""Measures of a classifier's predictions, through scikit-learn.
+"""Measures of a classifier's predictions, through scikit-learn; those of numbers are in `regression`.
 
 A measure that is not defined, because all labels are of one class, is NaN: never 0, never a crash.
 """
@@ -18,6 +18,7 @@ from sklearn.metrics import (
 )
 
 from brainfm.errors import UsageError
+from brainfm.evaluation.regression import NUMBER_METRICS, number_scores
 
 Proba = Float[np.ndarray, "trial class"]
 
@@ -25,19 +26,19 @@ Proba = Float[np.ndarray, "trial class"]
 def score(
     metrics: Sequence[str], y_true: np.ndarray, proba: Proba, classes: Sequence[str]
 ) -> dict[str, float]:
-    """Compute measures of predicted probabilities.
+    """Compute measures of predicted probabilities, or of predicted numbers.
 
     Parameters
     ----------
     metrics
-        names out of `METRICS`.
+        names out of `METRICS`, or of `brainfm.evaluation.regression.NUMBER_METRICS`.
     y_true
-        (trial,) names of the true classes.
+        (trial,) names of the true classes, or the true numbers.
     proba
         probability of every class, columns as in ``classes``; the class predicted is the most
-        probable one.
+        probable one. Of numbers, one column that holds them.
     classes
-        all classes of the task. Of two, the second is the positive one.
+        all classes of the task. Of two, the second is the positive one. None of a task of numbers.
 
     Returns
     -------
@@ -49,16 +50,27 @@ def score(
     UsageError
         When a measure is not known.
     """
-    check_metrics(metrics)
+    check_metrics(metrics, classes)
+    if not classes:
+        once = np.ones((1, len(proba)))
+        truth = np.asarray(y_true, np.float64)[None]
+        found = number_scores(metrics, truth, once, proba[:, 0])
+        return {name: float(values[0]) for name, values in found.items()}
     if len(np.unique(y_true)) < 2:
         return dict.fromkeys(metrics, float("nan"))
     return {name: float(METRICS[name](y_true, proba, tuple(classes))) for name in metrics}
 
 
-def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse names that are not in `METRICS`."""
-    if unknown := sorted(set(metrics) - set(METRICS)):
-        raise UsageError(f"Unknown metrics {unknown}: choose from {list(METRICS)}.")
+def metrics_of(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of all measures of a task of classes, or of one of numbers, which has none."""
+    return tuple(METRICS if classes else NUMBER_METRICS)
+
+
+def check_metrics(metrics: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse names that are no measures of a task of such classes."""
+    known = metrics_of(classes)
+    if unknown := sorted(set(metrics) - set(known)):
+        raise UsageError(f"Unknown metrics {unknown}: choose from {list(known)}.")
 
 
 def balanced_accuracy(y_true: np.ndarray, proba: Proba, classes: tuple[str, ...]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.pipeline import Pipeline
 
 # What a prediction reads, in scikit-learn's and pyriemann's estimators.
@@ -75,7 +75,8 @@ def flops_per_window(fitted: Any, X: Any) -> int | None:
 
     # Another window than any it has seen, whose tokens would be remembered.
     window = np.asarray(X[:1]) * np.float32(1.01)
-    return count_flops(lambda: fitted.predict_proba(window))[1]
+    predict = fitted.predict if is_regressor(fitted) else fitted.predict_proba
+    return count_flops(lambda: predict(window))[1]
 
 
 def scans_of(fitted: Any) -> list[str]:

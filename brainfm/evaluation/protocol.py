@@ -1,4 +1,4 @@
-"""The one protocol by which everything with ``fit`` and ``predict_proba`` is scored.
+"""The one protocol by which everything with ``fit`` and ``predict_proba`` is scored, and every regressor.
 
 Every estimator gets the same folds, by subject, the same seeds and the same budget for tuning. It is fitted
 on the training subjects; the validation subjects are for choosing (a checkpoint, an epoch, a threshold, a
@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_regressor
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
@@ -22,7 +23,7 @@ from brainfm.evaluation.attempt import attempt, fill_in, subjects_tested, traini
 from brainfm.evaluation.identity import identity_table
 from brainfm.evaluation.leakage import check_leaks, find_leaks, seen_before
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
-from brainfm.evaluation.metrics import METRICS, check_metrics
+from brainfm.evaluation.metrics import check_metrics, metrics_of
 from brainfm.evaluation.overlap import pretraining_of
 from brainfm.evaluation.records import FoldRecord, Job, fingerprint, read_record, write_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
@@ -84,7 +85,7 @@ def run(
     folds: Split = NESTED,
     seeds: Sequence[int] = SEEDS,
     task: str = "task",
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] | None = None,
     classes: tuple[str, ...] | None = None,
     reference: str | None = None,
     draws: int = 1000,
@@ -116,10 +117,11 @@ def run(
     task
         name of the task in the tables.
     metrics
-        names out of `brainfm.evaluation.metrics.METRICS`.
+        names out of `brainfm.evaluation.metrics.METRICS`, or for numbers out of
+        `brainfm.evaluation.regression.NUMBER_METRICS`; all of them where None.
     classes
         the classes in an order of one's own; of two, the second is the positive one. Sorted when
-        not given.
+        not given; none where the trials have numbers.
     reference
         name of the estimator that the others are compared with, subject by subject.
     draws
@@ -146,7 +148,10 @@ def run(
         Before anything is fitted, when the call cannot work or the test is leaked.
     """
     classes = trials.classes if classes is None else classes
-    check_call(estimators, seeds=seeds, metrics=metrics, reference=reference, budget=budget)
+    metrics = metrics_of(classes) if metrics is None else metrics
+    check_call(
+        estimators, seeds=seeds, metrics=metrics, classes=classes, reference=reference, budget=budget
+    )  # fmt: skip
     _check_classes(trials, classes)
     divided = {seed: folds.split(trials.table, seed) for seed in seeds}
     leaks = _leaks(trials, estimators, divided)
@@ -227,6 +232,7 @@ def check_call(
     *,
     seeds: Sequence[int],
     metrics: Sequence[str],
+    classes: Sequence[str],
     reference: str | None,
     budget: Budget = UNLIMITED,
 ) -> None:
@@ -237,7 +243,7 @@ def check_call(
     UsageError
         Also where an estimator's checkpoint cannot be read.
     """
-    check_metrics(metrics)
+    check_metrics(metrics, classes)
     if not estimators or not seeds:
         raise UsageError(
             f"{len(estimators)} estimators and {len(seeds)} seeds: give at least one of each."
@@ -249,16 +255,30 @@ def check_call(
             f"The reference {reference!r} is no estimator: choose from {list(estimators)}."
         )
     for name, estimator in estimators.items():
-        if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
-            raise UsageError(
-                f"{name!r} ({type(estimator).__name__}) has no fit and predict_proba: give a "
-                "classifier that predicts probabilities."
-            )
+        _check_kind(name, estimator, classes)
         check_budget(name, estimator, budget)
         pretraining_of(estimator)
 
 
+def _check_kind(name: str, estimator: BaseEstimator, classes: Sequence[str]) -> None:
+    """Refuse a classifier for a task of numbers, and what predicts no probabilities for one of classes."""
+    if classes and not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
+        raise UsageError(
+            f"{name!r} ({type(estimator).__name__}) has no fit and predict_proba: give a "
+            "classifier that predicts probabilities."
+        )
+    if not classes and not is_regressor(estimator):
+        raise UsageError(
+            f"{name!r} ({type(estimator).__name__}) is no regressor, and the task is of numbers: give "
+            "one, such as brainfm.learning.FinetunedRegressor or brainfm.baselines.tangent_space_ridge."
+        )
+
+
 def _check_classes(trials: Trials, classes: tuple[str, ...]) -> None:
+    if not classes and trials.y.dtype.kind == "f":
+        if len(np.unique(trials.y)) < 2:
+            raise UsageError(f"All windows have the number {trials.y[0]:g}: give others too.")
+        return
     if sorted(classes) != list(trials.classes) or len(classes) < 2:
         raise UsageError(
             f"The trials are of the classes {list(trials.classes)} and the task of "

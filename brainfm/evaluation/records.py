@@ -46,7 +46,7 @@ class FoldRecord:
     trials
         row of each test window in the task's trials.
     proba
-        probabilities of the classes, a row a test window.
+        probabilities of the classes, a row a test window; or the one number predicted.
     scores
         measures on this fold; JSON's null stands for NaN.
     error
@@ -132,7 +132,7 @@ class Job:
     metrics
         what is measured.
     classes
-        all classes, in the order of the columns of probabilities.
+        all classes, in the order of the columns of probabilities; none of a task of numbers.
     budget
         of tuning.
     shots

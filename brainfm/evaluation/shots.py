@@ -86,6 +86,10 @@ def draw_rows(
     UsageError
         Where there are not so many.
     """
+    if shots.of == "trials" and table["label"].dtype.kind == "f":
+        raise UsageError(
+            "A few-shot curve over trials of each class, and the task is of numbers: give `subjects`."
+        )
     rng, rows = np.random.default_rng(seed), np.flatnonzero(train)
     column = "label" if shots.of == "trials" else "subject"
     names = table[column].to_numpy(dtype=str)[rows]

@@ -13,11 +13,17 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
 from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
-from brainfm.evaluation.jackknife import AGREEMENT, SHARE, jackknife
+from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, jackknife
 from brainfm.evaluation.weighted import weighted_scores
 
 LEVELS = (2.5, 97.5)
-SCALES = {"kappa": AGREEMENT}
+Truths = Int[np.ndarray, "#draw trial"] | Float64[np.ndarray, "#draw trial"]
+SCALES = {
+    "kappa": AGREEMENT,
+    "pearson_r": AGREEMENT,
+    "r2": Scale(lowest=-np.inf),
+    "neg_mean_absolute_error": Scale(lowest=-np.inf, highest=0.0),
+}
 """Where a measure may lie that is not a share."""
 
 
@@ -28,14 +34,15 @@ class Pooled:
     Attributes
     ----------
     truth
-        (trial,) index of the true class.
+        (trial,) index of the true class, or the true number.
     subject, recording
         (trial,) whose window it is, and of which recording.
     proba
-        (seed, trial, class) predicted probabilities; a trial is tested once a seed.
+        (seed, trial, class) predicted probabilities, or one column of numbers; a trial is tested once a
+        seed.
     """
 
-    truth: Int[np.ndarray, " trial"]
+    truth: Int[np.ndarray, " trial"] | Float64[np.ndarray, " trial"]
     subject: np.ndarray
     recording: np.ndarray
     proba: Float[np.ndarray, "seed trial class"]
@@ -54,7 +61,7 @@ class Pooled:
         self,
         metrics: Sequence[str],
         *,
-        truth: Int[np.ndarray, "#draw trial"] | None = None,
+        truth: Truths | None = None,
         weight: Float32[np.ndarray, "#draw trial"] | None = None,
     ) -> dict[str, Float64[np.ndarray, " draw"]]:
         """Measure every draw of labels or weights, averaged over the seeds."""
@@ -65,7 +72,7 @@ class Pooled:
         self,
         metrics: Sequence[str],
         *,
-        truth: Int[np.ndarray, "#draw trial"] | None = None,
+        truth: Truths | None = None,
         weight: Float32[np.ndarray, "#draw trial"] | None = None,
     ) -> dict[str, Float64[np.ndarray, "seed draw"]]:
         """Measure every draw of labels or weights, seed by seed."""
@@ -86,7 +93,8 @@ def score_intervals(pooled: Pooled, metrics: Sequence[str], *, seed: int) -> dic
     """Return the 95 % interval of every measure, over subjects and seeds.
 
     Its degrees of freedom are those of the subjects that show the rarest class: many subjects without a
-    seizure tell nothing of how well one is found. Nothing where one subject alone shows a class.
+    seizure tell nothing of how well one is found. Nothing where one subject alone shows a class. Of numbers
+    all subjects speak.
 
     Parameters
     ----------
@@ -99,13 +107,19 @@ def score_intervals(pooled: Pooled, metrics: Sequence[str], *, seed: int) -> dic
     """
     weights = leave_out(pooled.n_subjects).astype(np.float32)
     scores = pooled.seed_scores(metrics, weight=weights[:, pooled.subject_index])
-    showing = [
-        len(np.unique(pooled.subject[pooled.truth == one])) for one in np.unique(pooled.truth)
-    ]
+    independent = min(_showing(pooled))
     return {
-        name: jackknife(values, SCALES.get(name, SHARE), independent=min(showing), seed=seed)
+        name: jackknife(values, SCALES.get(name, SHARE), independent=independent, seed=seed)
         for name, values in scores.items()
     }
+
+
+def _showing(pooled: Pooled) -> list[int]:
+    """Return how many subjects show each class, or how many there are, of numbers."""
+    if pooled.proba.shape[2] == 1:
+        return [pooled.n_subjects]
+    labels = np.unique(pooled.truth)
+    return [len(np.unique(pooled.subject[pooled.truth == one])) for one in labels]
 
 
 def chance(pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int) -> dict[str, Interval]:
@@ -128,7 +142,7 @@ def exchangeable_unit(pooled: Pooled) -> str:
     return "recording" if _one_label_each(pooled.truth, pooled.recording) else "window"
 
 
-def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Int[np.ndarray, "draw trial"]:
+def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Truths:
     """Return labels shuffled between exchangeable units, one row a draw."""
     rng = np.random.default_rng([seed, 1])
     unit = exchangeable_unit(pooled)

@@ -63,19 +63,19 @@ def _result(record: FoldRecord, metric: str) -> dict[str, Any]:
 def predictions_table(
     records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Return one row a tested window, with one column ``p_<class>`` a class."""
-    parts = []
+    """Return one row a tested window, with one column ``p_<class>`` a class, or the number ``y_pred``."""
+    parts, answers = [], [f"p_{c}" for c in classes] or ["y_pred"]
     for record in (r for r in records if r.done):
         about = trials.meta.iloc[record.trials][["subject", "session", "recording", "onset"]]
         part = about.reset_index(drop=True).assign(y_true=trials.y[record.trials])
-        for name, column in zip(classes, np.asarray(record.proba).T, strict=True):
-            part[f"p_{name}"] = column
+        for name, column in zip(answers, np.asarray(record.proba).T, strict=True):
+            part[name] = column
         for place, name in enumerate(("task", "estimator", "fold", "seed")):
             part.insert(place, name, getattr(record, name))
         parts.append(part)
     if not parts:
         head = ["task", "estimator", "fold", "seed", "subject", "session", "recording", "onset"]
-        return pd.DataFrame(columns=[*head, "y_true", *(f"p_{c}" for c in classes)])
+        return pd.DataFrame(columns=[*head, "y_true", *answers])
     return pd.concat(parts, ignore_index=True)
 
 
@@ -152,8 +152,11 @@ def pool(records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]
         rows = np.concatenate([r.trials for r in mine])
         values = np.concatenate([np.asarray(r.proba) for r in mine])
         proba.append(values[np.argsort(rows)])
+    truth = trials.y[tested]
     return Pooled(
-        truth=np.array([number[str(name)] for name in trials.y[tested]]),
+        truth=np.array([number[str(name)] for name in truth])
+        if classes
+        else truth.astype(np.float64),
         subject=trials.meta["subject"].to_numpy(dtype=str)[tested],
         recording=trials.meta["recording"].to_numpy(dtype=str)[tested],
         proba=np.stack(proba),

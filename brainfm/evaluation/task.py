@@ -13,7 +13,7 @@ import pandas as pd
 from brainfm.errors import UsageError
 from brainfm.evaluation.labels import Cut, Labels, Tiling
 from brainfm.evaluation.measures import Measure
-from brainfm.evaluation.metrics import METRICS, check_metrics
+from brainfm.evaluation.metrics import check_metrics, metrics_of
 from brainfm.recordings.recording import Sensors
 from brainfm.store.read import Store, open_store
 from brainfm.windows.reader import WindowReader
@@ -92,7 +92,7 @@ class PublishedSplit:
 
 @dataclass(frozen=True)
 class Task:
-    """A classification of windows, as a YAML file names it.
+    """A classification of windows, or a number to predict of each, as a YAML file names it.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Task:
     channels
         the channels to use, in this order; None for all of ``kinds``.
     metrics
-        what is measured.
+        what is measured; where none is named, all that can be of classes, or of numbers.
     view
         the channels to make of those of ``kinds``, such as ``Tcp``; as recorded where None.
     dataset
@@ -123,7 +123,7 @@ class Task:
         which is logged.
     measures
         what is measured beside: ``Calibration``, ``SeizureEvents``, ``Hypnograms``, or a class of your
-        own; ``Calibration`` where none is named.
+        own; ``Calibration`` where none is named. They are of classes.
     people
         who is behind a subject that is another one too, such as ``{chb21: chb01}``: splits by subject and
         intervals then count one person.
@@ -139,7 +139,7 @@ class Task:
     step: float | None = None
     kinds: tuple[str, ...] = ("eeg",)
     channels: tuple[str, ...] | None = None
-    metrics: tuple[str, ...] = tuple(METRICS)
+    metrics: tuple[str, ...] = ()
     view: View | None = None
     dataset: str | None = None
     lacking: Literal["refuse", "leave out"] = "refuse"
@@ -148,7 +148,13 @@ class Task:
     splits: dict[str, PublishedSplit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_metrics(self.metrics)
+        if not self.metrics:
+            object.__setattr__(self, "metrics", metrics_of(self.classes))
+        check_metrics(self.metrics, self.classes)
+        if self.measures and not self.classes:
+            raise UsageError(
+                f"The task {self.name!r} is of numbers and names measures of classes: leave `measures` out."
+            )
         if self.seconds <= 0 or (self.step is not None and self.step <= 0):
             raise UsageError(
                 f"Windows of {self.seconds} s every {self.step} s: give lengths above 0."
@@ -156,7 +162,7 @@ class Task:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; of two, the second is the positive one."""
+        """Names of the classes; of two, the second is the positive one. None of a task of numbers."""
         return self.label.names()
 
     def published(self, name: str) -> PublishedSplit:
@@ -200,6 +206,8 @@ class Task:
         sensors, tiling = reader.sensors(rows[0]["id"]).sensors, self._tiling(rows[0])
         cuts = [self.label.cut(row, store.annotations(row["id"]), tiling) for row in rows]
         y = np.array([cut.label for part in cuts for cut in part], dtype=str)
+        if not self.classes:
+            y = y.astype(np.float64)
         if absent := sorted(set(self.classes) - set(y)):
             raise UsageError(
                 f"No window of class {absent} in {self.store}: check the labels of task "

@@ -100,7 +100,7 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         groups: np.ndarray | None = None,
     ) -> ValidationSearch:
         """Try the settings; ``UsageError`` without validation windows of two classes."""
-        check_metrics([self.metric])
+        check_metrics([self.metric], np.unique(y).tolist())
         if validation is None or len(np.unique(validation[1])) < 2:
             raise UsageError(
                 "A search needs validation subjects with windows of two classes: put a larger "

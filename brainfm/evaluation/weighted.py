@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
+from brainfm.evaluation.regression import number_scores
+
 Proba = Float[np.ndarray, "trial class"]
 # Draws are worked on in parts of this many numbers, to bound the memory.
 CHUNK = 4_000_000
@@ -18,7 +20,7 @@ CHUNK = 4_000_000
 
 def weighted_scores(
     metrics: Sequence[str],
-    truth: Int[np.ndarray, "#draw trial"],
+    truth: Int[np.ndarray, "#draw trial"] | Float64[np.ndarray, "#draw trial"],
     weight: Float32[np.ndarray, "#draw trial"],
     proba: Proba,
 ) -> dict[str, Float64[np.ndarray, " draw"]]:
@@ -29,11 +31,11 @@ def weighted_scores(
     metrics
         names out of `brainfm.evaluation.metrics.METRICS`.
     truth
-        index of the true class in each draw; one row where all draws share it.
+        index of the true class, or the true number, in each draw; one row where all draws share it.
     weight
         how often each prediction counts in each draw, whole numbers; one row where shared.
     proba
-        probability of every class.
+        probability of every class; of numbers, one column that holds them.
 
     Returns
     -------
@@ -57,6 +59,8 @@ def _scores(
     metrics: Sequence[str], truth: np.ndarray, weight: np.ndarray, proba: np.ndarray
 ) -> dict[str, np.ndarray]:
     n_classes = proba.shape[1]
+    if n_classes == 1:
+        return number_scores(metrics, truth, weight, proba[:, 0])
     member = [(truth == c) * weight for c in range(n_classes)]
     total = np.stack([m.sum(axis=1, dtype=np.float64) for m in member], axis=1)
     defined = (total > 0).sum(axis=1) > 1

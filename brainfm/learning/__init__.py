@@ -1,7 +1,7 @@
 """The only training loop, its checkpoints, and the fine-tuned estimators."""
 
 from brainfm.learning.adaptation import FrozenProbe, Full, LoRA, RidgeProbe
-from brainfm.learning.finetuned import Finetuned, FinetunedRegressor, Untrained
+from brainfm.learning.finetuned import Finetuned, FinetunedRegressor, Untrained, UntrainedRegressor
 from brainfm.learning.train import Train
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "RidgeProbe",
     "Train",
     "Untrained",
+    "UntrainedRegressor",
 ]

@@ -17,6 +17,7 @@ from torch import nn
 from brainfm.contracts import Backbone, Head
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
+from brainfm.layers.ridge import ALPHAS
 from brainfm.learning.probe import (
     Features,
     HeldOut,
@@ -25,7 +26,6 @@ from brainfm.learning.probe import (
     solve_ridge_classifier,
     solve_ridge_regressor,
 )
-from brainfm.learning.ridge import ALPHAS
 
 Name = Literal["probe", "ridge", "full", "lora"]
 

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -25,9 +25,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from brainfm.disk import flush_folder
-from brainfm.errors import WorkError
+from brainfm.errors import Stopped, WorkError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 SEAL, PIECE = b"brainfm sha256 ", 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -91,14 +92,22 @@ def full_disk(folder: Path | None) -> Generator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL:
+    except (OSError, RuntimeError) as error:
+        # torch's writer of archives raises an error of its own over the system's.
+        full = next((e for e in _chain(error) if isinstance(e, OSError) and e.errno in FULL), None)
+        if full is None:
             raise
         there = [p.name for p in (folder or Path()).glob("*.ckpt")]
         raise WorkError(
-            f"The disk has no space left for {folder} ({error.strerror}); make some and give the same "
+            f"The disk has no space left for {folder} ({full.strerror}); make some and give the same "
             f"command, which goes on from {LAST if there else 'the start'}."
         ) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -132,7 +141,7 @@ class LastCheckpoint(Callback):
     """Writes last.ckpt now and then, and at once when the process is asked to stop.
 
     A cluster asks by SIGUSR1 or SIGTERM before it takes a job's machines away. The step under way is
-    finished, all processes agree that it is the last, and the run ends with `WorkError`.
+    finished, all processes agree that it is the last, and the run ends with `Stopped`.
 
     It comes last among the callbacks and, at a step that is validated, after the validation, so that
     it holds what the others have gathered by then: Lightning does not validate a step again.
@@ -145,15 +154,13 @@ class LastCheckpoint(Callback):
         steps between two validations, 0 for none.
     """
 
-    signals = (signal.SIGUSR1, signal.SIGTERM)
-
     def __init__(self, folder: Path, validate_every: int):
         self.path, self.validate_every = folder / LAST, validate_every
 
-    def on_train_start(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Listen for the signals; Lightning puts the earlier handlers back at the end."""
+    def setup(self, trainer: lightning.Trainer, loop: Any, stage: str) -> None:
+        """Listen for the signals; before, while processes find each other, they just end this one."""
         if threading.current_thread() is threading.main_thread():
-            for one in self.signals:
+            for one in SIGNALS:
                 signal.signal(one, lambda number, frame: loop.ask_to_stop())
 
     def on_train_batch_end(
@@ -172,7 +179,7 @@ class LastCheckpoint(Callback):
         if step % loop.options.checkpoint_every == 0 or ended or loop.stopping:
             trainer.save_checkpoint(self.path)
         if loop.stopping and not ended:
-            raise WorkError(
+            raise Stopped(
                 f"Asked to stop, the training kept step {step} of {trainer.max_steps} in {self.path}; "
                 "the same command goes on from there."
             )

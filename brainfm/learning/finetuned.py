@@ -105,8 +105,8 @@ class FinetunedRegressor(RegressorMixin, FineTuning):
         return self.mean_ + self.scale_ * self._scores(X)[:, 0]
 
 
-class Untrained(Finetuned):
-    """The same with a backbone of random weights: what pretraining has to beat.
+class FromScratch(FineTuning):
+    """Fine-tunes a backbone of random weights in place of the checkpoint's: what pretraining has to beat.
 
     A frozen or discrete tokenizer stays the checkpoint's, and the backbone starts from its code
     vectors as pretraining did, so that the two differ in nothing but the backbone's pretraining. A
@@ -125,3 +125,11 @@ class Untrained(Finetuned):
         if codebook is not None:
             backbone.adopt(codebook)
         return backbone.eval()
+
+
+class Untrained(FromScratch, Finetuned):
+    """`Finetuned` with a backbone of random weights, see `FromScratch`."""
+
+
+class UntrainedRegressor(FromScratch, FinetunedRegressor):
+    """`FinetunedRegressor` with a backbone of random weights, see `FromScratch`."""

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from brainfm.learning.ridge import ALPHAS, solve_ridge
+from brainfm.layers.ridge import ALPHAS, solve_ridge
 
 PENALTIES = tuple(10.0**k for k in range(-3, 3))  # inverse strengths to choose between
 

@@ -8,6 +8,7 @@ their number, and a run that goes on with another number of them goes on with th
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError
+from brainfm.learning.checkpoint import SIGNALS
 from brainfm.learning.processes import Process, is_first
 
 if TYPE_CHECKING:
@@ -176,15 +178,20 @@ class Feed:
 
     def _from_workers(self) -> Iterator[list[Batch]]:
         # Forked readers of zarr stores deadlock.
-        return iter(
-            DataLoader(
-                self.items,
-                batch_size=None,
-                sampler=self.indices,
-                num_workers=self.workers,
-                multiprocessing_context="spawn",
-            )
+        loader = DataLoader(
+            self.items,
+            batch_size=None,
+            sampler=self.indices,
+            num_workers=self.workers,
+            multiprocessing_context="spawn",
         )
+        # A cluster asks all processes of a job to stop; the step under way still needs its readers, who
+        # inherit what is blocked, and end with this process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            return iter(loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _from_thread(self) -> Iterator[list[Batch]]:
         pool = ThreadPoolExecutor(1, thread_name_prefix="brainfm-read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Generator
@@ -16,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 
-from brainfm.learning.checkpoint import WholeFiles
+from brainfm.learning.checkpoint import SIGNALS, WholeFiles
 from brainfm.learning.processes import Launch, find_launch, in_slurm_step
 from brainfm.learning.strategies import choose_strategy
 from brainfm.learning.train import Train
@@ -48,7 +49,7 @@ def make_trainer(
     elif find_launch() is None:
         # Within a job of SLURM, but not by srun, Lightning would wait for processes nobody starts.
         plugins.append(LightningEnvironment())
-    return lightning.Trainer(
+    trainer = lightning.Trainer(
         max_steps=train.steps,
         max_epochs=-1,
         accelerator=train.accelerator,
@@ -67,17 +68,23 @@ def make_trainer(
         enable_progress_bar=False,
         callbacks=list(callbacks),
     )
+    # Lightning's handler of SIGTERM talks to the other processes in the middle of whatever they do.
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    return trainer
 
 
 @contextmanager
 def interruptible() -> Generator[None]:
-    """Let Ctrl-C reach the caller: Lightning makes an exit of it, and switches it off."""
-    before = signal.getsignal(signal.SIGINT)
+    """Let Ctrl-C reach the caller, of which Lightning makes an exit; leave handlers as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
     try:
         yield
     except SystemExit as error:
-        signal.signal(signal.SIGINT, before)
         raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextmanager

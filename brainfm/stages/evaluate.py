@@ -49,7 +49,7 @@ def evaluate(
     task
         what is to be told apart, in which recordings.
     estimators
-        scikit-learn classifiers by name.
+        scikit-learn classifiers by name, or regressors where the task is of numbers.
     out
         folder for results.csv, predictions.csv, statistics.csv, measures.csv, report.html and the finished
         folds.
@@ -85,7 +85,10 @@ def evaluate(
     # The report draws figures, which other verbs need not load.
     from brainfm.evaluation.report import write_report
 
-    check_call(estimators, seeds=seeds, metrics=task.metrics, reference=reference, budget=budget)
+    check_call(
+        estimators, seeds=seeds, metrics=task.metrics, classes=task.classes, reference=reference,
+        budget=budget,
+    )  # fmt: skip
     task = task if split is None else task.as_published(split)
     _check_checkpoints(task, estimators)
     _check_scans(estimators)
@@ -94,7 +97,7 @@ def evaluate(
         trials, estimators, folds=_division(task, split, folds, corpus, trials=trials), seeds=seeds,
         out=out, task=task.name, metrics=task.metrics, classes=task.classes, reference=reference,
         budget=budget, few_shot=few_shot, allow_leakage=allow_leakage,
-        measures=task.measures or (Calibration(),), store=task.store,
+        measures=task.measures or ((Calibration(),) if task.classes else ()), store=task.store,
     )  # fmt: skip
     facts: dict[str, Any] = {
         "seeds": list(seeds), "data": _data(trials), "complete": not outcome.failed,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from brainfm.card import check_card, seen, seen_of
@@ -16,7 +17,7 @@ from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import kernels
 from brainfm.learning.adaptation import Adaptation, Name
-from brainfm.learning.finetuned import Finetuned
+from brainfm.learning.finetuned import Finetuned, FinetunedRegressor
 from brainfm.learning.finetuning import FULL
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
@@ -26,6 +27,7 @@ from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.reader import Selection
 from brainfm.windows.splits import hold_out, subjects_of
+from brainfm.windows.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def finetune(
     fold = hold_out(trials.meta, split.validation, seed)
     known = seen(card, set(trials.meta["fingerprint"]))
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
-    estimator = Finetuned(
+    kind = Finetuned if task.classes else FinetunedRegressor
+    estimator = kind(
         checkpoint,
         adaptation,
         head=head,
@@ -122,12 +125,12 @@ def finetune(
         random_state=seed,
         out=out,
     )
-    estimator.fit(training.X, training.y, validation=(validation.X, validation.y))
+    groups = training.meta["subject"].to_numpy(dtype=str)
+    estimator.fit(training.X, training.y, validation=(validation.X, validation.y), groups=groups)
     if not is_first():
         return
     estimator.save(out / "model", seen=seen_of(trials.meta))
-    proba = estimator.predict_proba(validation.X)
-    scores = score(task.metrics, validation.y, proba, [str(c) for c in estimator.classes_])
+    scores = _scores(estimator, task, validation)
     if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step
         row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}
         pd.DataFrame([row]).to_csv(out / "metrics.csv", index=False)
@@ -138,7 +141,7 @@ def finetune(
         parameters=estimator.n_trained_parameters_,
         kernels=kernels(estimator.model_),
         seen_in_pretraining=known,
-        labels=[str(c) for c in estimator.classes_],
+        labels=_labels(estimator),
         coverage=covered,
         split={"train": fold.train, "validation": fold.validation},
         validation=scores,
@@ -147,3 +150,19 @@ def finetune(
     print(f"{out}: on {len(fold.validation)} validation subjects {listed}")
     if known:
         print(f"{known} of the recordings were seen in pretraining; a test wants others.")
+
+
+def _labels(estimator: Finetuned | FinetunedRegressor) -> list[str]:
+    """Return the names of the classes, in the order of the outputs; none where a number is predicted."""
+    return [str(c) for c in estimator.classes_] if isinstance(estimator, Finetuned) else []
+
+
+def _scores(
+    estimator: Finetuned | FinetunedRegressor, task: Task, validation: Trials
+) -> dict[str, float]:
+    """Measure the fitted model on the validation subjects."""
+    if isinstance(estimator, Finetuned):
+        answers = estimator.predict_proba(validation.X)
+    else:
+        answers = np.asarray(estimator.predict(validation.X), np.float64)[:, None]
+    return score(task.metrics, validation.y, answers, _labels(estimator))

@@ -106,8 +106,10 @@ def now() -> str:
 
 def write_manifest(out: Path, started: str, **facts: Any) -> None:
     """Write what a run was: command, versions, times and ``facts``."""
+    # A job is given its configuration as text, which has become the folder's.
+    words = [str(out / CONFIG) if "\n" in word else word for word in sys.argv[1:]]
     manifest = {
-        "command": " ".join(["brainfm", *sys.argv[1:]]),
+        "command": " ".join(["brainfm", *words]),
         "started": started,
         "finished": now(),
         "versions": versions(),

@@ -1,8 +1,8 @@
-"""A training as a job of SLURM, which warns it before it takes the machines away and queues it again.
+"""A command as a job of SLURM, which warns it before it takes the machines away and queues it again.
 
 The script starts one process a task with srun; `brainfm.learning` learns from the environment which of
-them it is. On SIGUSR1 or SIGTERM the step under way is finished and kept, and the script puts the job
-back into the queue, where it goes on with the next step.
+them it is. What SIGUSR1 or SIGTERM ended goes back into the queue and goes on there: a training keeps
+its step first, and before its first step there is nothing to keep. What failed does not go back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +44,8 @@ class Allocation:
     warning
         seconds before the time is over at which SLURM warns; a step, a validation and a checkpoint
         must fit in.
+    requeues
+        times that the job may be put back into the queue.
     setup
         a line of shell that comes first, for instance ``module load cuda``.
     """
@@ -58,6 +59,7 @@ class Allocation:
     cpus: int = 8
     memory: str = "64GB"
     warning: int = 120
+    requeues: int = 100
     setup: str = ""
 
     def check(self) -> None:
@@ -65,19 +67,24 @@ class Allocation:
         for name in ("nodes", "processes", "cpus", "warning"):
             if getattr(self, name) < 1:
                 raise UsageError(f"slurm.{name} is {getattr(self, name)}; 1 or more are wanted.")
+        for name in ("gpus", "requeues"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"slurm.{name} is {getattr(self, name)}; 0 or more are wanted.")
 
 
-def write_script(allocation: Allocation, arguments: Sequence[str], out: Path) -> str:
-    """Return the script of a job.
+def write_script(allocation: Allocation, verb: str, config: str, out: Path) -> str:
+    """Return the script of a job, which needs no other file.
 
     Parameters
     ----------
     allocation
         what is asked for.
-    arguments
+    verb
         of ``brainfm``.
+    config
+        its resolved configuration, as YAML.
     out
-        folder of the run, where the job's output goes.
+        folder of the run, after which the job is named.
 
     Raises
     ------
@@ -85,25 +92,31 @@ def write_script(allocation: Allocation, arguments: Sequence[str], out: Path) ->
         If a number of the allocation cannot be.
     """
     allocation.check()
+    name = f"brainfm-{verb}-{out.name}"
     asked = {
-        "job-name": f"brainfm-{arguments[0]}-{out.name}",
+        "job-name": name,
         "chdir": Path.cwd(),
-        "output": out.absolute() / "slurm-%j.out",
+        # Not into the run's folder: SLURM makes none, and a job whose output has no place fails.
+        "output": f"{name}-%j.out",
         "open-mode": "append",
         "partition": allocation.partition,
         "account": allocation.account,
         "time": allocation.time,
         "nodes": allocation.nodes,
         "ntasks-per-node": allocation.processes,
-        "gpus-per-task": allocation.gpus or None,
+        # Not by task: then each would see its own as the first, and Lightning counts them by node.
+        "gpus-per-node": allocation.gpus * allocation.processes or None,
         "cpus-per-task": allocation.cpus,
         "mem": allocation.memory,
         "signal": f"B:USR1@{allocation.warning}",
     }
-    lines = [f"#SBATCH --{k}={v}" for k, v in asked.items() if v is not None]
-    command = shlex.join([sys.executable, "-m", "brainfm", *arguments])
     return TEMPLATE.format(
-        options="\n".join(lines), setup=allocation.setup, cpus=allocation.cpus, command=command
+        options="\n".join(f"#SBATCH --{k}={v}" for k, v in asked.items() if v is not None),
+        config=shlex.quote(config),
+        setup=allocation.setup,
+        cpus=allocation.cpus,
+        requeues=allocation.requeues,
+        command=shlex.join([sys.executable, "-m", "brainfm", verb]),
     )
 
 
@@ -136,23 +149,41 @@ TEMPLATE = """\
 {options}
 #SBATCH --requeue
 
+# What the command is to do: all of its options.
+config={config}
+
 # SLURM warns this script by USR1 before the time is over, and by TERM before it takes the machines for
-# another job. srun hands the warning on; the training finishes its step, keeps it and ends.
+# another job.
 asked=0
-warned() {{ asked=1; kill -USR1 "$step" 2>/dev/null; }}
-trap warned USR1 TERM
+trap 'asked=1' USR1 TERM
+
+# srun gives the highest code of its tasks and, when one has failed, ends the others by TERM. Therefore:
+# 75 of what a signal ended, 255 of what failed.
+task='trap : USR1 TERM; "$@"; case $? in 0) ;; 138 | 143) exit 75 ;; *) exit 255 ;; esac'
 
 export OMP_NUM_THREADS={cpus}
 {setup}
-srun --kill-on-bad-exit=1 {command} &
-step=$!
+code=75
+if [ "$asked" = 0 ]; then
+  srun --cpus-per-task={cpus} --kill-on-bad-exit=1 bash -c "$task" task \\
+    {command} --config "$config" &
+  # A signal also ends a wait. srun hands USR1 on to the tasks; while it starts them it may not.
+  while kill -0 $! 2>/dev/null; do
+    if [ "$asked" = 1 ]; then kill -USR1 $! 2>/dev/null; sleep 1; else wait $!; fi
+  done
+  wait $!
+  code=$?
+fi
+[ "$code" != 0 ] || exit 0
+[ "$code" != 255 ] || exit 1
 
-# A signal also ends a wait.
-while kill -0 "$step" 2>/dev/null; do wait "$step"; done
-wait "$step"
-code=$?
-if [ "$asked" = 1 ] && [ "$code" != 0 ]; then
-  scontrol requeue "$SLURM_JOB_ID"
+# Ended by a signal, or killed because it did not end. A job that its user cancelled runs no more.
+if [ "$code" = 75 ] || [ "$asked" = 1 ]; then
+  if [ "${{SLURM_RESTART_COUNT:-0}}" -ge {requeues} ]; then
+    echo "brainfm: It was queued again {requeues} times (slurm.requeues); submit it again to go on." >&2
+  elif scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+    scontrol requeue "$SLURM_JOB_ID"
+  fi
 fi
 exit "$code"
 """

@@ -26,7 +26,7 @@ class Trials:
         (trial, channel, time) float32, SI units as in MNE: V, T or T/m by sensor kind; an array, or what
         reads it from the store as it is asked for.
     y
-        (trial,) name of the class of each window, as strings.
+        (trial,) name of the class of each window, as strings; or a number to predict, as floats.
     meta
         one row a trial with the columns recording, subject, session, run, onset (seconds from the
         start of the recording) and fingerprint (of the recording's content).
@@ -38,7 +38,7 @@ class Trials:
     Raises
     ------
     UsageError
-        When the parts do not fit each other, or ``X`` holds NaN or infinity.
+        When the parts do not fit each other, or ``X`` or the numbers hold NaN or infinity.
     """
 
     X: Float32[np.ndarray, "trial channel time"] | StoredWindows
@@ -60,10 +60,13 @@ class Trials:
             )
         if missing := [c for c in COLUMNS if c not in self.meta.columns]:
             raise UsageError(f"Trials without {missing} in meta: give all of {list(COLUMNS)}.")
-        if self.y.dtype.kind != "U":
+        if self.y.dtype.kind not in "Uf":
             raise UsageError(
-                f"Labels of dtype {self.y.dtype}: name the classes, as an array of str."
+                f"Labels of dtype {self.y.dtype}: name the classes, as an array of str, or give numbers "
+                "as floats."
             )
+        if self.y.dtype.kind == "f" and not np.isfinite(self.y).all():
+            raise UsageError("The numbers to predict hold NaN or infinity: leave such windows out.")
         if isinstance(self.X, np.ndarray) and not np.isfinite(self.X).all():
             bad = int((~np.isfinite(self.X).all(axis=(1, 2))).sum())
             raise UsageError(f"{bad} windows hold NaN or infinity: clean the recordings first.")
@@ -73,8 +76,8 @@ class Trials:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, sorted as scikit-learn sorts them."""
-        return tuple(str(c) for c in np.unique(self.y))
+        """Names of the classes, sorted as scikit-learn sorts them; none where numbers are predicted."""
+        return tuple(str(c) for c in np.unique(self.y)) if self.y.dtype.kind == "U" else ()
 
     @property
     def seconds(self) -> float:

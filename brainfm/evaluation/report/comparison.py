@@ -12,6 +12,7 @@ from brainfm.evaluation.report.clinical import Clinical, describe_measures
 from brainfm.evaluation.report.identity import Identity, describe_identity
 from brainfm.evaluation.report.inputs import Results
 from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
+from brainfm.evaluation.report.predicted import draw_predicted
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.shots import Curve, describe_shots
 from brainfm.evaluation.report.standings import (
@@ -54,6 +55,9 @@ METRIC_WORDS = {
     "kappa": "Cohen’s κ",
     "cohen_kappa": "Cohen’s κ",
     "weighted_f1": "weighted F1",
+    "neg_mean_absolute_error": "negative mean absolute error",
+    "pearson_r": "Pearson’s r",
+    "r2": "R²",
 }
 
 
@@ -138,6 +142,8 @@ class Comparison:
         its two names.
     confusions
         (estimator, colour, rows of cells).
+    predicted
+        (standing, figure) of predicted over true numbers, in place of confusions.
     primary
         index of the primary measure among ``metrics``.
     scored
@@ -174,6 +180,7 @@ class Comparison:
     scatter: Markup | None
     scatter_says: tuple[str, str]
     confusions: tuple[tuple[str, str, tuple[tuple[Cell, ...], ...]], ...]
+    predicted: tuple[tuple[Standing, Markup], ...]
     primary: int
     scored: bool
     classes: tuple[str, ...]
@@ -269,6 +276,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
             for s in standings
             if labels and s.complete
         ),
+        predicted=draw_predicted(predictions, standings),
         primary=metrics.index(primary),
         scored=any(len(scores) for scores in subjects.values()),
         classes=labels,

@@ -78,8 +78,8 @@ _Spans = dict[str, list[tuple[float, float, str]]]
 
 
 def _of_windows(store: Store, predictions: pd.DataFrame, seconds: float | None) -> _Spans:
-    if not {"recording", "onset", "y_true"} <= set(predictions.columns):
-        return {}
+    if not {"recording", "onset", "y_true"} <= set(predictions.columns) or "y_pred" in predictions:
+        return {}  # numbers are no conditions
     known = set(store.table["id"])
     windows = predictions[["recording", "onset", "y_true"]].drop_duplicates()
     spans: _Spans = {}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainfm.evaluation.metrics import METRICS, score
+from brainfm.evaluation.metrics import metrics_of, score
 from brainfm.evaluation.pairs import difference
 from brainfm.evaluation.report.cells import row_shares
 
@@ -21,19 +21,24 @@ def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
 
 
 def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd.DataFrame:
-    """Return a row a seed and a column a test subject; subjects with one class only are left out."""
+    """Return a row a seed and a column a test subject; subjects that have no score alone are left out.
+
+    That is who has one class only, or in a correlation one number only.
+    """
     rows = of_estimator(predictions, estimator)
-    if rows.empty or metric not in METRICS or not {"subject", "y_true"} <= set(rows.columns):
+    if rows.empty or not {"subject", "y_true"} <= set(rows.columns):
         return pd.DataFrame()
     classes = class_names(rows)
-    if len(classes) < 2:
+    answers = [f"p_{c}" for c in classes] or ["y_pred"]
+    known = metric in metrics_of(classes) and set(answers) <= set(rows.columns)
+    if len(classes) == 1 or not known:
         return pd.DataFrame()
     scores: dict[str, dict[Any, float]] = {}
     for _, part in rows.groupby(["subject", "seed"]):
-        proba = part[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
-        y = part["y_true"].to_numpy(dtype=str)
-        if np.isfinite(proba).all() and len(set(y)) > 1:
-            one = score([metric], y, proba, classes)[metric]
+        given = part[answers].to_numpy(dtype=float)
+        y = part["y_true"].to_numpy(dtype=str if classes else float)
+        one = score([metric], y, given, classes)[metric] if np.isfinite(given).all() else np.nan
+        if np.isfinite(one):
             scores.setdefault(str(part["subject"].iloc[0]), {})[part["seed"].iloc[0]] = one
     return pd.DataFrame({who: scores[who] for who in sorted(scores)}, dtype=float)
 
