@@ -338,7 +338,7 @@ def test_a_history_is_found_inside_a_pipeline():
         ({"seeds": [1, 1]}, "repeat themselves"),
         ({"metrics": ["f2"]}, r"Unknown metrics \['f2'\]"),
         ({"reference": "x"}, "reference 'x' is no estimator"),
-        ({"estimators": {"f": FunctionTransformer()}}, "no fit and predict_proba"),
+        ({"estimators": {"f": FunctionTransformer()}}, "no classifier with fit and predict_proba"),
         ({"classes": ("rest", "sleep")}, "a task needs two or more"),
         ({"folds": SubjectFolds(9, 0.2)}, "8 subjects cannot make 9 folds"),
     ],
