@@ -128,6 +128,7 @@ def make_evaluation(out: Path, store_path: Path, estimators=ESTIMATORS, classes=
             {
                 "task": "synthetic", "estimator": name, "metric": m, "value": 0.5 + 0.05 * e,
                 "low": 0.45 + 0.05 * e, "high": 0.55 + 0.05 * e, "chance_low": 0.4, "chance_high": 0.59,
+                "p_chance_holm": 0.01 if e > 2 else 0.5,
                 "n_subjects": 4, "folds_done": FOLDS * SEEDS, "folds_expected": FOLDS * SEEDS,
                 "complete": True, "reference": "" if e == 0 else estimators[0],
                 "difference": 0.05 * e, "difference_low": -0.1, "difference_high": 0.2, "p": 0.125,
@@ -488,7 +489,7 @@ def standing(name="foundation", value=0.7, half=0.05, **changes) -> Standing:
     return replace(
         Standing(
             estimator=name, family=family_of(name), value=value, low=value - half, high=value + half,
-            chance_low=0.42, chance_high=0.58, complete=True,
+            chance_low=0.42, chance_high=0.58, p_chance_holm=0.01 if value > 0.58 else 0.5, complete=True,
         ),
         **changes,
     )  # fmt: skip
@@ -505,9 +506,11 @@ VERDICTS = [
         [standing(complete=False)],
         "No estimator has finished every fold, so nothing can be said yet.",
     ),
-    ([standing(value=0.6), standing("mdm", 0.5)], "No estimator is distinguishable from chance."),
-    # The value lies above the band, its interval does not.
-    ([standing(value=0.62, half=0.05)], "No estimator is distinguishable from chance."),
+    ([standing(value=0.57), standing("mdm", 0.5)], "No estimator is distinguishable from chance."),
+    # The labels are not luck, but the subjects may be.
+    ([standing(value=0.62, half=0.15)], "No estimator is distinguishable from chance."),
+    # The subjects are not luck, but the labels may be, of so many estimators.
+    ([standing(p_chance_holm=0.03)], "No estimator is distinguishable from chance."),
     (
         [standing(value=0.5), standing("mdm", complete=False)],
         "No estimator with all its folds is distinguishable from chance.",

@@ -65,7 +65,7 @@ def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:
         **{
             key: number(key)
             for key in (
-                *("value", "low", "high", "chance_low", "chance_high"),
+                *("value", "low", "high", "chance_low", "chance_high", "p_chance_holm"),
                 *("difference", "difference_low", "difference_high", "p", "p_holm", "effect"),
             )
         },
