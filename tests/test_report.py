@@ -28,6 +28,7 @@ from brainfm.evaluation.report.numbers import figure, listed
 from brainfm.evaluation.report.occurrences import find_occurrences, read_snippets
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.spectra import recording_spectra
+from brainfm.evaluation.report.standings import class_paths
 from brainfm.evaluation.report.strips import apart
 from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
@@ -629,6 +630,25 @@ def test_a_class_says_more_than_a_name():
     assert family_of("A", "brainfm.learning.Finetuned") is Family.foundation
     assert family_of("A", "brainfm.learning.Untrained") is Family.random
     assert family_of("pretrained?", "brainfm.baselines.log_bandpower_lda") is Family.bandpower
+    assert family_of("A", "brainfm.baselines.filter_bank_lr") is Family.riemann
+    assert family_of("A", "brainfm.baselines.EEGNet") is Family.other
+
+
+def test_a_wrapped_estimator_is_of_its_own_family():
+    def wrap(kind, inner):
+        return {"class_path": f"brainfm.{kind}", "init_args": {"estimator": inner}}
+
+    tangent = {"class_path": "brainfm.baselines.tangent_space_lr"}
+    model = {"class_path": "brainfm.learning.Finetuned", "init_args": {"checkpoint": "a"}}
+    config = {
+        "A": wrap("evaluation.ValidationSearch", tangent),
+        "B": wrap("evaluation.ValidationThreshold", wrap("baselines.InBand", tangent)),
+        "C": wrap("baselines.InBand", model),
+        "D": tangent,
+    }
+    classes = class_paths(yaml.safe_dump({"estimators": config}))
+    families = [family_of(name, classes[name]) for name in config]
+    assert families == [Family.riemann, Family.riemann, Family.foundation, Family.riemann]
 
 
 # ---- what was ingested ----------------------------------------------------------------------------
@@ -808,9 +828,35 @@ def test_subjects_with_one_score_are_seen_as_many():
 def test_the_identity_check_is_a_table_where_it_was_made(root, html):
     assert "who it is" not in html
     pd.DataFrame(
-        {"task": "synthetic", "estimator": ESTIMATORS[:2], "subject_accuracy": [0.91, 0.5]}
+        {
+            "task": "synthetic",
+            "estimator": ESTIMATORS[:2],
+            "seed": 1,
+            "subject_accuracy": [0.91, 0.5],
+        }
     ).to_csv(root / "eval/identity.csv", index=False)
     page = report(root)
     Tags(page)
     assert "subject accuracy" in page
     assert "0.910" in page
+    assert '<td class="n">1</td>' in page
+
+
+def test_what_every_estimator_cost_is_on_the_page_and_unequal_tuning_on_its_first_screen(
+    root, html
+):
+    assert "Tuning" not in html
+    table = pd.read_csv(root / "eval/results.csv")
+    table["flops"], table["fits"] = 1_500_000, 6
+    table.to_csv(root / "eval/results.csv", index=False)
+    page = report(root)
+    assert '<td class="n">1.17 M</td><td class="n">1.50 M</td><td class="n">6</td>' in page
+    first = page[: page.index('id="table"')]
+    assert "Every estimator tried 6 settings in each fold." in first
+    table.loc[table["estimator"] == "mdm", "fits"] = 1
+    table.to_csv(root / "eval/results.csv", index=False)
+    page = report(root)
+    assert (
+        "between 1 and 6 settings were tried, most by 5 estimators"
+        in page[: page.index('id="table"')]
+    )

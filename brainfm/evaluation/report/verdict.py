@@ -33,7 +33,7 @@ class Family(Enum):
 # The first that matches holds: a random-initialised foundation model is not a foundation model.
 _WORDS = (
     (Family.random, r"random(?!.?forest)|untrained|scratch"),
-    (Family.riemann, r"riemann|mdm|tangent|covariance|augmented|acm|xdawn|cospectra"),
+    (Family.riemann, r"riemann|mdm|tangent|covariance|augmented|acm|xdawn|cospectra|filter.?bank"),
     (Family.bandpower, r"band.?power|band|power|spectral"),
     (
         Family.foundation,
@@ -43,8 +43,8 @@ _WORDS = (
 
 
 def family_of(estimator: str, class_path: str = "") -> Family:
-    """Return the family of an estimator, by the words in its class, or else in its name."""
-    for text in (class_path.lower(), estimator.lower()):
+    """Return the family of an estimator, by the name of its class, or else by its own."""
+    for text in (class_path.rpartition(".")[2].lower(), estimator.lower()):
         for family, words in _WORDS:
             if re.search(words, text):
                 return family
