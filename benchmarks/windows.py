@@ -30,7 +30,7 @@ import zarr
 from brainfm.recordings.recording import Recording, Sensors, hold
 from brainfm.recordings.synthetic import synthesise
 from brainfm.stages.ingest import ingest
-from brainfm.store import decoding, open_store
+from brainfm.store import decoding_compiled, open_store
 from brainfm.store.hold import create_store, writing
 from brainfm.store.read import Store
 from brainfm.store.write import write_recording
@@ -137,7 +137,7 @@ def ours(places: dict[str, Path], windows: RandomWindows, n: int) -> Iterator[Pr
 
 
 def uncompiled(reader: WindowReader, batch: list[Place]) -> object:
-    with mock.patch.object(decoding, "WORTH_COMPILING", np.inf):
+    with mock.patch.object(decoding_compiled, "WORTH_COMPILING", np.inf):
         return reader.read(batch, SFREQ)
 
 
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--braindecode", help="an interpreter that can import braindecode")
     given = parser.parse_args()
-    decoding.WORTH_COMPILING = 0
+    decoding_compiled.WORTH_COMPILING = 0
     with tempfile.TemporaryDirectory() as name:
         places = write_all(Path(name), given.recordings, given.length)
         table = open_store(places["int16.zarr"]).table

@@ -32,7 +32,8 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Recording, Sensors, join_annotations
 from brainfm.store import open_store
-from brainfm.store.decoding import Stretch, decode, decoder
+from brainfm.store.decoding import Stretch, decode
+from brainfm.store.decoding_compiled import decoder
 from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
 from brainfm.store.fingerprint import Fingerprint, fingerprint
 from brainfm.store.hold import create_store, writing
@@ -318,7 +319,7 @@ def test_a_process_that_reads_much_compiles(
     assert decoder(10**9) is not decode
     (entry,) = fill(tmp_path / "s.zarr", recording(noise()))
     plain = open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999)
-    monkeypatch.setattr("brainfm.store.decoding.WORTH_COMPILING", 0)
+    monkeypatch.setattr("brainfm.store.decoding_compiled.WORTH_COMPILING", 0)
     np.testing.assert_array_equal(open_store(tmp_path / "s.zarr").read(entry.id, 7, 4999), plain)
 
 

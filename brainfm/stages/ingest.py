@@ -16,11 +16,12 @@ from rich.progress import track
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.dates import load_key
-from brainfm.recordings.events.side import attach_side_files
+from brainfm.recordings.events.labels import attach_side_files
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
+from brainfm.recordings.recording import Source
 from brainfm.recordings.sensors.labels import template_positions
-from brainfm.recordings.sources import Source, find_sources
+from brainfm.recordings.sources import find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
 from brainfm.stages.executors import (
     Executor,
