@@ -288,7 +288,7 @@ def test_a_regressor_obeys_scikit_learn(patches: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pipeline.predict(X), plain.predict(X))
     moved = clone(regressor).fit(X, 1000 + 5 * y)  # the unit of the answers does not matter
     np.testing.assert_allclose(moved.predict(X), 1000 + 5 * plain.predict(X), rtol=1e-5)
-    plain.save(tmp_path / "model", subjects=["z"])
+    plain.save(tmp_path / "model", seen={"subjects": ["z"]})
     model, card = load(tmp_path)
     assert isinstance(model, Regression)
     assert card["target"] == {"mean": model.mean, "scale": model.scale}

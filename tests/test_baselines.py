@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from planted import SFREQ, planted, sensors
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.covariance import ledoit_wolf, oas
 from sklearn.metrics import roc_auc_score
 from test_configs import built
@@ -135,8 +135,9 @@ def test_the_delay_embedding_is_the_readable_loop(order, lag):
 class Remembering(baselines.LogBandPower):
     """Keeps what its ``fit`` was given."""
 
-    def fit(self, X, y, validation=None):
+    def fit(self, X, y, validation=None, groups=None):
         self.seen_, self.validation_, self.classes_ = X, validation, np.unique(y)
+        self.groups_ = groups
         return self
 
 
@@ -144,11 +145,25 @@ def test_an_estimator_in_a_band_sees_nothing_else():
     time = np.arange(800) / SFREQ
     waves = np.sin(2 * np.pi * np.array([2.0, 10.0, 30.0])[:, None] * time)
     X, y = np.stack([waves, waves[::-1]]).astype(np.float32), np.array(["a", "b"])
-    fitted = baselines.InBand(Remembering(), 8.0, 13.0, sfreq=SFREQ).fit(X, y, (X, y))
+    whose = np.array(["s1", "s2"])
+    fitted = baselines.InBand(Remembering(), 8.0, 13.0, sfreq=SFREQ).fit(X, y, (X, y), whose)
     seen = fitted.estimator_.seen_[0, :, 200:600]
     np.testing.assert_allclose(seen[1], X[0, 1, 200:600], atol=0.02)
     assert np.abs(seen[[0, 2]]).max() < 0.02
     np.testing.assert_array_equal(fitted.estimator_.validation_[0], fitted.estimator_.seen_)
+    np.testing.assert_array_equal(fitted.estimator_.groups_, whose)
+
+
+def test_a_band_takes_regressors_too(trials):
+    age, whose = trials.X.std(axis=(1, 2)) * 1e5, trials.meta["subject"].to_numpy(dtype=str)
+    in_band = baselines.InBand(baselines.tangent_space_ridge(), 8.0, 32.0, sfreq=SFREQ)
+    assert is_regressor(in_band)
+    assert is_classifier(baselines.InBand(baselines.mdm(), 8.0, 32.0))
+    fitted = in_band.fit(trials.X, age, groups=whose)
+    plain = baselines.tangent_space_ridge().fit(in_band._filtered(trials.X), age, groups=whose)
+    np.testing.assert_array_equal(
+        fitted.predict(trials.X), plain.predict(in_band._filtered(trials.X))
+    )
 
 
 def test_scale_is_by_sensor_kind():
@@ -206,9 +221,8 @@ PAGE = (Path(__file__).parents[1] / "docs" / "baselines.md").read_text()
 def test_the_page_of_baselines_has_them_all_and_nothing_else():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     public = {name: getattr(baselines, name) for name in baselines.__all__}
-    estimators = [
-        n for n, made in public.items() if not isclass(made) or issubclass(made, ClassifierMixin)
-    ]
+    fitted = (ClassifierMixin, baselines.InBand)
+    estimators = [n for n, made in public.items() if not isclass(made) or issubclass(made, fitted)]
     assert sorted(rows) == sorted(estimators)
 
 

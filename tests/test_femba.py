@@ -484,7 +484,7 @@ def test_a_run_goes_on_with_another_path_and_says_so(recorded, tmp_path, capsys,
     call = [*pretraining(recorded, tmp_path / "run"), "--train.checkpoint_every", "1"]
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "on_train_batch_start", lambda loop, *_: loop.ask_to_stop())
-        assert main([*call, "--model.backbone.scan", "reference"]) == 1
+        assert main([*call, "--model.backbone.scan", "reference"]) == 143
     assert main([*call, "--model.backbone.scan", "torch"]) == 0
     said = capsys.readouterr().err
     assert "goes on with the scan torch; before, it took reference." in said

@@ -16,8 +16,9 @@ from brainfm.recordings.formats.known import FORMATS, UNTRIED, find_format
 from brainfm.recordings.formats.whole import check_brainvision, check_persyst
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Source
 from brainfm.recordings.sensors.labels import read_label, template_positions
-from brainfm.recordings.sources import Source, find_sources
+from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise
 
 ROOT = Path(__file__).parents[1]

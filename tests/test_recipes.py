@@ -18,7 +18,7 @@ from brainfm.cli import main
 from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
 from brainfm.recordings.events.clinical import ChbMitSummary
-from brainfm.recordings.events.side import attach_side_files, side_file
+from brainfm.recordings.events.labels import attach_side_files, side_file
 from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe

@@ -28,6 +28,7 @@ from brainfm.evaluation.report.numbers import figure, listed
 from brainfm.evaluation.report.occurrences import find_occurrences, read_snippets
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.spectra import recording_spectra
+from brainfm.evaluation.report.standings import class_paths
 from brainfm.evaluation.report.strips import apart
 from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
@@ -127,6 +128,7 @@ def make_evaluation(out: Path, store_path: Path, estimators=ESTIMATORS, classes=
             {
                 "task": "synthetic", "estimator": name, "metric": m, "value": 0.5 + 0.05 * e,
                 "low": 0.45 + 0.05 * e, "high": 0.55 + 0.05 * e, "chance_low": 0.4, "chance_high": 0.59,
+                "p_chance_holm": 0.01 if e > 2 else 0.5,
                 "n_subjects": 4, "folds_done": FOLDS * SEEDS, "folds_expected": FOLDS * SEEDS,
                 "complete": True, "reference": "" if e == 0 else estimators[0],
                 "difference": 0.05 * e, "difference_low": -0.1, "difference_high": 0.2, "p": 0.125,
@@ -487,7 +489,7 @@ def standing(name="foundation", value=0.7, half=0.05, **changes) -> Standing:
     return replace(
         Standing(
             estimator=name, family=family_of(name), value=value, low=value - half, high=value + half,
-            chance_low=0.42, chance_high=0.58, complete=True,
+            chance_low=0.42, chance_high=0.58, p_chance_holm=0.01 if value > 0.58 else 0.5, complete=True,
         ),
         **changes,
     )  # fmt: skip
@@ -504,9 +506,11 @@ VERDICTS = [
         [standing(complete=False)],
         "No estimator has finished every fold, so nothing can be said yet.",
     ),
-    ([standing(value=0.6), standing("mdm", 0.5)], "No estimator is distinguishable from chance."),
-    # The value lies above the band, its interval does not.
-    ([standing(value=0.62, half=0.05)], "No estimator is distinguishable from chance."),
+    ([standing(value=0.57), standing("mdm", 0.5)], "No estimator is distinguishable from chance."),
+    # The labels are not luck, but the subjects may be.
+    ([standing(value=0.62, half=0.15)], "No estimator is distinguishable from chance."),
+    # The subjects are not luck, but the labels may be, of so many estimators.
+    ([standing(p_chance_holm=0.03)], "No estimator is distinguishable from chance."),
     (
         [standing(value=0.5), standing("mdm", complete=False)],
         "No estimator with all its folds is distinguishable from chance.",
@@ -626,6 +630,25 @@ def test_a_class_says_more_than_a_name():
     assert family_of("A", "brainfm.learning.Finetuned") is Family.foundation
     assert family_of("A", "brainfm.learning.Untrained") is Family.random
     assert family_of("pretrained?", "brainfm.baselines.log_bandpower_lda") is Family.bandpower
+    assert family_of("A", "brainfm.baselines.filter_bank_lr") is Family.riemann
+    assert family_of("A", "brainfm.baselines.EEGNet") is Family.other
+
+
+def test_a_wrapped_estimator_is_of_its_own_family():
+    def wrap(kind, inner):
+        return {"class_path": f"brainfm.{kind}", "init_args": {"estimator": inner}}
+
+    tangent = {"class_path": "brainfm.baselines.tangent_space_lr"}
+    model = {"class_path": "brainfm.learning.Finetuned", "init_args": {"checkpoint": "a"}}
+    config = {
+        "A": wrap("evaluation.ValidationSearch", tangent),
+        "B": wrap("evaluation.ValidationThreshold", wrap("baselines.InBand", tangent)),
+        "C": wrap("baselines.InBand", model),
+        "D": tangent,
+    }
+    classes = class_paths(yaml.safe_dump({"estimators": config}))
+    families = [family_of(name, classes[name]) for name in config]
+    assert families == [Family.riemann, Family.riemann, Family.foundation, Family.riemann]
 
 
 # ---- what was ingested ----------------------------------------------------------------------------
@@ -805,9 +828,35 @@ def test_subjects_with_one_score_are_seen_as_many():
 def test_the_identity_check_is_a_table_where_it_was_made(root, html):
     assert "who it is" not in html
     pd.DataFrame(
-        {"task": "synthetic", "estimator": ESTIMATORS[:2], "subject_accuracy": [0.91, 0.5]}
+        {
+            "task": "synthetic",
+            "estimator": ESTIMATORS[:2],
+            "seed": 1,
+            "subject_accuracy": [0.91, 0.5],
+        }
     ).to_csv(root / "eval/identity.csv", index=False)
     page = report(root)
     Tags(page)
     assert "subject accuracy" in page
     assert "0.910" in page
+    assert '<td class="n">1</td>' in page
+
+
+def test_what_every_estimator_cost_is_on_the_page_and_unequal_tuning_on_its_first_screen(
+    root, html
+):
+    assert "Tuning" not in html
+    table = pd.read_csv(root / "eval/results.csv")
+    table["flops"], table["fits"] = 1_500_000, 6
+    table.to_csv(root / "eval/results.csv", index=False)
+    page = report(root)
+    assert '<td class="n">1.17 M</td><td class="n">1.50 M</td><td class="n">6</td>' in page
+    first = page[: page.index('id="table"')]
+    assert "Every estimator tried 6 settings in each fold." in first
+    table.loc[table["estimator"] == "mdm", "fits"] = 1
+    table.to_csv(root / "eval/results.csv", index=False)
+    page = report(root)
+    assert (
+        "between 1 and 6 settings were tried, most by 5 estimators"
+        in page[: page.index('id="table"')]
+    )

@@ -106,6 +106,7 @@ def test_every_adaptation_is_a_row_beside_a_baseline(made, tmp_path):
     results = pd.read_csv(out / "results.csv")
     assert results["error"].isna().all()
     assert np.isfinite(results["value"]).all()
+    assert results["fits"].eq(6).all()
     trained = results.groupby("estimator")["trained_parameters"].max()
     names = ("probe", "ridge", "LoRA", "full fine-tuning")
     probe, ridge, lora, full = (trained[f"pretrained backbone, {name}"] for name in names)

@@ -314,16 +314,17 @@ def test_the_chance_band_holds_guesses_and_not_knowledge():
     inside = above = 0
     for _ in range(1000):
         pooled = simulate(rng, subjects=6, windows=20, skill=0.5)
-        band = chance(pooled, ONE, draws=200, seed=0)["balanced_accuracy"]
+        luck = chance(pooled, ONE, draws=200, seed=0)["balanced_accuracy"]
         value = pooled.scores(ONE)["balanced_accuracy"][0]
-        inside += band.low <= value <= band.high
-        above += value > band.high
+        inside += luck.band.low <= value <= luck.band.high
+        above += luck.p <= 0.025
     assert 0.93 <= inside / 1000 <= 0.97
     assert 0.01 <= above / 1000 <= 0.04  # found by chance: one side of 5 %
     skilled = simulate(rng, subjects=6, windows=20, skill=0.9)
     bands = chance(skilled, list(METRICS), draws=500, seed=0)
     for name, value in skilled.scores(list(METRICS)).items():
-        assert value[0] > bands[name].high
+        assert value[0] > bands[name].band.high
+        assert bands[name].p == 1 / 501  # no shuffling comes near
 
 
 def test_seeds_are_averaged():

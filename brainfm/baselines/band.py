@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.signal import butter, sosfiltfilt
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import Tags, get_tags
 
 from brainfm.errors import UsageError
 
@@ -20,7 +21,7 @@ BATCH = 16
 PADDING = 27
 
 
-class InBand(ClassifierMixin, BaseEstimator):
+class InBand(BaseEstimator):
     """Filters the windows before an estimator sees them, training, validation and test windows alike.
 
     A Butterworth filter of order 4, forwards and backwards, as MOABB's paradigms have; they filter whole
@@ -29,7 +30,7 @@ class InBand(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator
-        a classifier on windows; never fitted itself.
+        a classifier or regressor on windows; never fitted itself.
     low, high
         edges of the band in Hz.
     sfreq
@@ -38,9 +39,9 @@ class InBand(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     estimator_
-        the fitted classifier.
+        as fitted.
     classes_
-        its classes.
+        of a classifier.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class InBand(ClassifierMixin, BaseEstimator):
         X: Windows,
         y: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
     ) -> InBand:
-        """Filter and fit; an estimator whose ``fit`` takes ``validation`` gets it, filtered too.
+        """Filter and fit, handing on ``validation``, filtered too, and ``groups`` where they are asked for.
 
         Raises
         ------
@@ -67,11 +69,14 @@ class InBand(ClassifierMixin, BaseEstimator):
         """
         self._check(X)
         inner: Any = clone(self.estimator)
-        given = {}
-        if validation is not None and "validation" in inspect.signature(inner.fit).parameters:
+        asked, given = inspect.signature(inner.fit).parameters, {}
+        if validation is not None and "validation" in asked:
             given["validation"] = (self._filtered(validation[0]), validation[1])
+        if groups is not None and "groups" in asked:
+            given["groups"] = groups
         self.estimator_ = inner.fit(self._filtered(X), y, **given)
-        self.classes_ = self.estimator_.classes_
+        if hasattr(self.estimator_, "classes_"):
+            self.classes_ = self.estimator_.classes_
         return self
 
     def decision_function(self, X: Windows) -> np.ndarray:
@@ -83,8 +88,15 @@ class InBand(ClassifierMixin, BaseEstimator):
         return self.estimator_.predict_proba(self._filtered(X))
 
     def predict(self, X: Windows) -> np.ndarray:
-        """Return the most probable class."""
+        """Return the most probable class, or a number."""
         return self.estimator_.predict(self._filtered(X))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say that it is of the estimator's kind."""
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.estimator_type = inner.estimator_type
+        tags.classifier_tags, tags.regressor_tags = inner.classifier_tags, inner.regressor_tags
+        return tags
 
     def _check(self, X: Windows) -> None:
         if self.sfreq is None:

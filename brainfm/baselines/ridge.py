@@ -47,6 +47,11 @@ class LeftOutRidge(RegressorMixin, BaseEstimator):
         self.intercept_ = float(fit.bias[0] - self.coef_ @ scaler.mean_)
         return self
 
+    @property
+    def planned_fits(self) -> int:
+        """Penalties to choose from, for the evaluation's budget."""
+        return len(self.alphas)
+
     def predict(self, X: Float[np.ndarray, "trial feature"]) -> Float64[np.ndarray, " trial"]:
         """Return a number a trial."""
         return np.asarray(X, np.float64) @ self.coef_ + self.intercept_

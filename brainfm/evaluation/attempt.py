@@ -22,7 +22,7 @@ from brainfm.evaluation.parameters import (
 )
 from brainfm.evaluation.records import FoldRecord, Job
 from brainfm.evaluation.shots import draw_rows
-from brainfm.evaluation.tuning import fit_validated, fits_of
+from brainfm.evaluation.tuning import check_tried, fit_validated
 from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
@@ -123,7 +123,7 @@ def _measured(
     validation = np.flatnonzero(job.fold.rows("validation", trials.meta))
     held_out = trials.take(validation)
     fitted = _fit(blank, trials, trials.take(train), held_out, job.fold)
-    fit_seconds = time.perf_counter() - started
+    fit_seconds, tried = time.perf_counter() - started, check_tried(fitted, job.budget)
     validation_proba = _answers(fitted, held_out.X, job.classes).tolist() if len(validation) else []
     test = sealed.open()
     proba = _answers(fitted, test.X, job.classes)
@@ -137,7 +137,7 @@ def _measured(
         identity=as_record(check_identity(fitted, trials)) if checked else None,
         seconds=seconds,
         fit_seconds=fit_seconds,
-        fits=fits_of(fitted),
+        fits=tried,
         overlap=overlap(pretraining_of(fitted), test.meta),
         trained_parameters=trained_parameters(fitted),
         flops=flops_per_window(fitted, test.X),

@@ -262,10 +262,11 @@ def check_call(
 
 def _check_kind(name: str, estimator: BaseEstimator, classes: Sequence[str]) -> None:
     """Refuse a classifier for a task of numbers, and what predicts no probabilities for one of classes."""
-    if classes and not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
+    able = hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")
+    if classes and (not able or is_regressor(estimator)):
         raise UsageError(
-            f"{name!r} ({type(estimator).__name__}) has no fit and predict_proba: give a "
-            "classifier that predicts probabilities."
+            f"{name!r} ({type(estimator).__name__}) is no classifier with fit and "
+            "predict_proba: give one that predicts probabilities."
         )
     if not classes and not is_regressor(estimator):
         raise UsageError(

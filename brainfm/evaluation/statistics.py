@@ -122,10 +122,27 @@ def _showing(pooled: Pooled) -> list[int]:
     return [len(np.unique(pooled.subject[pooled.truth == one])) for one in labels]
 
 
-def chance(pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int) -> dict[str, Interval]:
-    """Return the band in which scores fall when labels have nothing to do with predictions."""
+@dataclass(frozen=True)
+class Chance:
+    """What scores would be if labels had nothing to do with predictions.
+
+    Attributes
+    ----------
+    band
+        where 95 % of them fall.
+    p
+        share of them, and of the score itself, that is no lower than the score.
+    """
+
+    band: Interval = NOTHING
+    p: float = float("nan")
+
+
+def chance(pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int) -> dict[str, Chance]:
+    """Return what each measure would be under labels that are shuffled ``draws`` times."""
     truth = permute_labels(pooled, draws=draws, seed=seed)
-    return {name: _interval(s) for name, s in pooled.scores(metrics, truth=truth).items()}
+    shuffled, found = pooled.scores(metrics, truth=truth), pooled.scores(metrics)
+    return {name: _chance(shuffled[name], float(found[name][0])) for name in metrics}
 
 
 def exchangeable_unit(pooled: Pooled) -> str:
@@ -166,9 +183,11 @@ def _one_label_each(truth: np.ndarray, group: np.ndarray) -> bool:
     return pairs.shape[1] == len(np.unique(number))
 
 
-def _interval(values: Float64[np.ndarray, " draw"]) -> Interval:
+def _chance(values: Float64[np.ndarray, " draw"], found: float) -> Chance:
     values = values[np.isfinite(values)]
-    if not len(values):
-        return NOTHING
+    if not len(values) or not np.isfinite(found):
+        return Chance()
     low, high = np.percentile(values, LEVELS)
-    return Interval(float(low), float(high))
+    # Equal scores may differ in their last digits.
+    as_high = int((values >= found - 1e-9).sum())
+    return Chance(Interval(float(low), float(high)), (1 + as_high) / (1 + len(values)))

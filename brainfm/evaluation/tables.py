@@ -11,7 +11,7 @@ import pandas as pd
 from brainfm.evaluation.intervals import NOTHING, Interval
 from brainfm.evaluation.pairs import Difference, difference, holm, nadeau_bengio_p
 from brainfm.evaluation.records import FoldRecord
-from brainfm.evaluation.statistics import Pooled, chance, score_intervals
+from brainfm.evaluation.statistics import Chance, Pooled, chance, score_intervals
 from brainfm.windows.trials import Trials
 
 NO_DIFFERENCE = Difference(float("nan"), NOTHING, float("nan"), 0)
@@ -125,9 +125,9 @@ def statistics_table(
             compared = _compared(gap, name, reference) | {"p_nadeau_bengio": p_folds}
             rows.append({**head, **scored[metric], **counted, **compared})
     table = pd.DataFrame(rows)
-    for metric in metrics:  # one family of comparisons a measure: all estimators with the reference
-        family = table["metric"] == metric
-        table.loc[family, "p_holm"] = holm(table.loc[family, "p"].tolist())
+    # Two families of tests a measure: all estimators against the reference, and all against chance.
+    for p, corrected in (("p", "p_holm"), ("p_chance", "p_chance_holm")):
+        table[corrected] = table.groupby("metric")[p].transform(lambda family: holm([*family]))
     return table
 
 
@@ -168,21 +168,22 @@ def _scored(
 ) -> dict[str, dict[str, Any]]:
     """Return value, interval and chance band of every measure."""
     if pooled is None:
-        return {m: _values(float("nan"), NOTHING, NOTHING, 0) for m in metrics}
+        return {m: _values(float("nan"), NOTHING, Chance(), 0) for m in metrics}
     value = pooled.scores(metrics)
     interval = score_intervals(pooled, metrics, seed=seed)
-    band = chance(pooled, metrics, draws=draws, seed=seed)
+    shuffled = chance(pooled, metrics, draws=draws, seed=seed)
     n = pooled.n_subjects
-    return {m: _values(float(value[m][0]), interval[m], band[m], n) for m in metrics}
+    return {m: _values(float(value[m][0]), interval[m], shuffled[m], n) for m in metrics}
 
 
-def _values(value: float, interval: Interval, band: Interval, n_subjects: int) -> dict[str, Any]:
+def _values(value: float, interval: Interval, shuffled: Chance, n_subjects: int) -> dict[str, Any]:
     return {
         "value": value,
         "low": interval.low,
         "high": interval.high,
-        "chance_low": band.low,
-        "chance_high": band.high,
+        "chance_low": shuffled.band.low,
+        "chance_high": shuffled.band.high,
+        "p_chance": shuffled.p,
         "n_subjects": n_subjects,
     }
 

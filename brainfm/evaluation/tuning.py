@@ -14,6 +14,8 @@ from sklearn.model_selection import ParameterGrid
 
 from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import check_metrics, score
+from brainfm.evaluation.parameters import filled_in
+from brainfm.evaluation.settings import planned_fits, tried_fits
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Budget:
     Attributes
     ----------
     fits
-        settings that may be tried; a larger grid is drawn from at random, with the fold's seed. None for
-        all.
+        settings that may be tried, see `brainfm.evaluation.settings`; a larger grid of `ValidationSearch` is
+        drawn from at random, with the fold's seed. None for all.
     seconds
         after which no further setting is begun; None for no limit. Results then depend on how fast the
         machine is.
@@ -74,7 +76,7 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
     validation_scores_
         a score for each of them.
     n_fits_
-        how many they are.
+        how many they are, each with those that the estimator tries by itself.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
                 "A search needs validation subjects with windows of two classes: put a larger "
                 "share of the subjects aside for validation."
             )
-        self.validation_scores_, self.tried_ = [], []
+        self.validation_scores_, self.tried_, self.n_fits_ = [], [], 0
         best, begun = -np.inf, time.perf_counter()
         limit = (self.budget or UNLIMITED).seconds or np.inf
         for params in self._settings():
@@ -118,6 +120,7 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
             classes = [str(c) for c in fitted.classes_]
             value = score([self.metric], validation[1], proba, classes)[self.metric]
             self.tried_.append(params)
+            self.n_fits_ += tried_fits(fitted)
             self.validation_scores_.append(value)
             if value > best:
                 best, self.best_estimator_, self.best_params_ = value, fitted, params
@@ -125,17 +128,22 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
         return self
 
     @property
-    def n_fits_(self) -> int:
-        """Settings that were tried."""
-        return len(self.tried_)
+    def planned_fits(self) -> int:
+        """Settings that a fit will try, within the budget if one of the grid is."""
+        return sum(self._planned(setting) for setting in self._settings())
 
     def _settings(self) -> list[dict[str, Any]]:
         """Return the grid, or as much of it as the budget has fits for."""
         grid = list(ParameterGrid(self.grid))
-        fits = (self.budget or UNLIMITED).fits or len(grid)
-        rng = np.random.default_rng([self.random_state, 5])
-        chosen = np.sort(rng.permutation(len(grid))[:fits])
-        return [grid[i] for i in chosen]
+        fits = (self.budget or UNLIMITED).fits
+        if fits is None:
+            return grid
+        order = np.random.default_rng([self.random_state, 5]).permutation(len(grid))
+        spent = np.cumsum([self._planned(grid[i]) for i in order])
+        return [grid[i] for i in np.sort(order[: max(1, np.sum(spent <= fits))])]
+
+    def _planned(self, setting: dict[str, Any]) -> int:
+        return planned_fits(clone(self.estimator).set_params(**setting))
 
     def predict_proba(
         self, X: Float[np.ndarray, "trial channel time"]
@@ -166,19 +174,21 @@ def fit_validated(
 
 
 def check_budget(name: str, estimator: BaseEstimator, budget: Budget) -> None:
-    """Refuse an estimator that chooses by itself among more settings than the budget allows.
-
-    It says how many by an attribute ``planned_fits``.
-    """
-    planned = getattr(estimator, "planned_fits", 1)
+    """Refuse an estimator that chooses among more settings than the budget allows, before any fit."""
+    planned = planned_fits(filled_in(estimator, {"budget": budget}))
     if budget.fits is not None and planned > budget.fits:
         raise UsageError(
-            f"{name!r} tries {planned} settings by itself and the budget is {budget.fits} for every "
-            "estimator: give it a smaller grid, or all a larger budget."
+            f"{name!r} tries {planned} settings in every fold and the budget is {budget.fits} for every "
+            "estimator: give it fewer to choose from, or all a larger budget."
         )
 
 
-def fits_of(fitted: Any) -> int:
-    """Return how many settings an estimator tried: ``n_fits_``, also of a step in a pipeline; else 1."""
-    inner = [step for _, step in getattr(fitted, "steps", [])]
-    return int(getattr(fitted, "n_fits_", 0)) or max([fits_of(step) for step in inner], default=1)
+def check_tried(fitted: Any, budget: Budget) -> int:
+    """Return how many settings a fit has tried, and refuse more than the budget allows."""
+    tried = tried_fits(fitted)
+    if budget.fits is not None and tried > budget.fits:
+        raise UsageError(
+            f"{type(fitted).__name__} tried {tried} settings and the budget is {budget.fits}: let its "
+            "attribute planned_fits say so before the fit, or give all a larger budget."
+        )
+    return tried

@@ -19,6 +19,7 @@ from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
 from brainfm.layers.ridge import ALPHAS
 from brainfm.learning.probe import (
+    PENALTIES,
     Features,
     HeldOut,
     Probe,
@@ -30,11 +31,16 @@ from brainfm.learning.probe import (
 Name = Literal["probe", "ridge", "full", "lora"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Adaptation(ABC):
     """One way to adapt a pretrained model.
 
     Attributes
     ----------
+    penalties
+        a linear head's fit to classes chooses among: inverse strengths of a logistic regression.
+    alphas
+        a ridge chooses among: its penalties, on standardised features.
     word
         what commands and `Finetuned` call it, with its defaults.
     moves
@@ -46,6 +52,19 @@ class Adaptation(ABC):
     word: ClassVar[str]
     moves: ClassVar[bool] = False
     tokenizes: ClassVar[bool] = False
+
+    penalties: tuple[float, ...] = PENALTIES
+    alphas: tuple[float, ...] = ALPHAS
+
+    def __post_init__(self) -> None:
+        for values in (self.penalties, self.alphas):
+            if not values or min(values) <= 0:
+                raise UsageError(f"The penalties {values} are not all above 0; give some that are.")
+
+    @property
+    def n_settings(self) -> int:
+        """Settings that a linear head's fit to classes chooses among."""
+        return len(self.penalties)
 
     @abstractmethod
     def open(self, backbone: Backbone) -> None:
@@ -65,11 +84,11 @@ class Adaptation(ABC):
         groups: np.ndarray | None = None,
     ) -> Probe:
         """Fit a linear head to classes."""
-        return solve_logistic(features, y, validation=validation)
+        return solve_logistic(features, y, penalties=self.penalties, validation=validation)
 
     def regress(self, features: Features, y: np.ndarray, groups: np.ndarray | None = None) -> Probe:
         """Fit a linear head to numbers."""
-        return solve_ridge_regressor(features, y, groups=groups)
+        return solve_ridge_regressor(features, y, alphas=self.alphas, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -94,22 +113,14 @@ class RidgeProbe(FrozenProbe):
     The penalty has the least squared error on training subjects left out in turn, which needs no
     validation trials; on trials left out one by one where the subjects are not told or there is but one,
     and may then be too small, for windows of a person resemble each other.
-
-    Attributes
-    ----------
-    alphas
-        penalties to choose from, on standardised features.
     """
 
     word = "ridge"
 
-    alphas: tuple[float, ...] = ALPHAS
-
-    def __post_init__(self) -> None:
-        if not self.alphas or min(self.alphas) <= 0:
-            raise UsageError(
-                f"The penalties {self.alphas} are not all above 0; give some that are."
-            )
+    @property
+    def n_settings(self) -> int:
+        """Settings that a linear head's fit to classes chooses among."""
+        return len(self.alphas)
 
     def check(self, head: Head) -> None:
         """Refuse all heads but the linear one."""
@@ -128,10 +139,6 @@ class RidgeProbe(FrozenProbe):
     ) -> Probe:
         """Fit to +1 for a trial's class and −1 for the others."""
         return solve_ridge_classifier(features, y, alphas=self.alphas, groups=groups)
-
-    def regress(self, features: Features, y: np.ndarray, groups: np.ndarray | None = None) -> Probe:
-        """Fit to numbers."""
-        return solve_ridge_regressor(features, y, alphas=self.alphas, groups=groups)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
+from brainfm.learning.adaptation import adaptation_of
 from brainfm.learning.finetuning import FineTuning, Trials, learns
 from brainfm.learning.probe import Features, HeldOut, Probe
 from brainfm.learning.trial_batches import Labels
@@ -46,6 +47,9 @@ class Finetuned(ClassifierMixin, FineTuning):
         groups: np.ndarray | None,
     ) -> Probe:
         return self.adaptation_.classify(features, y, validation, groups)
+
+    def _n_settings(self) -> int:
+        return adaptation_of(self.adaptation).n_settings
 
     def _label(self, y: np.ndarray) -> Labels:
         return np.searchsorted(self.classes_, y)
@@ -93,6 +97,9 @@ class FinetunedRegressor(RegressorMixin, FineTuning):
         groups: np.ndarray | None,
     ) -> Probe:
         return self.adaptation_.regress(features, (y - self.mean_) / self.scale_, groups)
+
+    def _n_settings(self) -> int:
+        return len(adaptation_of(self.adaptation).alphas)
 
     def _label(self, y: np.ndarray) -> Labels:
         return np.asarray(y, np.float64)

@@ -90,6 +90,8 @@ class FineTuning(BaseEstimator, ABC):
     penalty_
         of a linear head's fit: a logistic regression's inverse strength, chosen by log loss on the
         validation trials (1 where there are none), or a ridge's strength.
+    n_fits_
+        how many penalties it was chosen among; 1 of a head that is trained.
     chosen_step_
         of a training: the step with the best validation loss.
     """
@@ -132,6 +134,10 @@ class FineTuning(BaseEstimator, ABC):
         """Fit a linear head in closed form or to convergence."""
 
     @abstractmethod
+    def _n_settings(self) -> int:
+        """Return how many penalties of a linear head are chosen among."""
+
+    @abstractmethod
     def _label(self, y: np.ndarray) -> Labels:
         """Return the answers as the objective wants them."""
 
@@ -143,6 +149,13 @@ class FineTuning(BaseEstimator, ABC):
     def pretraining(self) -> dict[str, Any]:
         """What the checkpoint was trained on: subjects and content fingerprints."""
         return load_card(self._chosen()).get("data", {})
+
+    @property
+    def planned_fits(self) -> int:
+        """Penalties that a fit will choose among at most, for the evaluation's budget."""
+        head = getattr(self.head, "func", self.head)  # options make it a partial
+        trained = isinstance(head, type) and not issubclass(head, LinearHead)
+        return 1 if trained else self._n_settings()
 
     def _chosen(self) -> Path:
         """Return the one checkpoint, or the first that has seen none of the test subjects."""
@@ -187,6 +200,7 @@ class FineTuning(BaseEstimator, ABC):
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             self._start(X, n_outputs)
+            self.n_fits_ = 1
             linear = isinstance(self.model_.head, LinearHead)
             if linear:
                 self._solve(X, y, validation, groups)
@@ -261,7 +275,7 @@ class FineTuning(BaseEstimator, ABC):
         probe = self._fit_linear(self.transform(X), y, held_out, groups)
         assert isinstance(self.model_.head, LinearHead)
         self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
-        self.penalty_ = probe.penalty
+        self.penalty_, self.n_fits_ = probe.penalty, probe.tried
 
     def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
         """Train what takes a gradient, in the one loop."""

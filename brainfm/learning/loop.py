@@ -304,7 +304,8 @@ def fit(
             around.enter_context(recomputed(trained, loop.flops.counter.left_out))
         if train.compile:
             around.enter_context(compiled(trained))
-        feed = Feed(batches, StepsAhead(loop), workers=train.workers, ahead=train.ahead)
+        steps = StepsAhead(lambda: loop.global_step, train.steps)
+        feed = Feed(batches, steps, workers=train.workers, ahead=train.ahead)
         every = min(train.validate_every, train.steps) if validation is not None else 0
         if out is not None:
             read = getattr(batches, "read", lambda steps: {})

@@ -34,15 +34,22 @@ class Probe:
         (output,).
     penalty
         what it was fitted with: the inverse strength of a logistic regression, the strength of a ridge.
+    tried
+        penalties that it was chosen among.
     """
 
     weight: Float64[np.ndarray, "output dim"]
     bias: Float64[np.ndarray, " output"]
     penalty: float
+    tried: int
 
 
 def solve_logistic(
-    features: Features, y: np.ndarray, *, validation: HeldOut | None = None
+    features: Features,
+    y: np.ndarray,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    validation: HeldOut | None = None,
 ) -> Probe:
     """Fit logistic regression to standardised features, classes weighing the same.
 
@@ -52,6 +59,8 @@ def solve_logistic(
         (trial, dim).
     y
         (trial,) class of each.
+    penalties
+        inverse strengths to choose between.
     validation
         features and classes on which the penalty is chosen, by log loss; 1 without them.
 
@@ -64,7 +73,7 @@ def solve_logistic(
         LogisticRegression(C=c, max_iter=2000, class_weight="balanced").fit(
             scaler.transform(features), y
         )
-        for c in (PENALTIES if validation else (1.0,))
+        for c in (penalties if validation else (1.0,))
     ]
     best = fits[0]
     if validation is not None:
@@ -77,7 +86,7 @@ def solve_logistic(
     weight, bias = best.coef_, best.intercept_
     if len(weight) == 1:  # two classes share one row; a softmax wants one each
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
-    return _unscaled(weight, bias, scaler, best.C)
+    return _unscaled(weight, bias, scaler, penalty=best.C, tried=len(fits))
 
 
 def solve_ridge_classifier(
@@ -115,7 +124,8 @@ def solve_ridge_classifier(
         return -float(np.average(odds[np.arange(len(y)), label], weights=weight))
 
     factor = np.exp(minimize_scalar(loss, bounds=FACTORS, method="bounded").x)
-    return _unscaled(factor * fit.weight, factor * fit.bias, scaler, fit.alpha)
+    weight, bias = factor * fit.weight, factor * fit.bias
+    return _unscaled(weight, bias, scaler, penalty=fit.alpha, tried=len(alphas))
 
 
 FACTORS = (-5.0, 3.0)  # natural logarithms
@@ -144,12 +154,12 @@ def solve_ridge_regressor(
     scaler = StandardScaler().fit(features)
     target = np.asarray(y, np.float64)[:, None]
     fit = solve_ridge(scaler.transform(features), target, alphas=alphas, groups=groups)
-    return _unscaled(fit.weight, fit.bias, scaler, fit.alpha)
+    return _unscaled(fit.weight, fit.bias, scaler, penalty=fit.alpha, tried=len(alphas))
 
 
 def _unscaled(
-    weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, penalty: float
+    weight: np.ndarray, bias: np.ndarray, scaler: StandardScaler, *, penalty: float, tried: int
 ) -> Probe:
     """Return the map for features as they are."""
     weight = weight / scaler.scale_
-    return Probe(weight, bias - weight @ scaler.mean_, float(penalty))
+    return Probe(weight, bias - weight @ scaler.mean_, float(penalty), tried)

@@ -12,10 +12,10 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
@@ -25,10 +25,7 @@ from brainfm.contracts import Batch
 from brainfm.errors import UsageError
 from brainfm.learning.checkpoint import SIGNALS
 from brainfm.learning.processes import Process, is_first
-
-if TYPE_CHECKING:
-    from brainfm.learning.loop import Loop
-    from brainfm.learning.train import Train
+from brainfm.learning.train import Train
 
 
 def choose_parts(
@@ -129,19 +126,21 @@ class StepsAhead(Sampler[int]):
 
     Parameters
     ----------
-    loop
-        the training that does them.
+    done
+        tells how many are done.
+    steps
+        of the whole training.
     """
 
-    def __init__(self, loop: Loop):
-        self.loop = loop
+    def __init__(self, done: Callable[[], int], steps: int):
+        self.done, self.steps = done, steps
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.loop.global_step, self.loop.options.steps))
+        return iter(range(self.done(), self.steps))
 
     def __len__(self) -> int:
         # Lightning counts batches from the start of the run also when it resumes.
-        return self.loop.options.steps
+        return self.steps
 
 
 class Feed:

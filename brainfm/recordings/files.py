@@ -14,24 +14,25 @@ import mne
 import numpy as np
 
 from brainfm.errors import UsageError
+from brainfm.recordings import moabb
 from brainfm.recordings.bids import describe
 from brainfm.recordings.cleaning import clean
 from brainfm.recordings.cleaning.stream import clean_blocks
 from brainfm.recordings.dates import DateShift
+from brainfm.recordings.events.labels import read_labels
 from brainfm.recordings.events.own import read_annotations
-from brainfm.recordings.events.side import read_labels
+from brainfm.recordings.formats.added import recipe_formats
 from brainfm.recordings.formats.edf_samples import read_edf
-from brainfm.recordings.formats.known import FORMATS, MOABB, find_format
+from brainfm.recordings.formats.known import FORMATS, find_format
 from brainfm.recordings.formats.opening import open_raw, unreadable
-from brainfm.recordings.formats.reader import recipe_formats
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, digest
-from brainfm.recordings.recording import Recording, Sensors, Stream, join_annotations
+from brainfm.recordings.recording import Recording, Sensors, Source, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors.channels import read_sensors
 from brainfm.recordings.sensors.places import MEG
-from brainfm.recordings.sources import Source, source_of
+from brainfm.recordings.sources import source_of
 
 COMPARED = 10.0
 """Seconds in which two channels of one name must be equal, in three places, to be one."""
@@ -128,7 +129,7 @@ def identify(source: str, recipe: Recipe) -> Identity:
     path, else the file's stem is the subject. A file's header is never asked: it may hold a patient's name.
     """
     path = Path(source).as_posix()
-    if recipe.pattern is not None and not path.startswith(MOABB.pattern):
+    if recipe.pattern is not None and not path.startswith(moabb.PREFIX):
         match = re.search(recipe.pattern, path)
         if match is None:
             raise Refused(

@@ -19,10 +19,10 @@ import mne
 import numpy as np
 
 from brainfm.errors import UsageError
-from brainfm.recordings.formats.known import MOABB
-from brainfm.recordings.sources import Source
+from brainfm.recordings.recording import Source
 
-PREFIX = MOABB.pattern
+PREFIX = "moabb:"
+"""What begins the name of a run; no file is named so."""
 
 
 def find_runs(given: str) -> list[Source]:

@@ -1,4 +1,4 @@
-"""What a file becomes: a stream of signal with its sensors, annotations and origin."""
+"""A recording: the files it lies in, and what becomes of them, a stream of signal with its sensors."""
 
 from __future__ import annotations
 
@@ -26,6 +26,25 @@ KINDS = (
     "misc",
 )
 """What a sensor measures, in the order of `brainfm.contracts.Kind`."""
+
+BOUNDARY = "BAD_boundary"
+"""What a place is called at which two stretches of a recording were joined."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording as it lies on disk.
+
+    Attributes
+    ----------
+    path
+        the file that is opened, or the folder that is the recording, as it was given.
+    files
+        all files whose bytes matter, the one that is opened first; at least one.
+    """
+
+    path: str
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)

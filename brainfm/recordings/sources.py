@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from glob import glob
 from pathlib import Path
 
 from brainfm.errors import UsageError
+from brainfm.recordings import moabb
 from brainfm.recordings.bids import (
     ROOT,
     Listing,
@@ -23,38 +23,22 @@ from brainfm.recordings.bids import (
     is_recording,
     list_sidecars,
 )
+from brainfm.recordings.formats.added import recipe_formats
 from brainfm.recordings.formats.known import (
     FORMATS,
-    MOABB,
     Format,
     find_format,
     is_pipe,
     looks_like_recording,
 )
 from brainfm.recordings.formats.parts import first_part, is_continuation
-from brainfm.recordings.formats.reader import recipe_formats
 from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Source
 
 _Formats = Sequence[Format]
 
 APART = ("derivatives", "sourcedata", "code", "stimuli")
 """Folders of a BIDS root that hold no raw recordings of it."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One recording as it lies on disk.
-
-    Attributes
-    ----------
-    path
-        the file that is opened, or the folder that is the recording, as it was given.
-    files
-        all files whose bytes matter, the one that is opened first; at least one.
-    """
-
-    path: str
-    files: tuple[str, ...]
 
 
 def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Source]:
@@ -86,10 +70,8 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
 
 
 def _sources(given: str, formats: _Formats, listed: Listing) -> Iterator[Source]:
-    if given.startswith(MOABB.pattern):
-        from brainfm.recordings.moabb import find_runs
-
-        yield from find_runs(given)
+    if given.startswith(moabb.PREFIX):
+        yield from moabb.find_runs(given)
     else:
         yield from (_source(path, formats, listed) for path in _expand(given, formats))
 
@@ -107,7 +89,7 @@ def source_of(path: str | Path, recipe: Recipe | None = None) -> Source:
 
 def is_there(source: str) -> bool:
     """Say whether what a recording was read from can be found; of MOABB's data sets MOABB knows."""
-    return source.startswith(MOABB.pattern) or os.path.exists(source)
+    return source.startswith(moabb.PREFIX) or os.path.exists(source)
 
 
 def _formats(recipe: Recipe | None) -> _Formats:
@@ -143,6 +125,10 @@ def _owner(path: Path, formats: _Formats, listed: Listing) -> Path:
 
 
 def _expand(given: str, formats: _Formats) -> Iterator[Path]:
+    if (
+        not given
+    ):  # as a shell leaves of a variable that is not set; a path of nothing is the folder here
+        raise UsageError("A source is empty; a file, a folder or a glob is wanted.")
     path = Path(given)
     if path.is_dir() and find_format(path, formats) is None:
         yield from _in_folder(path, formats)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from brainfm.recordings.sources import Source
+from brainfm.recordings.recording import Source
 
 SETTLED_SECONDS = 2.0
 """Age from which a file's times count; the coarsest clocks of network disks tick every second."""

@@ -16,11 +16,12 @@ from rich.progress import track
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.dates import load_key
-from brainfm.recordings.events.side import attach_side_files
+from brainfm.recordings.events.labels import attach_side_files
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
+from brainfm.recordings.recording import Source
 from brainfm.recordings.sensors.labels import template_positions
-from brainfm.recordings.sources import Source, find_sources
+from brainfm.recordings.sources import find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
 from brainfm.stages.executors import (
     Executor,
@@ -177,9 +178,10 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)
             return list(_progress(_outcomes(executor, jobs), len(jobs)))
     except OSError as error:
+        told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         raise WorkError(
-            f"The ingest into {path} stopped ({error.strerror or error}); make room or mend what the "
-            "system names and call again, what is in the store stays."
+            f"The ingest into {path} stopped ({told}); make room or mend it and call again, what is in "
+            "the store stays."
         ) from error
 
 

@@ -24,8 +24,7 @@ from brainfm.recordings.files import hash_of_reading, read_recording
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Recording, Stream
-from brainfm.recordings.sources import Source
+from brainfm.recordings.recording import Recording, Source, Stream
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.stages.patience import Patience
 from brainfm.store.hold import is_held

@@ -12,9 +12,6 @@ from numcodecs import blosc
 
 from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
 
-WORTH_COMPILING = 20_000
-"""Windows after which a process compiles: about as many as the compiler's second or two would read."""
-
 
 class Stretch(NamedTuple):
     """Chunks that stand side by side in a shard, and what is wanted of them.
@@ -70,16 +67,3 @@ def decompress(data: memoryview, block: Shaped[np.ndarray, "channel chunk_time"]
         blosc.decompress(data[:-CRC_BYTES], block)
     except (RuntimeError, ValueError, struct.error) as error:
         raise Damaged("a chunk cannot be decompressed") from error
-
-
-def decoder(n_windows: int) -> Decode:
-    """Return the way to decode that suits a process that has read so many windows.
-
-    Both ways give the same bits: `decode`, and, where the extra ``fast`` is installed and enough is read
-    to be worth it, `brainfm.store.decoding_compiled`.
-    """
-    if n_windows < WORTH_COMPILING:
-        return decode
-    from brainfm.store.decoding_compiled import compiled
-
-    return compiled() or decode

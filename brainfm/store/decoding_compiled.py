@@ -16,8 +16,22 @@ import numpy as np
 from jaxtyping import Float32
 from numcodecs import blosc
 
-from brainfm.store.decoding import Decode, Stretch
+from brainfm.store.decoding import Decode, Stretch, decode
 from brainfm.store.shards import CRC_BYTES, HEADER, Damaged
+
+WORTH_COMPILING = 20_000
+"""Windows after which a process compiles: about as many as the compiler's second or two would read."""
+
+
+def decoder(n_windows: int) -> Decode:
+    """Return the way to decode that suits a process that has read so many windows.
+
+    Both ways give the same bits: `decode`, and, where the extra ``fast`` is installed and enough is read
+    to be worth it, `compiled`.
+    """
+    if n_windows < WORTH_COMPILING:
+        return decode
+    return compiled() or decode
 
 
 @cache
@@ -37,7 +51,7 @@ def compiled() -> Decode | None:
     decompress.restype = ctypes.c_int
     kernel = _kernel(decompress)
 
-    def decode(stretch: Stretch, out: Float32[np.ndarray, "row time"]) -> None:
+    def fill(stretch: Stretch, out: Float32[np.ndarray, "row time"]) -> None:
         """Decode all chunks of a stretch."""
         rows = np.arange(len(stretch.block))[stretch.rows]
         scale = stretch.scale
@@ -47,7 +61,7 @@ def compiled() -> Decode | None:
         if not kernel(data, stretch.spans, stretch.block, stretch.first, rows, scale, out):
             raise Damaged("a chunk cannot be decompressed")
 
-    return decode
+    return fill
 
 
 def _kernel(decompress: Any) -> Any:

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from brainfm.errors import UsageError, WorkError
-from brainfm.store.decoding import Stretch, decoder, decompress
+from brainfm.store.decoding import Stretch, decompress
+from brainfm.store.decoding_compiled import decoder
 from brainfm.store.files import Files, Span
 from brainfm.store.schema import RECORDINGS
 from brainfm.store.shards import (

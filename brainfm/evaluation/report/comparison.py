@@ -11,7 +11,7 @@ from brainfm.evaluation.report.cells import Cell, cells
 from brainfm.evaluation.report.clinical import Clinical, describe_measures
 from brainfm.evaluation.report.identity import Identity, describe_identity
 from brainfm.evaluation.report.inputs import Results
-from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, signed
+from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, magnitude, signed
 from brainfm.evaluation.report.predicted import draw_predicted
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.shots import Curve, describe_shots
@@ -20,12 +20,13 @@ from brainfm.evaluation.report.standings import (
     class_paths,
     count_subjects,
     folds_done,
+    largest,
     missing_folds,
     of_task,
     overlap_status,
-    parameters,
     seconds,
     standing_of,
+    tuning,
 )
 from brainfm.evaluation.report.strips import (
     axis,
@@ -75,8 +76,9 @@ class Row:
         how many of how many fits are done.
     overlap, overlap_says
         the status in words, and what it means.
-    parameters, seconds
-        what was trained, and for how long in all.
+    parameters, flops, fits, seconds
+        how many numbers were trained, what predicting a window costs, settings tried in a fold, and the time
+        of all fits.
     strip, subject_strip, difference_strip
         the row's part of each figure.
     cells
@@ -95,6 +97,8 @@ class Row:
     overlap: str
     overlap_says: str
     parameters: str
+    flops: str
+    fits: str
     seconds: str
     strip: Markup
     subject_strip: Markup
@@ -130,6 +134,8 @@ class Comparison:
         what the intervals allow to say.
     caution
         what the number of subjects asks for.
+    tuning
+        how many settings were tried, and whether all tried as many.
     n_subjects
         test subjects.
     rows
@@ -172,6 +178,7 @@ class Comparison:
     verdict: str
     gain: str
     caution: str
+    tuning: str
     n_subjects: int | None
     rows: tuple[Row, ...]
     axis: Markup
@@ -237,7 +244,9 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
             folds=folds_done(main, s.estimator),
             overlap=overlap_status(results, s.estimator)[0],
             overlap_says=overlap_status(results, s.estimator)[1],
-            parameters=parameters(results, s.estimator),
+            parameters=magnitude(largest(results, s.estimator, "trained_parameters")),
+            flops=magnitude(largest(results, s.estimator, "flops")),
+            fits=magnitude(largest(results, s.estimator, "fits")),
             seconds=seconds(results, s.estimator),
             strip=score_strip(s, x),
             subject_strip=subject_strip(subjects[s.estimator], s, sx),
@@ -264,6 +273,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         verdict=verdict(standings, gaps),
         gain=pretraining_gain(standings, gaps),
         caution=caution(n, standings),
+        tuning=tuning(results, standings),
         n_subjects=n,
         rows=rows,
         axis=axis(x),

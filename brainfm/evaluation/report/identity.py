@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from brainfm.evaluation.report.numbers import figure, is_number
+from brainfm.evaluation.report.numbers import count, figure, is_number
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,13 @@ def describe_identity(table: pd.DataFrame) -> Identity | None:
     if shown.empty or "estimator" not in shown.columns:
         return None
     numeric = tuple(bool(pd.api.types.is_numeric_dtype(shown[c])) for c in shown.columns)
-    rows = tuple(
-        tuple(figure(v) if is_number(v) else str(v) for v in row)
-        for row in shown.itertuples(index=False)
-    )
+    words = {c: [_words(c, v) for v in shown[c]] for c in shown.columns}
+    rows = tuple(zip(*words.values(), strict=True))
     return Identity(tuple(c.replace("_", " ") for c in shown.columns), rows, numeric)
+
+
+def _words(column: str, value: Any) -> str:
+    """Return a cell; a seed is a whole number and has no decimals."""
+    if column == "seed":
+        return count(value)
+    return figure(value) if is_number(value) else str(value)

@@ -13,7 +13,7 @@ from brainfm.evaluation.report.numbers import (
     count,
     figure,
     is_number,
-    magnitude,
+    listed,
     several,
     span,
 )
@@ -35,10 +35,17 @@ OVERLAP_WORDS = {
 
 
 def class_paths(config: str) -> dict[str, str]:
-    """Return the class of each estimator that the configuration names, where it says one."""
+    """Return the class of each estimator that the configuration names, of a wrapped one its own."""
     estimators = parsed(config).get("estimators")
     named = estimators.items() if isinstance(estimators, dict) else ()
-    return {str(k): str(v.get("class_path", "")) for k, v in named if isinstance(v, dict)}
+    return {str(k): _innermost(v) for k, v in named if isinstance(v, dict)}
+
+
+def _innermost(estimator: dict[str, Any]) -> str:
+    options = estimator.get("init_args")
+    inner = options.get("estimator") if isinstance(options, dict) else None
+    own = str(estimator.get("class_path", ""))
+    return _innermost(inner) if isinstance(inner, dict) and "class_path" in inner else own
 
 
 def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:
@@ -58,7 +65,7 @@ def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:
         **{
             key: number(key)
             for key in (
-                *("value", "low", "high", "chance_low", "chance_high"),
+                *("value", "low", "high", "chance_low", "chance_high", "p_chance_holm"),
                 *("difference", "difference_low", "difference_high", "p", "p_holm", "effect"),
             )
         },
@@ -132,13 +139,26 @@ def overlap_status(results: pd.DataFrame, estimator: str) -> tuple[str, str]:
     return (other[0], "") if other else OVERLAP_WORDS["unknown"]
 
 
-def parameters(results: pd.DataFrame, estimator: str) -> str:
-    """Return how many parameters were trained, in words."""
-    values = pd.to_numeric(
-        of_estimator(results, estimator).get("trained_parameters", pd.Series(dtype=float)),
-        errors="coerce",
+def largest(results: pd.DataFrame, estimator: str, column: str) -> float:
+    """Return the largest number that any fit of an estimator has in a column; NaN where there is none."""
+    values = of_estimator(results, estimator).get(column, pd.Series(dtype=float))
+    return float(pd.to_numeric(values, errors="coerce").max())
+
+
+def tuning(results: pd.DataFrame, standings: list[Standing]) -> str:
+    """Return how many settings the estimators tried in a fold; nothing where the table does not say."""
+    tried = {s.estimator: largest(results, s.estimator, "fits") for s in standings}
+    counts = sorted({int(n) for n in tried.values() if is_number(n)})
+    if not counts:
+        return ""
+    if len(counts) == 1:
+        return f"Every estimator tried {several(counts[0], 'setting')} in each fold."
+    most = [name for name, n in tried.items() if n == counts[-1]]
+    named = listed(most) if len(most) < 3 else several(len(most), "estimator")
+    return (
+        f"Tuning was not equal: in each fold between {counts[0]} and {count(counts[-1])} settings were "
+        f"tried, most by {named}."
     )
-    return magnitude(values.max())
 
 
 def seconds(results: pd.DataFrame, estimator: str) -> str:

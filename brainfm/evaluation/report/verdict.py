@@ -1,8 +1,9 @@
 """What may be said of a comparison, by rule: only what the intervals allow.
 
-An estimator is *above chance* where its whole interval lies above the chance band. Two estimators are
-*distinguishable* where the interval of their paired difference over subjects leaves out 0. An estimator with
-a missing fold is not judged.
+An estimator is *above chance* where shuffled labels score as high in fewer than 2.5 of 100 cases, after
+Holm's correction over the estimators, and its whole interval lies above the middle of the chance band:
+neither these labels nor these subjects are luck. Two estimators are *distinguishable* where the interval of
+their paired difference over subjects leaves out 0. An estimator with a missing fold is not judged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from enum import Enum
 from typing import Any
 
 from brainfm.evaluation.report.numbers import is_number, listed
+
+ALPHA = 0.025
+"""Of a one-sided test, as wide as one side of an interval of 95 %."""
 
 
 class Family(Enum):
@@ -29,7 +33,7 @@ class Family(Enum):
 # The first that matches holds: a random-initialised foundation model is not a foundation model.
 _WORDS = (
     (Family.random, r"random(?!.?forest)|untrained|scratch"),
-    (Family.riemann, r"riemann|mdm|tangent|covariance|augmented|acm|xdawn|cospectra"),
+    (Family.riemann, r"riemann|mdm|tangent|covariance|augmented|acm|xdawn|cospectra|filter.?bank"),
     (Family.bandpower, r"band.?power|band|power|spectral"),
     (
         Family.foundation,
@@ -39,8 +43,8 @@ _WORDS = (
 
 
 def family_of(estimator: str, class_path: str = "") -> Family:
-    """Return the family of an estimator, by the words in its class, or else in its name."""
-    for text in (class_path.lower(), estimator.lower()):
+    """Return the family of an estimator, by the name of its class, or else by its own."""
+    for text in (class_path.rpartition(".")[2].lower(), estimator.lower()):
         for family, words in _WORDS:
             if re.search(words, text):
                 return family
@@ -59,6 +63,8 @@ class Standing:
         the measure and its interval over subjects.
     chance_low, chance_high
         where the measure lies when labels mean nothing.
+    p_chance_holm
+        share of shuffled labels that score as high, corrected for the number of estimators.
     complete
         whether every fold and seed finished.
     reference
@@ -78,6 +84,7 @@ class Standing:
     high: float
     chance_low: float
     chance_high: float
+    p_chance_holm: float
     complete: bool
     reference: str = ""
     difference: float = float("nan")
@@ -90,13 +97,14 @@ class Standing:
     @property
     def judged(self) -> bool:
         """Whether it is complete and has an interval and a chance band."""
-        numbers: tuple[Any, ...] = (self.value, self.low, self.high, self.chance_high)
+        numbers: tuple[Any, ...] = (self.value, self.low, self.high, self.p_chance_holm)
         return self.complete and all(is_number(n) for n in numbers)
 
     @property
     def above_chance(self) -> bool:
-        """Whether the whole interval lies above the chance band."""
-        return self.judged and self.low > self.chance_high
+        """Whether neither shuffled labels nor other subjects are likely to give such a score."""
+        middle = (self.chance_low + self.chance_high) / 2
+        return self.judged and self.p_chance_holm <= ALPHA and self.low > middle
 
 
 Gaps = Mapping[tuple[str, str], tuple[float, float]]

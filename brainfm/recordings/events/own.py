@@ -10,16 +10,13 @@ import numpy as np
 from brainfm.recordings.formats.opening import quiet
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import Annotations
+from brainfm.recordings.recording import BOUNDARY, Annotations
 
 PIECE = 2_000_000
 """Samples of the stimulus channels that are read at once."""
 
 FASTEST = 20.0
 """Changes a second, on average, above which a stimulus channel holds no triggers but a signal."""
-
-BOUNDARY = "BAD_boundary"
-"""What a place is called at which two stretches of a recording were joined."""
 
 _JOINS = ("boundary", "New Segment/")
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import mne
 
+from brainfm.recordings import moabb
 from brainfm.recordings.formats import openers, parts, whole
 from brainfm.recordings.formats.edf import check_edf
 from brainfm.recordings.formats.fif import check_fif
@@ -178,8 +179,8 @@ FORMATS = (
 )
 """One row a format. The first that fits and claims a file reads it."""
 
-MOABB = Format("MOABB", "moabb:", openers.moabb, typed=True)
-"""A run of a data set that MOABB reads; no file is named so, see `brainfm.recordings.moabb`."""
+MOABB = Format("MOABB", moabb.PREFIX, moabb.open_run, typed=True)
+"""A run of a data set that MOABB reads."""
 
 
 _NO_FILE = (
@@ -246,7 +247,7 @@ def is_pipe(path: Path) -> bool:
 
 def find_format(path: Path, formats: Sequence[Format] = FORMATS) -> Format | None:
     """Return the format of a file or folder, one of `UNTRIED` too, None where none claims it."""
-    if path.as_posix().startswith(MOABB.pattern):
+    if path.as_posix().startswith(moabb.PREFIX):
         return MOABB
     is_dir = path.is_dir()
     if is_pipe(path):

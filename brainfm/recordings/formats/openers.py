@@ -133,10 +133,3 @@ def eximia(path: Path) -> mne.io.BaseRaw:
 def curry(path: Path) -> mne.io.BaseRaw:
     """Open Curry 7 or 8."""
     return mne.io.read_raw_curry(path, verbose="ERROR")
-
-
-def moabb(path: Path) -> mne.io.BaseRaw:
-    """Open a run of a data set that MOABB reads."""
-    from brainfm.recordings.moabb import open_run
-
-    return open_run(path)

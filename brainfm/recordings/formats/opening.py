@@ -14,7 +14,7 @@ import mne
 from brainfm.recordings.formats.known import FORMATS, UNREADABLE, Format
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.sources import Source
+from brainfm.recordings.recording import Source
 
 
 def open_raw(source: Source, form: Format | None) -> mne.io.BaseRaw:

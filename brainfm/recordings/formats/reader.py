@@ -12,10 +12,6 @@ from pathlib import Path
 
 import mne
 
-from brainfm.recordings.component import build
-from brainfm.recordings.formats.known import Format
-from brainfm.recordings.recipe import Recipe
-
 
 class Reader(ABC):
     """Opens the recordings of one layout.
@@ -44,24 +40,3 @@ class Reader(ABC):
     def parts(self, path: Path) -> tuple[Path, ...]:
         """Return all files of the recording, the one that is opened first."""
         return (path,)
-
-
-def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
-    """Return the format that a recipe's reader adds, if it names one.
-
-    Raises
-    ------
-    UsageError
-        If there is no such class, or it is no `Reader`.
-    """
-    # Not at the top: the shipped readers stand on this module.
-    from brainfm.recordings.formats.bonn import BonnText
-    from brainfm.recordings.formats.eeghdf import Eeghdf
-    from brainfm.recordings.formats.shu import ShuMat
-
-    if recipe.reader is None:
-        return ()
-    known: dict[str, type[Reader]] = {"BonnText": BonnText, "Eeghdf": Eeghdf, "ShuMat": ShuMat}
-    reader = build(recipe.reader, Reader, known)
-    name = type(reader).__name__
-    return (Format(name, reader.pattern, reader.open, typed=reader.typed, parts=reader.parts),)

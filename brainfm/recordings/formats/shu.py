@@ -14,9 +14,9 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.signal import resample
 
-from brainfm.recordings.events.own import BOUNDARY
 from brainfm.recordings.formats.reader import Reader
 from brainfm.recordings.quarantine import Reason, Refused
+from brainfm.recordings.recording import BOUNDARY
 
 ELECTRODES = (
     *("Fp1", "Fp2", "Fz", "F3", "F4", "F7", "F8", "FC1", "FC2", "FC5", "FC6", "Cz", "C3", "C4"),

@@ -1,0 +1,27 @@
+"""The format that a recipe adds to those that MNE reads, by naming a `Reader`."""
+
+from __future__ import annotations
+
+from brainfm.recordings.component import build
+from brainfm.recordings.formats.bonn import BonnText
+from brainfm.recordings.formats.eeghdf import Eeghdf
+from brainfm.recordings.formats.known import Format
+from brainfm.recordings.formats.reader import Reader
+from brainfm.recordings.formats.shu import ShuMat
+from brainfm.recordings.recipe import Recipe
+
+
+def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
+    """Return the format that a recipe's reader adds, if it names one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such class, or it is no `Reader`.
+    """
+    if recipe.reader is None:
+        return ()
+    known: dict[str, type[Reader]] = {"BonnText": BonnText, "Eeghdf": Eeghdf, "ShuMat": ShuMat}
+    reader = build(recipe.reader, Reader, known)
+    name = type(reader).__name__
+    return (Format(name, reader.pattern, reader.open, typed=reader.typed, parts=reader.parts),)

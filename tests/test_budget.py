@@ -1,0 +1,239 @@
+"""How many settings every estimator may try in a fold, and how many it did, whatever it is wrapped in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from planted import SFREQ, planted
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifierCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from test_configs import CONFIGS, built
+from test_finetuned import CARD, checkpoint
+from test_finetuned import trials as rhythms
+
+from brainfm import baselines
+from brainfm.errors import UsageError
+from brainfm.evaluation import ValidationSearch, ValidationThreshold
+from brainfm.evaluation.protocol import run
+from brainfm.evaluation.settings import planned_fits, tried_fits
+from brainfm.evaluation.tuning import Budget, fit_validated
+from brainfm.heads import AttentionPooling
+from brainfm.learning import Finetuned, FinetunedRegressor, FrozenProbe, RidgeProbe
+from brainfm.windows.splits import SubjectFolds
+from brainfm.windows.trials import Trials
+
+CALL = {"folds": SubjectFolds(2, 0.3), "seeds": [0], "draws": 20}
+STRENGTHS = [0.01, 0.1, 1.0, 10.0, 100.0]
+LR = baselines.tangent_space_lr()
+# What scikit-learn warns of where it is not said.
+OF_TODAY: dict[str, Any] = {
+    "l1_ratios": (0.0,), "scoring": "accuracy", "use_legacy_attributes": False, "max_iter": 5000,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trials() -> Trials:
+    return planted()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("trained"))
+
+
+def flat() -> FunctionTransformer:
+    """Windows as rows of logarithms of power."""
+    return FunctionTransformer(lambda X: np.log(X.var(axis=2)))
+
+
+def augmented(**options: Any) -> baselines.AugmentedSearch:
+    return baselines.AugmentedSearch([1, 2], [1, 2, 3], C=[1.0], kernels=["linear"], **options)
+
+
+def grid(estimator: BaseEstimator, **values: list[Any]) -> GridSearchCV:
+    return GridSearchCV(estimator, values, cv=2)
+
+
+# What is counted: by name, the estimator and the number of settings that its fit chooses among.
+COUNTED: dict[str, tuple[Callable[[], BaseEstimator], int]] = {
+    "nothing": (baselines.mdm, 1),
+    "a pipeline": (lambda: LR, 1),
+    "a grid on validation subjects": (lambda: ValidationSearch(LR, {"lr__C": STRENGTHS}), 5),
+    "a search of its own": (augmented, 6),
+    "in a band": (lambda: baselines.InBand(augmented(), 8.0, 32.0), 6),
+    "under a threshold": (lambda: ValidationThreshold(baselines.InBand(augmented(), 8.0, 32.0)), 6),
+    "in a pipeline": (lambda: make_pipeline(FunctionTransformer(), augmented()), 6),
+    "a grid over a search": (
+        lambda: ValidationSearch(augmented(), {"estimator": ["oas", "scm"]}),
+        12,
+    ),
+    "a grid over searches of different sizes": (
+        lambda: ValidationSearch(augmented(), {"lags": [[1], [1, 2]]}),
+        2 + 4,
+    ),
+    "scikit-learn's grid": (
+        lambda: make_pipeline(flat(), grid(LogisticRegression(), C=STRENGTHS)),
+        5,
+    ),
+    "a grid in a grid": (
+        lambda: make_pipeline(
+            flat(),
+            grid(grid(LogisticRegression(), C=STRENGTHS), estimator__class_weight=[None, "balanced"]),
+        ),
+        10,
+    ),
+    "drawn from lists": (
+        lambda: make_pipeline(
+            flat(), RandomizedSearchCV(LogisticRegression(), {"C": STRENGTHS}, n_iter=4, cv=2)
+        ),
+        4,
+    ),
+    "calibrated": (
+        lambda: CalibratedClassifierCV(
+            make_pipeline(flat(), grid(LogisticRegression(), C=STRENGTHS)), cv=2
+        ),
+        5,
+    ),
+    "a vote of two": (
+        lambda: VotingClassifier(
+            [("a", make_pipeline(flat(), grid(LogisticRegression(), C=STRENGTHS))), ("b", augmented())],
+            voting="soft",
+        ),
+        5 + 6,
+    ),
+    "a path of penalties": (
+        lambda: make_pipeline(flat(), LogisticRegressionCV(Cs=7, cv=2, **OF_TODAY)),
+        7,
+    ),
+    "a ridge of scikit-learn's": (
+        lambda: make_pipeline(flat(), RidgeClassifierCV(alphas=(0.1, 1.0))),
+        2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_settings_are_counted_alike_before_and_after_a_fit(trials: Trials, name: str) -> None:
+    make, expected = COUNTED[name]
+    estimator = clone(make())
+    asked = [p for p in estimator.get_params() if p.rpartition("__")[2] == "sfreq"]
+    estimator.set_params(**dict.fromkeys(asked, SFREQ))
+    assert planned_fits(estimator) == expected
+    train, held = trials.take(np.arange(64)), trials.take(np.arange(64, 128))
+    fitted = fit_validated(estimator, train.X, train.y, (held.X, held.y))
+    assert tried_fits(fitted) == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda c: Finetuned(c), 6),
+        (lambda c: Finetuned(c, FrozenProbe(penalties=(1.0,))), 1),
+        (lambda c: Finetuned(c, "ridge"), 17),
+        (lambda c: Finetuned(c, RidgeProbe(alphas=(1.0, 10.0))), 2),
+        (lambda c: Finetuned(c, "full"), 6),
+        (lambda c: Finetuned(c, "lora"), 6),
+        (lambda c: Finetuned(c, head=AttentionPooling), 1),
+        (lambda c: FinetunedRegressor(c), 17),
+        (lambda c: FinetunedRegressor(c, FrozenProbe(alphas=(1.0,))), 1),
+        (lambda c: baselines.InBand(Finetuned(c), 8.0, 32.0), 6),
+        (lambda c: ValidationSearch(Finetuned(c), {"adaptation": ["probe", "ridge"]}), 23),
+        (lambda c: baselines.tangent_space_ridge(), 17),
+    ],
+)
+def test_penalties_of_linear_heads_are_settings(trained, make, expected) -> None:
+    assert planned_fits(make(trained)) == expected
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "validated", "expected"),
+    [("probe", True, 6), ("probe", False, 1), ("ridge", True, 17), ("ridge", False, 17)],
+)
+def test_a_probe_says_how_many_penalties_it_tried(trained, adaptation, validated, expected) -> None:
+    held = rhythms(16, seed=2) if validated else None
+    probe = baselines.InBand(
+        Finetuned(trained, adaptation, sfreq=CARD["sfreq"]), 8.0, 32.0, sfreq=200.0
+    )
+    fitted = fit_validated(probe, *rhythms(), held)
+    assert tried_fits(fitted) == fitted.estimator_.n_fits_ == expected
+
+
+def test_every_estimator_has_the_same_budget_and_what_it_tried_is_printed(trials, tmp_path) -> None:
+    many = {
+        "large": ValidationSearch(LR, {"lr__C": STRENGTHS}),
+        "nested": ValidationSearch(augmented(), {"estimator": ["oas", "scm"]}),
+        "small": ValidationSearch(LR, {"lr__C": [1.0]}),
+        "none": baselines.mdm(),
+    }
+    within = run(trials, many, out=tmp_path / "b", budget=Budget(fits=6), **CALL)
+    within.check_complete()
+    once = within.results[within.results["metric"] == "auroc"]
+    assert once.groupby("estimator")["fits"].agg(set).to_dict() == {
+        "large": {5}, "nested": {6}, "small": {1}, "none": {1},
+    }  # fmt: skip
+    whole = run(trials, {"nested": many["nested"]}, out=tmp_path / "a", **CALL)
+    assert whole.results["fits"].eq(12).all()
+    tight = run(trials, {"large": many["large"]}, out=tmp_path / "c", budget=Budget(fits=3), **CALL)
+    assert tight.results["fits"].eq(3).all()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        augmented(),
+        baselines.InBand(augmented(), 8.0, 32.0),
+        ValidationThreshold(augmented()),
+        ValidationSearch(augmented(), {"estimator": ["oas"]}),
+        make_pipeline(flat(), grid(LogisticRegression(), C=[*STRENGTHS, 1000.0])),
+    ],
+)
+def test_a_search_beyond_the_budget_is_refused_whatever_wraps_it(
+    trials, tmp_path, estimator
+) -> None:
+    with pytest.raises(UsageError, match=r"'many' tries 6 settings .* the budget is 5"):
+        run(trials, {"many": estimator}, out=tmp_path, budget=Budget(fits=5), **CALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["quickstart-evaluate", "quickstart-adaptations-evaluate"])
+def test_the_shipped_comparisons_tune_their_baselines_as_often_as_their_probes(name) -> None:
+    run = built("evaluate", "--config", str(CONFIGS / "runs" / f"{name}.yaml"))
+    counts = {n: planned_fits(estimator) for n, estimator in run.estimators.items()}
+    without = {"covariance + MDM", "log band power + LDA"}  # have no penalty
+    assert {c for n, c in counts.items() if n not in without} == {6} == {run.budget.fits}
+
+
+class Sly(ClassifierMixin, BaseEstimator):
+    """Plans one setting and tries a hundred."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Sly:
+        self.inner_ = DummyClassifier(strategy="prior").fit(X, y)
+        self.classes_, self.n_fits_ = self.inner_.classes_, 100
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return self.inner_.predict_proba(X)
+
+
+def test_whoever_tried_more_than_the_budget_has_no_result(trials, tmp_path) -> None:
+    outcome = run(trials, {"sly": Sly()}, out=tmp_path, budget=Budget(fits=20), **CALL)
+    assert outcome.results["error"].str.contains("tried 100 settings and the budget is 20").all()
+    assert outcome.results["value"].isna().all()
+
+
+def test_a_search_stops_when_its_time_is_up(trials) -> None:
+    search = ValidationSearch(LR, {"lr__C": STRENGTHS}, budget=Budget(seconds=1e-9))
+    train, held = trials.take(np.arange(64)), trials.take(np.arange(64, 128))
+    assert search.fit(train.X, train.y, validation=(held.X, held.y)).n_fits_ == 1
+    with pytest.raises(UsageError, match="numbers above 0"):
+        Budget(fits=0)
