@@ -76,7 +76,7 @@ def compiled(objective: Objective) -> Generator[None]:
     blocks = blocks_of(objective, "train.compile")
     _check_compiler()
     for block in blocks:
-        block.compile(options={"fallback_random": True})  # dropout as without it
+        block.compile()
     try:
         yield
     finally:

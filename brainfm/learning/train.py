@@ -84,7 +84,8 @@ class Train:
         keep only what goes into each block of the backbone and compute the rest again in the backward
         pass: less memory, more time, the same numbers.
     compile
-        let PyTorch compile the blocks of the backbone; their numbers differ in the last digits.
+        let PyTorch compile the blocks of the backbone; their numbers differ in the last digits, and their
+        dropout is drawn otherwise.
     peak_flops
         FLOP/s that a device can do at most, for the column ``mfu``; looked up for known GPUs where
         None.
