@@ -1,10 +1,11 @@
 """Random windows a second and bytes on the disk: brainfm's store beside what others read.
 
-Real EEG of the sample in this repository is strung together to recordings of a quarter of an hour
-(19 channels, 200 Hz), which are written as a store, as flat arrays, and as the EDF and FIF files that
-braindecode reads. Windows begin at any sample. Everything is warm from the file cache and read by one
-process; each row is the best of several rounds, taken in turns, since machines are noisy. brainfm's rows
-are of a process that has read enough to have compiled its decoder, except for the one that says so.
+Real EEG of the sample in this repository is strung together to recordings of a quarter of an hour, or of
+`--length` (19 channels, 200 Hz), which are written as a store, as flat arrays, and as the EDF and FIF
+files that braindecode reads. Windows begin at any sample. Everything is warm from the file cache and read
+by one process; each row is the best of several rounds, taken in turns, since machines are noisy.
+brainfm's rows are of a process that has read enough to have compiled its decoder, except for the one that
+says so.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def make_signals(folder: Path, n: int, seconds: float) -> Iterator[tuple[Sensors
     parts = [store.read(row.id, 0, row.n_times) for row in store.table.itertuples()]
     rng, n_times = np.random.default_rng(0), round(seconds * SFREQ)
     for _ in range(n):
-        order = [parts[i] for i in rng.permutation(np.tile(np.arange(len(parts)), 10))]
+        rounds = -(-n_times // sum(part.shape[1] for part in parts))
+        order = [parts[i] for i in rng.permutation(np.tile(np.arange(len(parts)), rounds))]
         yield store.sensors(store.table.id[0]), np.concatenate(order, axis=1)[:, :n_times]
 
 

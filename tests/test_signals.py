@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import struct
@@ -36,8 +37,9 @@ from brainfm.store.decoding_compiled import decoder
 from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
 from brainfm.store.fingerprint import Fingerprint, fingerprint
 from brainfm.store.hold import create_store, writing
-from brainfm.store.schema import Entry
+from brainfm.store.schema import Entry, hash_of_description
 from brainfm.store.shards import Damaged
+from brainfm.store.signals import Signals
 from brainfm.store.verify import verify_store
 from brainfm.store.write import note_stat, write_recording
 
@@ -200,6 +202,20 @@ def as_of_version_2(metadata: bytearray) -> bytes:
     return bytes(before.replace(b'"shuffle": "shuffle"', b'"shuffle": "bitshuffle"'))
 
 
+def as_of_version_3(signals: Signals):
+    """Return a change of a recording's attributes to the checksum that it had up to version 3."""
+
+    def change(attributes: dict) -> None:
+        signal, whole = signals.signal(attributes["id"]), hashlib.sha256()
+        for shard in signal.shards:
+            whole.update(signal.scale[shard].tobytes())
+            whole.update(signals.stored(attributes["id"], shard).tobytes())
+        attributes["checksum"] = whole.hexdigest()
+        attributes["described"] = hash_of_description(attributes)
+
+    return change
+
+
 @pytest.mark.usefixtures("small_shards")
 def test_a_store_of_version_2_is_read_and_added_to(tmp_path: Path) -> None:
     path = tmp_path / "s.zarr"
@@ -214,13 +230,30 @@ def test_a_store_of_version_2_is_read_and_added_to(tmp_path: Path) -> None:
     for shard in (folder / "signal").glob("c.*"):
         shard.unlink()
     zarr.open_array(folder / "signal", mode="r+")[:] = counts
-    edit(path / "zarr.json", lambda d: d.replace(b'"version": 3', b'"version": 2'))
+    described(as_of_version_3(open_store(path).signals))(folder)
+    edit(path / "zarr.json", lambda d: d.replace(b'"version": 4', b'"version": 2'))
     old = open_store(path)
     assert old.attributes["version"] == 2
     np.testing.assert_array_equal(old.read(entry.id, 0, 5000), wanted)
     fill(path, recording(noise(seed=1)))
-    assert open_store(path).attributes["version"] == 3
+    assert open_store(path).attributes["version"] == 4
     assert [check.problem for check in verify_store(open_store(path))] == [None, None]
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("old", [False, True])
+def test_shards_that_changed_places_are_damage(tmp_path: Path, old: bool) -> None:
+    """Each chunk has its crc32c and each index its own: only the checksum of all can tell."""
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()))
+    folder, store = tmp_path / "s.zarr" / "recordings" / entry.id, open_store(tmp_path / "s.zarr")
+    if old:
+        described(as_of_version_3(store.signals))(folder)
+    assert store.entry(entry.id).checksum.startswith("crc32c:") != old
+    assert [check.problem for check in verify_store(store)] == [None]
+    first, second, other = (folder / "signal" / name for name in ("c.0.0", "c.0.1", "other"))
+    first.rename(other), second.rename(first), other.rename(second)
+    (check,) = verify_store(open_store(tmp_path / "s.zarr"))
+    assert check.problem == "does not have its checksum"
 
 
 # ------------------------------------------------------------------ decoding

@@ -368,7 +368,7 @@ def test_a_store_of_a_newer_version_is_a_wrong_call(tmp_path):
         new_store(path)
     root["attributes"]["version"] = 1
     (path / "zarr.json").write_text(json.dumps(root))
-    with pytest.raises(UsageError, match="version 1, this brainfm reads 2 to 3; ingest"):
+    with pytest.raises(UsageError, match="version 1, this brainfm reads 2 to 4; ingest"):
         open_store(path)
 
 

@@ -268,7 +268,7 @@ def _participant(path: Path, table: Path | None) -> dict[str, Any]:
 def _events(path: Path, scrubber: Scrubber) -> Annotations:
     rows = []
     for row in _table(path, "onset"):
-        onset, duration = _number(row["onset"]), _number(row.get("duration", ""))
+        onset, duration = (_seconds(path, row, column) for column in ("onset", "duration"))
         words = (row.get(column, "") for column in ("trial_type", "value", "description"))
         text = next((word for word in words if word not in ("", "n/a")), "event")
         if np.isfinite(onset):
@@ -276,3 +276,11 @@ def _events(path: Path, scrubber: Scrubber) -> Annotations:
     rows.sort()
     onset, duration, text = zip(*rows, strict=True) if rows else ((), (), ())
     return Annotations(np.array(onset, float), np.array(duration, float), tuple(text))
+
+
+def _seconds(path: Path, row: _Row, column: str) -> float:
+    text = row.get(column, "")
+    value = _number(text)
+    if not np.isfinite(value) and text.lower() not in ("", "n/a", "nan"):
+        raise _broken(path, f"a value of its column {column} is no number")
+    return value

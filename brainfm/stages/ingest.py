@@ -178,9 +178,10 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)
             return list(_progress(_outcomes(executor, jobs), len(jobs)))
     except OSError as error:
+        told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         raise WorkError(
-            f"The ingest into {path} stopped ({error.strerror or error}); make room or mend what the "
-            "system names and call again, what is in the store stays."
+            f"The ingest into {path} stopped ({told}); make room or mend it and call again, what is in "
+            "the store stays."
         ) from error
 
 

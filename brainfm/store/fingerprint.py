@@ -51,7 +51,7 @@ class Fingerprint:
             for at in range(max(start, 0), min(stop, block.shape[1]), AT_ONCE):
                 part = block[:, at : min(at + AT_ONCE, stop)].astype(float)
                 self._sum[:, span] += part.sum(axis=1)
-                self._squares[:, span] += np.einsum("ct,ct->c", part, part)
+                self._squares[:, span] += np.vecdot(part, part)
 
     def digest(self) -> str:
         """Return the fingerprint of all that was taken, as 16 hexadecimal digits."""

@@ -36,10 +36,10 @@ import numpy as np
 from brainfm.disk import write_whole
 from brainfm.recordings.recording import Annotations, Sensors
 
-VERSION = 3
+VERSION = 4
 """Raised when an older brainfm could not read the store."""
 
-READABLE = (2, VERSION)
+READABLE = (2, 3, VERSION)
 """The versions that are read; an ingest into an older store makes it one of this version."""
 
 CHUNK_SECONDS = 4.0
@@ -82,8 +82,7 @@ class Entry:
     dtype
         how the signal is stored: ``int16`` or ``float32``, see `brainfm.store.encoding`.
     checksum
-        sha256 over the shards: of each its scale and then what it holds decompressed, little-endian
-        in C order.
+        of the signal, see `brainfm.store.checksum`.
     fingerprint
         see `brainfm.store.fingerprint`.
     sensors, annotations, provenance

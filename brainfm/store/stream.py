@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.store.encoding import Encoded, Encoding, NotFinite
+from brainfm.store.checksum import Checksum
+from brainfm.store.encoding import Encoding, NotFinite
 from brainfm.store.fingerprint import Fingerprint
 from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, as_json
 from brainfm.store.shards import (
@@ -65,7 +65,7 @@ class SignalWriter:
         self._shard = np.empty((n_channels, length), np.float32)
         self._n_held = self._n_taken = self._n_shards = 0
         self._scales: list[np.ndarray] = []
-        self._checksum, self._fingerprint = hashlib.sha256(), Fingerprint(n_channels, n_times)
+        self._checksum, self._fingerprint = Checksum(), Fingerprint(n_channels, n_times)
         (folder / "signal").mkdir(parents=True)
 
     def take(self, block: Float32[np.ndarray, "channel time"]) -> None:
@@ -107,7 +107,7 @@ class SignalWriter:
         (self.folder / "signal" / "zarr.json").write_bytes(as_json(self._metadata()))
         if self._scales:
             _write_scale(self.folder / "scale", np.stack(self._scales))
-        return Written(self.encoding.dtype, self._checksum.hexdigest(), self._fingerprint.digest())
+        return Written(self.encoding.dtype, self._checksum.text(), self._fingerprint.digest())
 
     def _write_shard(self) -> None:
         try:
@@ -119,7 +119,7 @@ class SignalWriter:
             ) from error
         path = self.folder / "signal" / LAYOUT.key(0, self._n_shards)
         write_shard(path, encoded.values, chunk=self.chunk, n_chunks=self.n_chunks)
-        update_checksum(self._checksum, encoded)
+        self._checksum.take(encoded)
         if encoded.scale is not None:
             self._scales.append(encoded.scale)
         self._n_held, self._n_shards = 0, self._n_shards + 1
@@ -137,14 +137,6 @@ class SignalWriter:
             Reason.damaged,
             f"The file announces {self.n_times} samples and gives {met}; look at the file.",
         )
-
-
-def update_checksum(checksum: Any, encoded: Encoded) -> None:
-    """Add one shard to a recording's sha256."""
-    if encoded.scale is not None:
-        checksum.update(np.ascontiguousarray(encoded.scale, "<f4").data)
-    values = encoded.values
-    checksum.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data)
 
 
 def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> None:

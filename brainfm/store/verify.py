@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from brainfm.store.checksum import Checksum
 from brainfm.store.encoding import Encoded
 from brainfm.store.read import Store, open_store, read_attributes
 from brainfm.store.schema import COLUMNS, Entry, hash_of_description
-from brainfm.store.stream import update_checksum
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ def _difference(store: Store, entry: Entry) -> str | None:
             f"has shape {(signal.n_channels, signal.n_times)}, written was "
             f"{(entry.n_channels, entry.n_times)}"
         )
-    checksum = hashlib.sha256()
+    checksum = Checksum(like=entry.checksum)
     for shard in signal.shards:
         scale = None if signal.scale is None else signal.scale[shard, :, 0]
-        update_checksum(checksum, Encoded(store.signals.stored(entry.id, shard), scale))
-    return None if checksum.hexdigest() == entry.checksum else "does not have its checksum"
+        checksum.take(Encoded(store.signals.stored(entry.id, shard), scale))
+    return None if checksum.text() == entry.checksum else "does not have its checksum"

@@ -54,12 +54,13 @@ class Frames:
 
 
 def plan_frames(filter: Filter, n_times: int, *, n_channels: int, n_bytes: int) -> Frames:
-    """Return frames that hold whole samples of both rates, and are fast to transform."""
+    """Return frames that hold whole samples of both rates, are fast to transform, and are all full."""
     old, new = filter.ratio.denominator, filter.ratio.numerator
     reach = -(-filter.reach // old)
     affordable = max(n_bytes // (4 * n_channels), 4 * filter.reach)
-    wanted = min(max(8 * filter.reach, 1 << 15), affordable, n_times + 2 * reach * old)
-    units = next_fast_len(max(-(-wanted // old), 2 * reach + 1), real=True)
+    most = min(max(8 * filter.reach, 1 << 15), affordable)
+    n_frames = ceil(n_times / max(most - 2 * reach * old, old))
+    units = next_fast_len(ceil(n_times / (n_frames * old)) + 2 * reach, real=True)
     return Frames(units * old, reach * old, units * new, reach * new)
 
 
