@@ -14,7 +14,7 @@ import mne
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
-PIECE_BYTES = 4_000_000
+PIECE_BYTES = 2_000_000
 """What is read at once, as float32: what is copied next is then still in the processor's cache."""
 
 
