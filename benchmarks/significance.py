@@ -42,7 +42,7 @@ def main() -> None:
     metrics, options = list(METRICS), {"draws": given.draws, "seed": 0}
     alone = [p.subject_scores(metrics) for p in pooled]
     steps = {
-        "intervals": lambda: [score_intervals(p, metrics, seed=0) for p in pooled],
+        "intervals": lambda: [score_intervals(p, metrics) for p in pooled],
         "chance bands": lambda: [chance(p, metrics, **options) for p in pooled],
         "differences": lambda: [
             difference(scores[m], alone[0][m], **options) for scores in alone[1:] for m in metrics

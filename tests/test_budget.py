@@ -213,6 +213,13 @@ def test_the_shipped_comparisons_tune_their_baselines_as_often_as_their_probes(n
     assert {c for n, c in counts.items() if n not in without} == {6} == {run.budget.fits}
 
 
+@pytest.mark.parametrize("values", [{"lr__D": [1.0]}, {"lr__C": []}])
+def test_a_grid_that_cannot_be_tried_is_refused_before_any_fit(trials, tmp_path, values) -> None:
+    with pytest.raises(UsageError, match="The grid of 'wrong' cannot be tried"):
+        run(trials, {"wrong": ValidationSearch(LR, values)}, out=tmp_path, **CALL)
+    assert list(tmp_path.iterdir()) == []
+
+
 class Sly(ClassifierMixin, BaseEstimator):
     """Plans one setting and tries a hundred."""
 

@@ -291,7 +291,7 @@ def test_the_report_says_what_follows_each_stage(tmp_path):
     trials, record = nights(0)
     evidence = Evidence(trials, STAGES)
     tables = measure_all([Hypnograms()], evidence, [record])
-    standing = Standing("a", Family.riemann, 0.5, 0.4, 0.6, 0.4, 0.5, complete=True)
+    standing = Standing("a", Family.riemann, 0.5, 0.4, 0.6, 0.4, 0.5, 0.01, complete=True)
     stages, (scored, mine) = describe_nights(tables["transitions"], [standing])
     assert stages == STAGES
     assert [sum(cell.share for cell in row) for row in scored.cells] == pytest.approx([1] * 5)

@@ -80,7 +80,7 @@ def test_intervals_of_numbers_hold_the_truth_as_often_as_they_promise(subjects):
     truth = {name: v[0] for name, v in predicted(rng, 50_000).scores(NAMES).items()}
     held = dict.fromkeys(NAMES, 0)
     for _ in range(experiments):
-        found = score_intervals(predicted(rng, subjects), NAMES, seed=0)
+        found = score_intervals(predicted(rng, subjects), NAMES)
         for name, interval in found.items():
             held[name] += interval.low <= truth[name] <= interval.high
     assert all(0.93 <= count / experiments <= 0.97 for count in held.values()), held

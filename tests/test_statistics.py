@@ -23,7 +23,7 @@ from brainfm.evaluation.pairs import (
     wilcoxon_p,
 )
 from brainfm.evaluation.ranks import rank_estimators
-from brainfm.evaluation.seeds import shared_error
+from brainfm.evaluation.seeds import Error, error_of, shared_error
 from brainfm.evaluation.statistics import (
     Pooled,
     chance,
@@ -108,7 +108,7 @@ class World:
         known = 0
         for _ in range(experiments):
             pooled = self.draw(rng, self.subjects, self.seeds)
-            found = score_intervals(pooled, list(METRICS), seed=1)
+            found = score_intervals(pooled, list(METRICS))
             known += np.isfinite(found["auroc"].low)
             for name, ends in found.items():
                 inside[name] += ends.low <= whole[name][0] <= ends.high
@@ -141,10 +141,10 @@ def test_an_interval_needs_two_subjects_of_each_class():
     world = World(subjects=9, windows=4, positive=0.0)
     pooled = world.draw(rng, 9, 1)
     pooled.truth[:3] = 1  # the first subject alone has the event
-    for ends in score_intervals(pooled, list(METRICS), seed=0).values():
+    for ends in score_intervals(pooled, list(METRICS)).values():
         assert np.isnan([ends.low, ends.high]).all()
     pooled.truth[4:6] = 1
-    found = score_intervals(pooled, list(METRICS), seed=0)
+    found = score_intervals(pooled, list(METRICS))
     assert all(0 <= found[name].low < found[name].high <= 1 for name in METRICS if name != "kappa")
 
 
@@ -211,8 +211,10 @@ def crossed(subjects, seeds, of_seeds, of_subjects, of_both, *, experiments=1000
 def test_seeds_that_shift_all_subjects_alike_are_not_taken_for_a_difference(world):
     p = {"draws": 400, "seed": 0}
     null = crossed(*world)
-    assert np.mean([sign_flip_p(gaps, **p) <= 0.05 for gaps in null]) <= 0.065
-    assert np.mean([wilcoxon_p(gaps, **p) <= 0.05 for gaps in null[:400]]) <= 0.065
+    # Ranks are coarse; six subjects have few signs, and three seeds lean to the wide side.
+    least = 0.03 if world[0] > 6 and world[1] > 3 else 0.02
+    assert least <= np.mean([sign_flip_p(gaps, **p) <= 0.05 for gaps in null]) <= 0.07
+    assert 0.015 <= np.mean([wilcoxon_p(gaps) <= 0.05 for gaps in null]) <= 0.07
     subjects, seeds, of_seeds, of_subjects, of_both = world
     if of_seeds**2 / seeds > 0.25 * (of_subjects**2 + of_both**2 / seeds) / subjects:
         naive = [sign_flip_p(gaps.mean(axis=0)[None], **p) <= 0.05 for gaps in null]
@@ -227,10 +229,9 @@ def test_seeds_that_shift_all_subjects_alike_are_not_taken_for_a_difference(worl
 @pytest.mark.parametrize("world", CROSSED)
 def test_the_interval_of_a_difference_covers_other_seeds_too(world):
     found = [interval_of_mean(gaps, draws=500, seed=1) for gaps in crossed(*world)]
-    # The seeds' variance is told by 2 degrees of freedom of 3 seeds: then intervals are too wide.
-    assert (
-        0.93 <= np.mean([i.low <= 0 <= i.high for i in found]) <= (0.98 if world[1] > 3 else 0.99)
-    )
+    # The seeds' variance is told by 2 degrees of freedom of 3 seeds: then intervals are a little wide.
+    covered = np.mean([i.low <= 0 <= i.high for i in found])
+    assert 0.93 <= covered <= (0.97 if world[1] > 3 else 0.98)
 
 
 def test_p_and_interval_of_seeds_that_agree_are_those_of_subjects():
@@ -238,23 +239,42 @@ def test_p_and_interval_of_seeds_that_agree_are_those_of_subjects():
     for subjects in (7, 30):
         one = rng.normal(0.3, 1, (1, subjects))
         same = np.repeat(one, 5, axis=0)
-        for test in (sign_flip_p, wilcoxon_p):
-            assert test(same, draws=500, seed=0) == test(one, draws=500, seed=0)
+        flips = [sign_flip_p(gaps, draws=500, seed=0) for gaps in (one, same)]
+        assert flips[0] == flips[1]
+        assert wilcoxon_p(same) == wilcoxon_p(one)
         several = [interval_of_mean(gaps, draws=500, seed=0) for gaps in (one, same)]
         assert several[0].low == pytest.approx(several[1].low)
         shifted = same + np.arange(5)[:, None]
-        assert sign_flip_p(shifted - 2, draws=500, seed=0) > sign_flip_p(same, draws=500, seed=0)
+        assert sign_flip_p(shifted - 2, draws=500, seed=0) > flips[1]
+        assert wilcoxon_p(shifted - 2) > wilcoxon_p(same)
 
 
-def test_the_seeds_error_is_the_mean_squares_of_two_ways():
-    """On average: in a crossed table without replicates, (MS of seeds - MS of the rest) / n values."""
+def test_the_seeds_error_is_that_of_two_ways_crossed():
+    """The mean square of seeds, at the middle of χ², less that of the rest, over the number of values."""
     gaps = crossed(30, 8, 1.0, 1.0, 1.0, experiments=1)[0]
     k, n = gaps.shape
-    of_seeds = n * gaps.mean(axis=1).var(ddof=1)
+    of_seeds = n * gaps.mean(axis=1).var(ddof=1) * (k - 1) / stats.chi2.median(k - 1)
     rest = gaps - gaps.mean(axis=0) - gaps.mean(axis=1, keepdims=True) + gaps.mean()
-    want = (of_seeds * (k - 1) / (k - 3) - (rest**2).sum() / ((k - 1) * (n - 1))) / (k * n)
-    drawn = shared_error(gaps.mean(axis=1), gaps, draws=200_000, seed=0)
-    assert np.mean(drawn**2) == pytest.approx(want, rel=0.05)
+    want = (of_seeds - (rest**2).sum() / ((k - 1) * (n - 1))) / (k * n)
+    found = error_of(gaps)
+    assert found.shared == shared_error(gaps.mean(axis=1), gaps) == pytest.approx(np.sqrt(want))
+    assert found.subjects == pytest.approx(stats.sem(gaps.mean(axis=0)))
+    # Seeds that do nothing have as often too large a mean square as too small a one.
+    none = [shared_error(g.mean(axis=1), g) == 0 for g in crossed(60, 5, 0.0, 1.0, 1.0)]
+    assert 0.45 <= np.mean(none) <= 0.55
+
+
+def test_two_errors_have_the_degrees_of_freedom_of_satterthwaite():
+    both = Error(subjects=3.0, shared=4.0, free_subjects=19, free_seeds=4)
+    assert both.total == pytest.approx(5)
+    assert both.free == pytest.approx(5**4 / (3**4 / 19 + 4**4 / 4))
+    assert both.reach(0.95) == pytest.approx(5 * stats.t.ppf(0.975, both.free))
+    # A p of subjects is that of a t three fifths as large, and the other way round.
+    p = 2 * stats.t.sf(5.0, 19)
+    assert both.widened(p) == pytest.approx(2 * stats.t.sf(3.0, both.free))
+    assert both.of_subjects(15.0) == pytest.approx(stats.t.isf(both.widened(p) / 2, 19))
+    alone = Error(subjects=3.0, shared=0.0, free_subjects=19, free_seeds=4)
+    assert (alone.total, alone.free, alone.widened(0.3)) == (3, 19, 0.3)
 
 
 @pytest.mark.parametrize(("seed_effect", "noise"), [(0.0, 1.0), (0.15, 0.5)])
@@ -295,16 +315,16 @@ def test_seeds_that_differ_make_the_interval_wide():
     b = simulate(rng, subjects=20, windows=40, skill=0.6)
     alike = Pooled(a.truth, a.subject, a.recording, np.concatenate([a.proba, a.proba]))
     unlike = Pooled(a.truth, a.subject, a.recording, np.concatenate([a.proba, b.proba]))
-    (narrow,) = score_intervals(alike, ONE, seed=0).values()
-    (wide,) = score_intervals(unlike, ONE, seed=0).values()
+    (narrow,) = score_intervals(alike, ONE).values()
+    (wide,) = score_intervals(unlike, ONE).values()
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
 
 
 def test_subjects_that_differ_make_the_interval_wide():
     rng = np.random.default_rng(0)
-    alike = score_intervals(simulate(rng, subjects=20, windows=40, skill=0.7), ONE, seed=0)
+    alike = score_intervals(simulate(rng, subjects=20, windows=40, skill=0.7), ONE)
     unlike = simulate(rng, subjects=20, windows=40, skill=0.7, spread=0.2)
-    wide = score_intervals(unlike, ONE, seed=0)
+    wide = score_intervals(unlike, ONE)
     (a,), (b,) = alike.values(), wide.values()
     assert b.high - b.low > 1.5 * (a.high - a.low)
 
@@ -387,15 +407,14 @@ def test_without_a_difference_p_is_below_5_percent_in_5_percent(subjects):
 
 def test_without_a_difference_wilcoxons_p_is_below_5_percent_in_5_percent():
     rng = np.random.default_rng(2)
-    p = [wilcoxon_p(rng.standard_t(3, (1, 20)), draws=1, seed=0) for _ in range(1000)]
+    p = [wilcoxon_p(rng.standard_t(3, (1, 20))) for _ in range(1000)]
     assert 0.03 <= np.mean(np.array(p) <= 0.05) <= 0.07
 
 
 def test_wilcoxons_p_is_scipys_and_equal_subjects_are_alike():
     gap = np.random.default_rng(0).normal(0.4, 1, 15)
-    options = {"draws": 1, "seed": 0}
-    assert wilcoxon_p(gap[None], **options) == pytest.approx(stats.wilcoxon(gap).pvalue)
-    assert wilcoxon_p(np.zeros((3, 8)), **options) == 1
+    assert wilcoxon_p(gap[None]) == pytest.approx(stats.wilcoxon(gap).pvalue)
+    assert wilcoxon_p(np.zeros((3, 8))) == 1
 
 
 def test_nadeau_and_bengio_keep_the_level_where_folds_share_their_training_windows():
@@ -565,7 +584,7 @@ def test_undefined_subjects_are_left_out_and_counted():
 
 def test_one_subject_has_no_interval():
     pooled = pooled_of([0, 1, 0, 1], "aaaa", "1234")
-    assert np.isnan(score_intervals(pooled, ONE, seed=0)["balanced_accuracy"].low)
+    assert np.isnan(score_intervals(pooled, ONE)["balanced_accuracy"].low)
 
 
 def test_draws_are_whole_samples_and_follow_the_seed():
@@ -580,7 +599,7 @@ def test_a_thousand_draws_of_ten_estimators_take_seconds():
     pooled = [simulate(rng, subjects=36, windows=48, skill=0.7) for _ in range(10)]
     start = time.perf_counter()
     for p in pooled:
-        score_intervals(p, list(METRICS), seed=0)
+        score_intervals(p, list(METRICS))
         chance(p, list(METRICS), draws=1000, seed=0)
     # Some 2 s on two shared cores; the bound only shows a loop where there should be none.
     assert time.perf_counter() - start < 20

@@ -1,22 +1,22 @@
 """How far a mean of paired differences, or its effect size, would move with other subjects and other seeds.
 
 The subject is the unit: windows of a person are no independent witnesses. Each draw takes subjects with
-replacement, and moves all of them by what the seeds may have done to them alike (`brainfm.evaluation.seeds`);
-what a seed does to one subject is in the drawing of subjects already. Means are studentised; effect sizes get
-Efron's bias-corrected and accelerated interval (BCa, 1987), its levels widened for few subjects (Hesterberg
-2015). Measures pooled over subjects have their own, `brainfm.evaluation.jackknife`.
+replacement; what a seed does to one subject is in that already, and what it does to all alike makes the
+interval wider (`brainfm.evaluation.seeds`). Means are studentised; effect sizes get Efron's bias-corrected
+and accelerated interval (BCa, 1987), its levels widened for few subjects (Hesterberg 2015).
+Measures pooled over subjects have their own, `brainfm.evaluation.jackknife`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Float64
 from scipy.stats import norm, t
 
-from brainfm.evaluation.seeds import shared_noise
+from brainfm.evaluation.seeds import error_of, shared_error
 
 CONFIDENCE = 0.95
 
@@ -44,21 +44,23 @@ def interval_of_mean(
     values
         a number a seed and subject.
     draws, seed
-        of subjects and of what seeds shift.
+        of subjects.
     """
     n = values.shape[1]
     if n < 2:
         return NOTHING
-    own = values.mean(axis=0)[None]
+    own, both = values.mean(axis=0)[None], error_of(values)
     subjects = draw_subjects(n, draws=draws, seed=seed).astype(np.float64)
     mean, error = _mean_and_error(own, np.ones((1, n)))
     drawn, errors = _mean_and_error(own, subjects)
     known = errors > 1e-12 * np.abs(mean)
-    far = np.where(known, (drawn - mean) / np.where(known, errors, 1), 0) * error
-    noise = shared_noise(values.mean(axis=1), values, draws=draws, seed=seed)
+    if not known.any():
+        far = both.reach(CONFIDENCE)
+        return Interval(float(mean[0] - far), float(mean[0] + far))
     outside = (1 - CONFIDENCE) / 2
-    kept = known if known.any() else np.ones_like(known)
-    low, high = mean - np.quantile((far + noise)[kept], [1 - outside, outside])
+    far = np.quantile(((drawn - mean)[known] / errors[known]), [1 - outside, outside]) * error
+    alone = replace(both, shared=0.0)
+    low, high = mean - far * both.reach(CONFIDENCE) / alone.reach(CONFIDENCE)
     return Interval(float(low), float(high))
 
 
@@ -84,7 +86,8 @@ def interval_of(
     if n < 2:
         return NOTHING
     own = values.mean(axis=0)[None]
-    noise = shared_noise(values.mean(axis=1), values, draws=draws, seed=seed)
+    shared = shared_error(values.mean(axis=1), values)
+    noise = shared * np.random.default_rng([seed, 4]).standard_normal(draws)
     subjects = draw_subjects(n, draws=draws, seed=seed).astype(np.float64)
     drawn = statistic(own + noise[:, None], subjects)
     whole = statistic(own, leave_out(n))

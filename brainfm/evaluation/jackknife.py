@@ -13,13 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import expit, logit
-from scipy.stats import t
 
 from brainfm.evaluation.intervals import CONFIDENCE, NOTHING, Interval
-from brainfm.evaluation.seeds import shared_noise
-
-DRAWS = 4000
-"""Draws of the sum of both errors; of the subjects' alone none are needed."""
+from brainfm.evaluation.seeds import Error, shared_error
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ SHARE, AGREEMENT, AMOUNT = Scale(), Scale(lowest=-1.0), Scale(highest=float("inf
 
 
 def jackknife(
-    values: Float64[np.ndarray, "seed sample"], scale: Scale, *, independent: int, seed: int = 0
+    values: Float64[np.ndarray, "seed sample"], scale: Scale, *, independent: int
 ) -> Interval:
     """Return the interval of a measure's mean over seeds.
 
@@ -90,8 +86,6 @@ def jackknife(
         where it may lie.
     independent
         subjects that speak of it: of whom it is known, or that show the rarest class.
-    seed
-        of the draws, where seeds differ.
 
     Returns
     -------
@@ -106,13 +100,6 @@ def jackknife(
         return scale.at_the_end(value, independent)
     mean = left_out.mean(axis=0)
     error = float(np.sqrt((n - 1) / n * ((mean - mean.mean()) ** 2).sum()))
-    noise = shared_noise(whole, -(n - 1) * left_out, draws=DRAWS, seed=seed)
-    return scale.interval(value, _reach(error, independent - 1, noise, seed))
-
-
-def _reach(error: float, free: int, noise: Float64[np.ndarray, " draw"], seed: int) -> float:
-    """Return how far the sum of the subjects' and the seeds' errors reaches in 95 of 100 cases."""
-    if not noise.any():
-        return float(t.ppf((1 + CONFIDENCE) / 2, free) * error)
-    by_subjects = error * np.random.default_rng([seed, 5]).standard_t(free, len(noise))
-    return float(np.quantile(np.abs(by_subjects + noise), CONFIDENCE))
+    shared = shared_error(whole, -(n - 1) * left_out)
+    both = Error(error, shared, independent - 1, len(whole) - 1)
+    return scale.interval(value, both.reach(CONFIDENCE))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import gammaln
-from scipy.stats import norm, rankdata, t, wilcoxon
+from scipy.stats import t, wilcoxon
 
 from brainfm.evaluation.intervals import NOTHING, Interval, interval_of, interval_of_mean
-from brainfm.evaluation.seeds import shared_error, shared_noise
+from brainfm.evaluation.seeds import error_of
 
 Gaps = Float64[np.ndarray, "seed subject"]
 # With fewer subjects the interval of an effect size covers too seldom to be shown.
@@ -84,7 +84,7 @@ def difference(
         interval=interval_of_mean(gaps, **options),
         p=sign_flip_p(gaps, **options),
         n_subjects=n,
-        p_wilcoxon=wilcoxon_p(gaps, **options),
+        p_wilcoxon=wilcoxon_p(gaps),
         effect=float(hedges_g(gaps.mean(axis=0)[None], np.ones((1, n)))[0]),
         effect_interval=(
             interval_of(hedges_g, gaps, **options) if n >= ENOUGH_FOR_EFFECT else NOTHING
@@ -121,59 +121,41 @@ def hedges_g(
 def sign_flip_p(gaps: Gaps, *, draws: int, seed: int) -> float:
     """Return the two-sided p of a mean gap of zero, over subjects and seeds.
 
-    Under the null hypothesis a subject's sign is as good as the other, and what seeds shift is normal with an
-    unknown variance: p is how often both together reach as far as the mean. All signs are tried up to 12
-    subjects, so that p is exact where seeds agree; above, ``draws`` random ones with the observed one among
-    them.
+    Under the null hypothesis a subject's sign is as good as the other: p is how often flipped signs reach as
+    far as the mean, all tried up to 12 subjects, above ``draws`` random ones with the observed one among
+    them. Where seeds shift all subjects, they need to reach only as far as would be as improbable of subjects
+    alone.
 
     Parameters
     ----------
     gaps
         a difference a seed and subject, the same subjects under every seed.
     draws, seed
-        of the signs and of the seeds' variance.
+        of the signs.
     """
     gap, n = gaps.mean(axis=0), gaps.shape[1]
-    signs = _signs(n, draws=draws, seed=seed)
+    error, reached = error_of(gaps), abs(float(gap.mean()))
+    if error.shared:
+        far = error.of_subjects(reached)
+        # The mean whose t is that, when the differences' squares add up to the same.
+        reached = float(np.sqrt((gap**2).mean() / (1 + (n - 1) / far**2))) if far else 0.0
+    flipped = _signs(n, draws=draws, seed=seed) @ gap / n
     # Equal sums may differ in the last digit by the order of their terms.
-    reached = np.abs(gap.sum()) * (1 - 1e-12)
-    flipped = signs @ gap
-    error = n * shared_error(gaps.mean(axis=1), gaps, draws=max(draws, len(signs)), seed=seed)
-    if not error.any():
-        return float(np.mean(np.abs(flipped) >= reached))
-    flipped = np.resize(flipped, len(error))
-    sure, wide = flipped[error == 0], error > 0
-    beyond = [(reached + side * flipped[wide]) / error[wide] for side in (-1, 1)]
-    count = (np.abs(sure) >= reached).sum() + sum(norm.sf(z).sum() for z in beyond)
-    return float(count / len(error))
+    return float(np.mean(np.abs(flipped) >= reached * (1 - 1e-12)))
 
 
-def wilcoxon_p(gaps: Gaps, *, draws: int, seed: int) -> float:
+def wilcoxon_p(gaps: Gaps) -> float:
     """Return the two-sided p of Wilcoxon's signed ranks, of subjects' means over seeds.
 
-    scipy's where seeds agree. Otherwise the subjects' distances from their mean get random signs, what seeds
-    may shift is added, and all is ranked: p is how often the ranks' sum is then as far from 0. 1 where no
-    subject differs.
+    scipy's, and larger where seeds shift all subjects. 1 where no subject differs.
 
     Parameters
     ----------
     gaps
         a difference a seed and subject, the same subjects under every seed.
-    draws, seed
-        of the signs and of what seeds shift.
     """
-    gap, n = gaps.mean(axis=0), gaps.shape[1]
-    if not gap.any():
-        return 1.0
-    noise = shared_noise(gaps.mean(axis=1), gaps, draws=draws, seed=seed)
-    if not noise.any():
-        return float(wilcoxon(gap).pvalue)
-    signs = np.resize(_signs(n, draws=draws, seed=seed), (draws, n))
-    drawn = signs * (gap - gap.mean()) + noise[:, None]
-    sums, (reached,) = (
-        np.abs((np.sign(x) * rankdata(np.abs(x), axis=1)).sum(axis=1)) for x in (drawn, gap[None])
-    )
-    return float(np.mean(sums >= reached))
+    gap = gaps.mean(axis=0)
+    return error_of(gaps).widened(float(wilcoxon(gap).pvalue)) if gap.any() else 1.0
 
 
 def _signs(n: int, *, draws: int, seed: int) -> Float64[np.ndarray, "draw subject"]:

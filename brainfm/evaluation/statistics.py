@@ -89,7 +89,7 @@ class Pooled:
         return self.seed_scores(metrics, weight=each.astype(np.float32))
 
 
-def score_intervals(pooled: Pooled, metrics: Sequence[str], *, seed: int) -> dict[str, Interval]:
+def score_intervals(pooled: Pooled, metrics: Sequence[str]) -> dict[str, Interval]:
     """Return the 95 % interval of every measure, over subjects and seeds.
 
     Its degrees of freedom are those of the subjects that show the rarest class: many subjects without a
@@ -102,14 +102,12 @@ def score_intervals(pooled: Pooled, metrics: Sequence[str], *, seed: int) -> dic
         the predictions.
     metrics
         names of the measures.
-    seed
-        of the draws of what seeds shift.
     """
     weights = leave_out(pooled.n_subjects).astype(np.float32)
     scores = pooled.seed_scores(metrics, weight=weights[:, pooled.subject_index])
     independent = min(_showing(pooled))
     return {
-        name: jackknife(values, SCALES.get(name, SHARE), independent=independent, seed=seed)
+        name: jackknife(values, SCALES.get(name, SHARE), independent=independent)
         for name, values in scores.items()
     }
 

@@ -170,7 +170,7 @@ def _scored(
     if pooled is None:
         return {m: _values(float("nan"), NOTHING, Chance(), 0) for m in metrics}
     value = pooled.scores(metrics)
-    interval = score_intervals(pooled, metrics, seed=seed)
+    interval = score_intervals(pooled, metrics)
     shuffled = chance(pooled, metrics, draws=draws, seed=seed)
     n = pooled.n_subjects
     return {m: _values(float(value[m][0]), interval[m], shuffled[m], n) for m in metrics}

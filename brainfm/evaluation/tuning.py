@@ -175,7 +175,10 @@ def fit_validated(
 
 def check_budget(name: str, estimator: BaseEstimator, budget: Budget) -> None:
     """Refuse an estimator that chooses among more settings than the budget allows, before any fit."""
-    planned = planned_fits(filled_in(estimator, {"budget": budget}))
+    try:
+        planned = planned_fits(filled_in(estimator, {"budget": budget}))
+    except ValueError as error:  # scikit-learn's, of a parameter that is not there
+        raise UsageError(f"The grid of {name!r} cannot be tried: {error}") from error
     if budget.fits is not None and planned > budget.fits:
         raise UsageError(
             f"{name!r} tries {planned} settings in every fold and the budget is {budget.fits} for every "
