@@ -26,13 +26,15 @@ from brainfm.cli import main
 from brainfm.learning.loop import Loop
 
 
-def run(argv: list[str], steps: int) -> int:
-    """Call the command, saying through a pipe which step begins."""
+def run(argv: list[str], steps: int, *, doomed: bool) -> int:
+    """Call the command, saying through a pipe which step begins; the doomed never end their last."""
     torch.set_num_threads(1)
     plain = Loop.training_step
 
     def told(loop: Loop, *arguments: object) -> object:
         os.write(steps, f"{loop.global_step}\n".encode())
+        if doomed and loop.global_step == loop.options.steps - 1:
+            signal.pause()
         return plain(loop, *arguments)
 
     Loop.training_step = told
@@ -45,7 +47,7 @@ def call(argv: list[str], strike: int | None, moment: float) -> tuple[int | None
     child = os.fork()
     if child == 0:
         os.close(reading)
-        os._exit(run(argv, writing))
+        os._exit(run(argv, writing, doomed=strike is not None))
     os.close(writing)
     last, text = -1, b""
     while select.select([reading], [], [])[0] and (more := os.read(reading, 4096)):

@@ -94,6 +94,13 @@ def test_half_precision_learns_nearly_the_same(tmp_path: Path) -> None:
     assert not np.array_equal(*losses)
 
 
+def test_float16_is_not_taken_for_another_where_there_is_no_gpu(tmp_path: Path) -> None:
+    train = replace(TRAIN, precision="16-mixed", accelerator="cpu")
+    with pytest.raises(UsageError, match="16-mixed needs a GPU"):
+        fit(masked_codes(), Noise(), train=train, seed=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_mfu_is_operations_over_seconds_and_peak() -> None:
     one = Utilisation(1e12)
     assert one.share(5_000_000_000, 2.0) == {"mfu": pytest.approx(0.0025)}

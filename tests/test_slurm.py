@@ -1,7 +1,7 @@
 """Jobs for SLURM: what is asked for, and that a warned job goes on from the step it was warned in.
 
 tests/slurm holds programs by the names of sbatch, srun and scontrol that do start the processes; what a
-real SLURM does is in test_one_node.py.
+real SLURM does is in test_real_slurm.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,24 +23,30 @@ import pytest
 import yaml
 from conftest import ROOT
 from test_distributed import TRAINED
-from test_pipeline import RECIPE
+from test_pipeline import CLASSICAL, RECIPE, task
 from test_resume import FAMILIES
 
 from brainfm.cli import main
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages.submission import Allocation, submit, write_script
+from brainfm.store import open_store
 
 PIPELINES = ROOT / "pipelines" / "slurm"
 ONE_CORE = ("--slurm.gpus=0", "--slurm.cpus=1")
+
+
+def write_programs(folder: Path) -> None:
+    """Let jobs find what an environment's `bin` holds."""
+    for name in ("brainfm", "dask"):
+        (folder / name).write_text(f'#!/bin/bash\nexec {sys.executable} -m {name} "$@"\n')
+        (folder / name).chmod(0o755)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder in which the stand-ins tell of their jobs."""
     (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "brainfm"
-    command.write_text(f'#!/bin/bash\nexec {sys.executable} -m brainfm "$@"\n')
-    command.chmod(0o755)
+    write_programs(tmp_path / "bin")
     programs = f"{tmp_path / 'bin'}:{ROOT / 'tests' / 'slurm'}"
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -174,16 +181,15 @@ FAILS = "exit 1"
 FULL = "trap 'exit 1' USR1; sleep 60 & wait $!"  # there is no space to keep it
 
 
-def stand_in(
-    monkeypatch: pytest.MonkeyPatch, first: str, second: str = ENDS, **asked: object
-) -> None:
-    """Submit a job whose two tasks do what is said, in place of a training."""
+def stand_in(monkeypatch: pytest.MonkeyPatch, first: str, second: str = ENDS, **asked: Any) -> str:
+    """Submit a job whose two tasks do what is said, in place of a training; return its number."""
     task, out = Path("task").absolute(), Path("run")
     task.write_text(f'#!/bin/bash\nif [ "$SLURM_PROCID" = 0 ]; then {first}\nelse {second}; fi\n')
     task.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(task))
     out.mkdir()
-    submit(write_script(Allocation(processes=2, gpus=0, **asked), "pretrain", "seed: 0", out), out)
+    allocation = Allocation(**{"processes": 2, "gpus": 0} | asked)
+    return submit(write_script(allocation, "pretrain", "seed: 0", out), out).split()[-1]
 
 
 @pytest.mark.parametrize(
@@ -295,3 +301,55 @@ def test_a_training_that_failed_does_not_go_back(
     assert main(command(place, "job", *ONE_CORE, *more, checkpoint_every=1)) == 0
     assert (code(cluster), requeued(cluster)) == (1, 0)
     assert words in output()
+
+
+# ------------------------------------------------------------------ arrays
+
+
+def checksums(store: Path) -> dict[str, str]:
+    opened = open_store(store)
+    return {id: opened.entry(id).checksum for id in opened.table["id"]}
+
+
+def assert_same_stores(ours: Path, theirs: Path) -> None:
+    assert len(checksums(ours)) == 8
+    assert checksums(ours) == checksums(theirs)
+
+
+def sweep(folder: Path) -> list[str]:
+    """Write two configurations of `brainfm evaluate`, one seed each."""
+    written = []
+    for seed in (0, 1):
+        config = {
+            "task": task(folder / "store.zarr"),
+            "estimators": {"tangent space": CLASSICAL["tangent space"]},
+            "folds": {"folds": 2, "validation": 0.5},
+            "seeds": [seed],
+            "out": str(folder / f"bench-{seed}"),
+        }
+        written.append(str(folder / f"bench-{seed}.yaml"))
+        Path(written[-1]).write_text(yaml.safe_dump(config))
+    return written
+
+
+def assert_same_scores(folder: Path) -> None:
+    """Check what a sweep left against the same evaluation here."""
+    for seed, given in enumerate(sweep(folder)):
+        assert main(["evaluate", f"--config={given}", f"--out={folder / f'here-{seed}'}"]) == 0
+        tables = [folder / f"{name}-{seed}" / "predictions.csv" for name in ("bench", "here")]
+        pd.testing.assert_frame_equal(*map(pd.read_csv, tables))
+
+
+def test_an_array_ingests(place: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SBATCH_ARRAY_INX", "0-1")
+    given = [place / "raw", place / "many.zarr", f"--recipe={place / 'recipe.yaml'}"]
+    subprocess.run([PIPELINES / "ingest.sh", *given], check=True, capture_output=True)
+    assert code(cluster) == 0, output()
+    assert code(cluster, task=1) == -signal.SIGTERM  # task 0 has ended the reader
+    assert_same_stores(place / "many.zarr", place / "store.zarr")
+
+
+def test_an_array_evaluates(place: Path, cluster: Path) -> None:
+    subprocess.run([PIPELINES / "evaluate.sh", *sweep(place)], check=True, capture_output=True)
+    assert (code(cluster), code(cluster, task=1)) == (0, 0), output()
+    assert_same_scores(place)

@@ -283,9 +283,12 @@ def fit(
 
     Raises
     ------
+    UsageError
+        If the device cannot do what ``train`` asks for.
     WorkError
         If the loss is no number any more.
     """
+    train.check_device()
     if out is not None and is_first():
         sweep(out)
     checkpoint = find_checkpoint(out)

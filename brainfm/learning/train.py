@@ -52,7 +52,8 @@ class Train:
         training ends at; the weights themselves where None. It rises to its value as of
         `brainfm.layers.average.WeightAverage`. EEGDM's head takes 0.999.
     precision
-        of the arithmetic, in Lightning's words.
+        of the arithmetic, in Lightning's words: ``"32-true"``, or half of it by autocast, as
+        ``"bf16-mixed"`` or, with a scaler and on a GPU, ``"16-mixed"``.
     validate_every
         steps between two validations, one at the end at the latest; 0 for none.
     log_every
@@ -83,7 +84,8 @@ class Train:
         keep only what goes into each block of the backbone and compute the rest again in the backward
         pass: less memory, more time, the same numbers.
     compile
-        let PyTorch compile the blocks of the backbone; their numbers differ in the last digits.
+        let PyTorch compile the blocks of the backbone; their numbers differ in the last digits, and their
+        dropout is drawn otherwise.
     peak_flops
         FLOP/s that a device can do at most, for the column ``mfu``; looked up for known GPUs where
         None.
@@ -104,7 +106,7 @@ class Train:
     layer_decay: float = 1.0
     clip: float | None = 1.0
     average: float | None = None
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     validate_every: int = 100
     log_every: int = 10
     checkpoint_every: int = 100
@@ -173,6 +175,14 @@ class Train:
         if torch.backends.mps.is_available():
             return "mps"
         return "cuda" if self.accelerator == "gpu" or torch.cuda.is_available() else "cpu"
+
+    def check_device(self) -> None:
+        """Refuse a precision that this machine's device has no autocast for; `UsageError`."""
+        if self.precision == "16-mixed" and self.device == "cpu":
+            raise UsageError(
+                "train.precision 16-mixed needs a GPU and the training is to run on the processor; take "
+                "bf16-mixed."
+            )
 
     def over(self, windows: int | float) -> Train:
         """Return options with as many steps as ``epochs``, where they are given, of so many windows take."""

@@ -1,29 +1,32 @@
 """`brainfm plan`: what a training will need, before anybody pays for it.
 
-FLOPs are those of matrix products, convolutions and attention, counted by PyTorch over one forward and
-backward pass; scans and Fourier transforms are not among them. Memory is that of weights, gradients
-and AdamW's two moments, and of what the forward pass keeps for the backward pass. Speed is measured on
-this machine with the run's own model; only the numbers of windows and devices are multiplied up.
+The run's own loop trains a few steps of noise of every shape that the run's data sets have, with the run's
+precision, optimiser and `recompute` (`brainfm.learning.cost`). Only the numbers of windows and devices are
+multiplied up.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import torch
 
 from brainfm.contracts import Batch, Objective
 from brainfm.errors import UsageError
-from brainfm.layers.flops import count_flops
+from brainfm.learning.cost import Cost, measure
+from brainfm.learning.shares import choose_parts
 from brainfm.learning.train import Train
-from brainfm.stages.model import Model
-from brainfm.stages.sources import Data
+from brainfm.stages.model import Model, Window
+from brainfm.stages.pretrain import check_fit
+from brainfm.stages.sources import Data, Source, divide, sources_of
+from brainfm.store.files import as_url
 from brainfm.weights import count_parameters
+from brainfm.windows.mixture import shares
 
-COPIES = 4  # weight, gradient, and AdamW's two moments
+AT_ONCE = 8  # windows that are computed here at most, to see what one takes
 
 
 @dataclass(frozen=True)
@@ -33,52 +36,114 @@ class Corpus:
     Attributes
     ----------
     hours
-        of recordings.
+        of recordings that are trained on; where None those of the run's data sets, which must be there.
     epochs
-        times that the run goes through them.
+        times that the run goes through them; where None as the run says.
     devices
-        that share the work; their exchange of gradients is taken for free.
+        that share the work, whose exchange of gradients is taken for free; where None the run's.
     speedup
         how many times faster one of them is than the device that the plan is made on.
     price
         of a device for an hour, in any currency; 0 leaves money out.
     """
 
-    hours: float = 1000.0
-    epochs: float = 1.0
-    devices: int = 1
+    hours: float | None = None
+    epochs: float | None = None
+    devices: int | None = None
     speedup: float = 1.0
     price: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("hours", "epochs", "devices", "speedup"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"corpus.{name} is {getattr(self, name)} and must be above 0.")
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise UsageError(f"corpus.{name} is {value} and must be above 0.")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one model needs.
+class Part:
+    """Windows of one shape.
 
     Attributes
     ----------
-    parameters
-        that are trained.
-    flops
-        a window, forward and backward.
-    fixed_bytes
-        of weights, gradients and optimiser state.
-    window_bytes
-        kept from the forward for the backward pass, a window.
-    windows_per_second
-        trained on the device that it was measured on.
+    name
+        of their data set.
+    share
+        of the training's windows.
+    window
+        their shape.
+    cost
+        what they take.
     """
 
+    name: str
+    share: float
+    window: Window
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training on paper.
+
+    Attributes
+    ----------
+    sizes
+        bytes of all trained weights, and of those of the largest block.
+    parameters
+        that are trained.
+    parts
+        of the windows.
+    windows
+        that are trained on; None where it was not said how many.
+    at_once
+        windows that a device computes at once.
+    devices
+        that share the work.
+    train
+        the run's options.
+    """
+
+    sizes: tuple[int, int]
     parameters: int
-    flops: float
-    fixed_bytes: int
-    window_bytes: float
-    windows_per_second: float
+    parts: tuple[Part, ...]
+    windows: float | None
+    at_once: int
+    devices: int
+    train: Train
+
+    @property
+    def flops(self) -> float:
+        """Operations of a window, forward and backward, the mean over all."""
+        return sum(part.share * part.cost.flops for part in self.parts)
+
+    @property
+    def rate(self) -> float:
+        """Windows a second on the device that it was measured on."""
+        return 1 / sum(part.share * part.cost.seconds for part in self.parts)
+
+    @property
+    def memory(self) -> float:
+        """Bytes of a device, of the largest windows."""
+        return self.exchanged + max(part.cost.memory(self.at_once) for part in self.parts)
+
+    @property
+    def exchanged(self) -> float:
+        """Bytes by which several processes need more than one, or less.
+
+        DDP keeps gradients a second time, to send them. FSDP2 shares out weights, gradients and two
+        moments, and holds two blocks whole, with their gradients, while it computes one of them.
+        """
+        weights, block = self.sizes
+        if self.devices == 1:
+            return 0.0
+        if self.train.strategy == "ddp":
+            return float(weights)
+        return 4 * weights * (1 / self.devices - 1) + 4 * block
+
+    def days(self, speedup: float) -> float:
+        """Return how long it takes."""
+        assert self.windows is not None
+        return self.windows / (self.rate * speedup * self.devices) / 86400
 
 
 def plan(
@@ -96,103 +161,144 @@ def plan(
     Parameters
     ----------
     model, data, out, tokenizer, train, seed
-        as of `brainfm pretrain`; the store need not exist yet.
+        as of `brainfm pretrain`. Stores need not exist yet; where they do, what is planned is the training on
+        them.
     corpus
-        what is planned for.
+        what is planned for, where it is something else.
     """
-    objective = model.build(seed, tokenizer=tokenizer)
-    device = torch.device(
-        "cuda" if train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    )
-    part = train.batch_size // (train.parts or corpus.devices) or 1
-    batch = windows_for(objective, model, data.seconds, min(part, 8)).to(device)
-    cost = measure(objective.to(device), batch, train)
-    for name, value in describe(cost, part, data.seconds, corpus, device).items():
+    made = draw_up(model, data, tokenizer=tokenizer, train=train, seed=seed, corpus=corpus)
+    for name, value in describe(made, data.seconds, corpus).items():
         print(f"{name:<22} {value}")
 
 
-def windows_for(objective: Objective, model: Model, seconds: float, n: int) -> Batch:
-    """Return windows of noise as the model will read them."""
-    names, sfreq = objective.tokenizer.ch_names, objective.tokenizer.sfreq
-    shape = replace(
-        model.window,
-        seconds=seconds,
-        n_channels=model.window.n_channels if names is None else len(names),
-        sfreq=model.window.sfreq if sfreq is None else sfreq,
+def draw_up(
+    model: Model, data: Data, *, tokenizer: Path | None, train: Train, seed: int, corpus: Corpus
+) -> Plan:
+    """Measure what a training takes, and multiply it up; arguments as of `plan`.
+
+    Raises
+    ------
+    UsageError
+        If some of the run's stores exist and others do not, or do not fit the model.
+    """
+    objective = model.build(seed, tokenizer=tokenizer)
+    stores = (data.store, *(one.store for one in data.beside))
+    there = [as_url(store) is not None or Path(store).exists() for store in stores]
+    if any(there) and not all(there):
+        raise UsageError(
+            f"There is no store {stores[there.index(False)]} and there are others of the run; make it, or "
+            "plan without `data.beside`."
+        )
+    sources = sources_of(data) if all(there) else ()
+    for source in sources:
+        check_fit(objective, source)
+    tables = divide(sources, data.validation, seed).training
+    devices = corpus.devices or train.devices * train.nodes
+    n_parts = choose_parts(train.parts, train.batch_size, devices, data.blocks)
+    at_once = train.batch_size // n_parts
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    stages = () if objective.backbone is None else objective.backbone.stages()
+    return Plan(
+        sizes=(_bytes(trained), max((_bytes(block.parameters()) for block in stages), default=0)),
+        parameters=count_parameters(objective),
+        parts=tuple(
+            Part(name, share, window, _measure(model, seed, tokenizer, window, train, at_once))
+            for name, share, window in shapes_of(model, objective, data, sources, tables)
+        ),
+        windows=windows_of(tables, data, train, corpus),
+        at_once=at_once,
+        devices=devices,
+        train=train,
     )
-    one = shape.silence()
-    generator = torch.Generator().manual_seed(0)
+
+
+def shapes_of(
+    model: Model,
+    objective: Objective,
+    data: Data,
+    sources: Sequence[Source],
+    tables: Sequence[pd.DataFrame],
+) -> list[tuple[str, float, Window]]:
+    """Return name, share and shape of every kind of window that a training reads.
+
+    Without recordings that is the window of the model's paper, as long as the run's.
+    """
+    usual = replace(model.window, seconds=data.seconds)
+    if not sources:
+        names, sfreq = objective.tokenizer.ch_names, objective.tokenizer.sfreq
+        n_channels = usual.n_channels if names is None else len(names)
+        usual = replace(usual, n_channels=n_channels, sfreq=sfreq or usual.sfreq)
+        return [("the model's window", 1.0, usual)]
+    found = []
+    hours = [float(table["seconds"].sum() / 3600) for table in tables]
+    of_sources = shares(hours, [source.weight for source in sources], data.temperature)
+    for source, table, share in zip(sources, tables, of_sources, strict=True):
+        counts = [len(source.reader.sensors(recording).sensors) for recording in table["id"]]
+        for n_channels, seconds in table.groupby(counts)["seconds"].sum().items():
+            window = replace(usual, n_channels=int(n_channels), sfreq=source.sfreq)
+            part = float(share * seconds / table["seconds"].sum())
+            found.append((source.name, part, window))
+    return found
+
+
+def windows_of(
+    tables: Sequence[pd.DataFrame], data: Data, train: Train, corpus: Corpus
+) -> float | None:
+    """Return how many windows are trained on; None where neither recordings nor hours say it."""
+    epochs = corpus.epochs or train.epochs
+    if corpus.hours is not None:
+        return corpus.hours * 3600 / data.seconds * (epochs or 1.0)
+    if not tables:
+        return None
+    seconds = sum(float(table["seconds"].sum()) for table in tables)
+    steps = replace(train, epochs=epochs).over(seconds / data.seconds).steps
+    return float(steps * train.batch_size)
+
+
+def _measure(
+    model: Model, seed: int, tokenizer: Path | None, window: Window, train: Train, at_once: int
+) -> Cost:
+    n = min(AT_ONCE, max(2, at_once))
+    return measure(model.build(seed, tokenizer=tokenizer), noise(window, n), train)
+
+
+def noise(window: Window, n: int) -> Batch:
+    """Return ``n`` windows of noise, in volts."""
+    one = window.silence()
     many = {
         name: value.repeat(n, *[1] * (value.ndim - 1))
         for name, value in vars(one).items()
         if isinstance(value, torch.Tensor)
     }
-    noise = 1e-5 * torch.randn(many["signal"].shape, generator=generator)
-    return replace(one, **many | {"signal": noise, "recording": one.recording * n})
+    signal = torch.randn(many["signal"].shape, generator=torch.Generator().manual_seed(0))
+    return replace(one, **many | {"signal": 1e-5 * signal, "recording": one.recording * n})
 
 
-def measure(objective: Objective, batch: Batch, train: Train, steps: int = 3) -> Cost:
-    """Train some steps and look at what they take."""
-    optimizer, n = train.optimizer(objective), len(batch.signal)
-    objective.train()
-    objective.begin(batch)
-    kept, flops = count_flops(lambda: _step(objective, batch, optimizer))
-    start = time.perf_counter()
-    for _ in range(steps):
-        _step(objective, batch, optimizer)
-    if batch.signal.is_cuda:
-        torch.cuda.synchronize()
-    learned = [p for p in objective.parameters() if p.requires_grad]
-    every = [*objective.parameters(), *objective.buffers()]
-    fixed = sum(t.numel() * t.element_size() for t in every)
-    fixed += (COPIES - 1) * sum(p.numel() * p.element_size() for p in learned)
-    return Cost(
-        parameters=count_parameters(objective),
-        flops=flops / n,
-        fixed_bytes=fixed,
-        window_bytes=kept / n,
-        windows_per_second=n * steps / (time.perf_counter() - start),
-    )
+def _bytes(parameters: Iterable[torch.nn.Parameter]) -> int:
+    return sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
 
 
-def _step(objective: Objective, batch: Batch, optimizer: torch.optim.Optimizer) -> int:
-    """Take a step and return how many bytes the forward pass kept for the backward pass."""
-    own = {p.untyped_storage().data_ptr() for p in objective.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    optimizer.zero_grad()
-    objective.advance()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = objective(batch, torch.Generator().manual_seed(0))["loss"]
-    loss.backward()
-    optimizer.step()
-    return sum(kept.values())
-
-
-def describe(
-    cost: Cost, part: int, seconds: float, corpus: Corpus, device: torch.device
-) -> dict[str, Any]:
+def describe(plan: Plan, seconds: float, corpus: Corpus) -> dict[str, str]:
     """Return the lines of a plan."""
-    windows = corpus.hours * 3600 / seconds * corpus.epochs
-    rate = cost.windows_per_second * corpus.speedup * corpus.devices
-    days = windows / rate / 86400
-    memory = cost.fixed_bytes + part * cost.window_bytes
     lines = {
-        "parameters": f"{cost.parameters:,}",
-        "FLOPs a window": f"{cost.flops:.3g} (matrix products, convolutions and attention)",
-        "memory of a device": f"{memory / 1e9:.3g} GB, of which {cost.fixed_bytes / 1e9:.3g} GB "
-        f"whatever the batch, and {cost.window_bytes / 1e6:.3g} MB for each of {part} windows",
-        "measured here": f"{cost.windows_per_second:.3g} windows/s on {device.type}, "
-        f"{torch.get_num_threads()} threads; {cost.windows_per_second * cost.flops:.3g} FLOP/s",
-        "the corpus": f"{corpus.hours:,g} h × {corpus.epochs:g} = {windows:,.0f} windows of {seconds:g} s",
-        "time": f"{days:.3g} days on {corpus.devices} devices, each {corpus.speedup:g} × this one",
+        "parameters": f"{plan.parameters:,}",
+        "FLOPs a window": f"{plan.flops:.3g} (matrix products, convolutions, attention, Fourier transforms)",
+        "memory of a device": f"{plan.memory / 1e9:.3g} GB with {plan.at_once} windows at once, "
+        f"{plan.train.strategy if plan.devices > 1 else 'one device'}",
+        "measured here": f"{plan.rate:.3g} windows/s in {plan.train.precision} on "
+        f"{plan.train.device}, {torch.get_num_threads()} threads; {plan.rate * plan.flops:.3g} FLOP/s",
     }
+    for part in plan.parts if len(plan.parts) > 1 else ():
+        window = part.window
+        lines[part.name + f", {window.n_channels} ch"] = (
+            f"{part.share:.1%} of the windows, {window.sfreq:g} Hz: {part.cost.flops:.3g} FLOPs, "
+            f"{1 / part.cost.seconds:.3g} windows/s, {part.cost.memory(plan.at_once) / 1e9:.3g} GB"
+        )
+    if plan.windows is None:
+        return lines | {"time": "of how many hours? There is no store yet; say --corpus.hours."}
+    hours, days = plan.windows * seconds / 3600, plan.days(corpus.speedup)
+    lines["the training"] = f"{plan.windows:,.0f} windows of {seconds:g} s, {hours:,.4g} h"
+    lines["time"] = f"{days:.3g} days on {plan.devices} devices, each {corpus.speedup:g} × this one"
     if corpus.price:
-        lines["money"] = f"{days * 24 * corpus.devices * corpus.price:,.0f}"
+        lines["money"] = f"{days * 24 * plan.devices * corpus.price:,.0f}"
     return lines

@@ -1,0 +1,97 @@
+"""Whether a training goes as fast, and takes as much memory, as `brainfm plan` says.
+
+    python benchmarks/plan.py
+
+FEMBA-tiny on the sample in this repository (configs/runs/femba-sample-pretrain.yaml), planned and trained in
+turns with the same options. Memory is compared by what more windows at once take, so that the libraries' own
+part, of which a plan knows nothing, falls out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from brainfm.stages.plan import Corpus, Plan, draw_up
+from sample import ROOT, ingest_sample
+
+CONFIG = ROOT / "configs/runs/femba-sample-pretrain.yaml"
+
+
+def planned(store: Path, options: list[str]) -> Plan:
+    """Return what is planned."""
+    from jsonargparse import ArgumentParser
+
+    from brainfm.stages.pretrain import pretrain
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_function_arguments(pretrain, as_positional=False, sub_configs=True)
+    parser.add_argument("--config", action="config")
+    given = parser.instantiate(parser.parse_args([f"--config={CONFIG}", *options]))
+    return draw_up(
+        given.model,
+        given.data,
+        tokenizer=None,
+        train=given.train,
+        seed=given.seed,
+        corpus=Corpus(),
+    )
+
+
+def trained(options: list[str], out: Path) -> pd.Series:
+    """Train in a process of its own and return the medians after the first row, and the most memory."""
+    command = [sys.executable, "-m", "brainfm", "pretrain", f"--config={CONFIG}", *options]
+    subprocess.run([*command, f"--out={out}"], check=True, stdout=subprocess.DEVNULL)
+    table = pd.read_csv(out / "metrics.csv").iloc[1:]
+    row = table.median()
+    row["memory_gb"] = table["memory_gb"].max()
+    return row
+
+
+def main() -> None:
+    """Print planned beside reached, for two sizes of a batch."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--steps", type=int, default=9)
+    parser.add_argument("--batches", type=int, nargs=2, default=(4, 24), help="windows a step")
+    parser.add_argument("--precision", default="32-true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, rows = Path(name), []
+        ingest_sample(folder / "store.zarr")
+        for batch in given.batches:
+            more = {
+                "data.store": folder / "store.zarr",
+                "train.steps": given.steps,
+                "train.batch_size": batch,
+                "train.precision": given.precision,
+                "train.log_every": 3,
+                "train.validate_every": 0,
+            }
+            options = [f"--{key}={value}" for key, value in more.items()]
+            plan, run = (
+                planned(folder / "store.zarr", options),
+                trained(options, folder / str(batch)),
+            )
+            rows.append((plan, run))
+            rate, reached = plan.rate, run["windows_per_second"]
+            print(
+                f"{batch} windows a step: planned {rate:.2f} windows/s, trained {reached:.2f} "
+                f"({reached / rate:.2f} ×)",
+                flush=True,
+            )
+    (few, run_few), (many, run_many) = rows
+    expected, found = many.memory - few.memory, run_many["memory_gb"] - run_few["memory_gb"]
+    print(
+        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected / 1e9:.2f} GB"
+    )
+    print(f"trained {found:.2f} GB ({found * 1e9 / expected:.2f} ×); load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
