@@ -157,8 +157,8 @@ def tuning(results: pd.DataFrame, standings: list[Standing]) -> str:
     most = [name for name, n in tried.items() if n == counts[-1]]
     named = listed(most) if len(most) < 3 else several(len(most), "estimator")
     return (
-        f"Tuning was not equal: in each fold between {counts[0]} and {count(counts[-1])} settings were "
-        f"tried, most by {named}."
+        f"Tuning was not equal: in each fold between {count(counts[0])} and {count(counts[-1])} settings "
+        f"were tried, most by {named}."
     )
 
 
