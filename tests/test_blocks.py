@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +84,22 @@ def test_without_a_compiler_nothing_falls_back(monkeypatch: pytest.MonkeyPatch) 
     with compiled(objective):
         assert all(b._compiled_call_impl is not None for b in objective.backbone.stages())
     assert all(b._compiled_call_impl is None for b in objective.backbone.stages())
+
+
+def test_compiled_blocks_learn_the_same() -> None:
+    """In a process without the tests' checks of types, which torch.compile cannot read."""
+    if not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        pytest.skip("no C++ compiler is installed")
+    program = Path(__file__).with_name("compiling.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(program)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["family"] for row in rows] == ["femba", "eegdm", "patches"]
+    for row in rows:
+        assert row["compiled_graphs"] > 0
+        np.testing.assert_allclose(row["compiled"], row["plain"], rtol=1e-5)
 
 
 def test_half_precision_learns_nearly_the_same(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ class Mamba(nn.Module):
     """
 
     undecayed = ("A_log", "D")  # as in mamba_ssm
+    compiles = (
+        False  # the scan has kernels of its own, which torch.compile unrolls or cannot see into
+    )
     uncalled = (
         "dt_proj",
     )  # the scan reads its weight and bias, so an adapter would change nothing

@@ -61,6 +61,7 @@ class S4D(nn.Module):
     """
 
     undecayed = ("log_step", "log_decay", "frequency", "B")  # as in S4: they make the dynamics
+    compiles = False  # torch.compile has no code for complex numbers
 
     def __init__(
         self, features: int, *, state: int = 128, shortest: float = 1e-3, longest: float = 1e-1

@@ -68,6 +68,8 @@ def recomputed(
 def compiled(objective: Objective) -> Generator[None]:
     """Let PyTorch compile each block when it is first computed.
 
+    Modules whose ``compiles`` is False stay as they are, and what is around them is compiled.
+
     Raises
     ------
     UsageError
@@ -75,6 +77,9 @@ def compiled(objective: Objective) -> Generator[None]:
     """
     blocks = blocks_of(objective, "train.compile")
     _check_compiler()
+    apart = [m for b in blocks for m in b.modules() if not getattr(m, "compiles", True)]
+    for module in apart:
+        module.forward = torch.compiler.disable(module.forward)
     for block in blocks:
         block.compile()
     try:
@@ -82,6 +87,8 @@ def compiled(objective: Objective) -> Generator[None]:
     finally:
         for block in blocks:
             block._compiled_call_impl = None
+        for module in apart:
+            del module.forward
 
 
 def _check_compiler() -> None:
