@@ -28,7 +28,7 @@ def main() -> None:
         f"{experiments} experiments a line\n\nseeds subjects  spreads          "
         "signs    p      Wilcoxon  interval  power"
     )
-    for seeds, subjects, spread in product((5, 10, 3), (6, 20, 60), SPREADS):
+    for seeds, subjects, spread in product((5, 10, 3, 2), (6, 20, 60), SPREADS):
         rng = np.random.default_rng(0)
         of_seeds, of_subjects, of_both = spread
         null = (

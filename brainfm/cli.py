@@ -282,4 +282,11 @@ def _sentence(message: str) -> str:
         option, path = refused.groups()
         listed = ", ".join(options(path))
         return f"{key.group(1)}: {path} has no option {option!r}; known: {listed}."
+    absent = re.search(r'Parser key "(\w+)": Unable to load config "([^"\n]+)"', message)
+    if absent and f"--{absent.group(1)}" in FILES:
+        key, file = absent.groups()
+        return (
+            f"{key}: there is no file {file!r}, and paths in a configuration start from its folder; one that "
+            f"comes with brainfm (`brainfm list {key}s`) is named on the command line, --{key} NAME."
+        )
     return re.sub(r"\s+", " ", message).strip()

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 import yaml
 from planted import SFREQ, planted, sensors
+from pyriemann.classification import MDM, FgMDM
+from pyriemann.estimation import Covariances, XdawnCovariances
+from pyriemann.tangentspace import TangentSpace
 from sklearn.base import ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.covariance import ledoit_wolf, oas
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 from test_configs import built
 
 from brainfm import baselines
@@ -85,6 +90,34 @@ def test_three_classes_are_told_apart(estimator):
     fitted = clone(estimator).fit(X, y)
     assert fitted.predict_proba(X).shape == (len(X), 3)
     assert np.mean(fitted.predict(X) == y) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (baselines.mdm(), [Covariances("oas"), MDM()]),
+        (baselines.fgmdm("lwf"), [Covariances("lwf"), FgMDM()]),
+        (
+            baselines.tangent_space_lr(class_weight=None),
+            [Covariances("oas"), TangentSpace(), LogisticRegression(max_iter=1000)],
+        ),
+        (
+            baselines.xdawn_tangent_space_lr(2, class_weight=None),
+            [
+                XdawnCovariances(2, estimator="oas", xdawn_estimator="oas"),
+                *(TangentSpace(), LogisticRegression(max_iter=1000)),
+            ],
+        ),
+    ],
+    ids=["mdm", "fgmdm", "tangent", "xdawn"],
+)
+def test_a_pipeline_s_probabilities_are_pyriemanns(ours, theirs, trials):
+    held_out = trials.meta["subject"].eq("03").to_numpy()
+    X, y = trials.X.astype(np.float64), trials.y
+    got = ours.fit(X[~held_out], y[~held_out]).predict_proba(X[held_out])
+    want = make_pipeline(*theirs).fit(1e5 * X[~held_out], y[~held_out])
+    np.testing.assert_allclose(got, want.predict_proba(1e5 * X[held_out]), atol=1e-5)
+    assert got.std(axis=0).min() > 0.005  # far more than they may differ
 
 
 @pytest.mark.parametrize(("name", "reference"), [("oas", oas), ("lwf", ledoit_wolf)])

@@ -218,6 +218,23 @@ def test_a_wrong_call_is_refused(call, named, capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("verb", "key", "given"),
+    [
+        ("evaluate", "task", "tuab-abnormal"),
+        ("finetune", "task", "../tasks/none.yaml"),
+        ("pretrain", "model", "tfm"),
+    ],
+)
+def test_a_bare_name_in_a_file_is_sent_to_the_command_line(verb, key, given, tmp_path, capsys):
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({key: given}))
+    said = complaint(capsys, verb, "--config", str(tmp_path / "run.yaml"))
+    assert f"{key}: there is no file {given!r}" in said
+    assert f"`brainfm list {key}s`" in said
+    assert f"--{key} NAME" in said
+    assert len(said) < 300
+
+
 # ------------------------------------------------------------------ what is not ours
 
 HYENA = '''

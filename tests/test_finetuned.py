@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import nn
 from brainfm.backbones import BiMamba
 from brainfm.contracts import Features, Head
 from brainfm.errors import UsageError
-from brainfm.heads import LinearHead
+from brainfm.heads import LinearHead, StampHead
 from brainfm.layers.spectrum import scale_by_percentile
 from brainfm.learning import Finetuned, Full, Train, Untrained
 from brainfm.learning.probe import PENALTIES
@@ -317,6 +318,24 @@ def test_trials_that_do_not_fit_are_refused(trained: Path) -> None:
         Finetuned(trained, sfreq=200.0, sensors=meg).fit(X, y)
     with pytest.raises(UsageError, match="two or more"):
         Finetuned(trained, sfreq=200.0).fit(X, np.full(len(X), "none"))
+
+
+@pytest.mark.parametrize("adaptation", ["probe", "full"])
+def test_a_class_of_validation_trials_alone_is_refused(trained: Path, adaptation: str) -> None:
+    (X, y), (held_out, three) = trials(), trials(classes=3, seed=1)
+    estimator = Finetuned(trained, adaptation, train=FULL, sfreq=200.0)
+    with pytest.raises(UsageError, match=r"class \['much'\] of the validation .*'none', 'some'"):
+        estimator.fit(X, y, validation=(held_out, three))
+
+
+def test_a_head_for_other_windows_is_refused_before_the_training(
+    trained: Path, tmp_path: Path
+) -> None:
+    head = partial(StampHead, n_channels=19, n_steps=4)
+    estimator = Finetuned(trained, head=head, train=FULL, sfreq=200.0, out=tmp_path / "out")
+    with pytest.raises(UsageError, match=r"19 channels and 4 steps .* set `n_channels`"):
+        estimator.fit(*trials())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_tokenizer_s_folder_is_refused(tmp_path: Path) -> None:

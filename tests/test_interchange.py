@@ -11,36 +11,39 @@ import os
 import re
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import ROOT
 from test_contracts import ELSEWHERE
+from test_finetuned import CARD, FULL
 
 from brainfm.cli import main
 from brainfm.contracts import Backbone, Features, Objective, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.heads import LinearHead
-from brainfm.learning import Train
+from brainfm.learning import Finetuned, Train
 from brainfm.objectives import LabelledBatch, Supervised
 from brainfm.stages.catalog import components
 from brainfm.stages.model import load_model
 from brainfm.store import open_store
 from brainfm.tokenizers import MotifTokenizer
-from brainfm.weights import count_parameters, load
+from brainfm.weights import count_parameters, load, save
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import sequential
 
 PAGE = ROOT / "docs" / "interchange.md"
 FILES = [ROOT / "sample" / "eegmat" / f"Subject0{i}_{j}.edf" for i in (0, 1) for j in (1, 2)]
 NAMES = (
-    *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),
-    *("T5", "T6", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz"),
+    *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T7", "T8", "C3", "C4"),
+    *("P7", "P8", "P3", "P4", "O1", "O2", "Fz", "Cz", "Pz"),
 )
 SECONDS, SFREQ = 2.0, 200.0
 CODES = 16
@@ -233,6 +236,64 @@ def test_every_backbone_feeds_every_head(backbone: str, head: str, given: Labell
     moved = [p.grad for p in body.parameters() if p.grad is not None]
     assert moved
     assert all(bool(g.isfinite().all()) for g in moved)
+
+
+PRETRAINED = {
+    "MotifEncoder": "MaskedCodes",
+    "BiMamba": "MaskedRectangles",
+    "PatchTransformer": "MaskedSignal, RandomMask",
+    "StateSpaceDenoiser": "Diffusion",
+}
+"""What each backbone is pretrained by in its paper."""
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint of every backbone, in its family's tokenizer and objective."""
+    assert PRETRAINED.keys() == classes("backbones").keys()
+    root = tmp_path_factory.mktemp("checkpoints")
+    for backbone, objective in PRETRAINED.items():
+        made = join(READS.get(backbone, "Patches"), backbone, objective)
+        save(made, root / backbone / "model", CARD)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head"), list(product(classes("backbones"), classes("heads"))), ids=str
+)
+def test_every_checkpoint_is_fine_tuned_with_every_head_and_kept(
+    backbone: str,
+    head: str,
+    given: LabelledBatch,
+    store: Path,
+    checkpoints: Path,
+    tmp_path: Path,
+) -> None:
+    before = load(checkpoints / backbone)[0]
+    with torch.no_grad():
+        features = before.backbone(before.tokenizer(given))
+    n_layers = before.backbone.depth if "Denoiser" in backbone else 1
+    options = head_options(head, features, n_layers)
+    X, y = given.signal.numpy(), np.array(["arithmetic", "rest"])[given.label]
+    tuned = Finetuned(
+        checkpoints / backbone,
+        "full",
+        head=partial(classes("heads")[head], **options),
+        train=replace(FULL, steps=2, warmup=1, validate_every=0),
+        sensors=WindowReader(store, ("eeg",)).sensors(given.recording[0]).sensors,
+        sfreq=SFREQ,
+    ).fit(X, y)
+    weights = [dict(m.backbone.named_parameters()) for m in (before, tuned.model_)]
+    same = [torch.equal(value, weights[1][name]) for name, value in weights[0].items()]
+    assert not all(same)
+    proba = tuned.predict_proba(X)
+    assert proba.shape == (4, 2)
+    tuned.save(tmp_path / "model")
+    kept = load(tmp_path)[0]
+    assert type(kept.head).__name__ == head
+    with torch.no_grad():
+        scores = kept.eval().scores(given).double().softmax(-1).numpy()
+    np.testing.assert_allclose(scores, proba, rtol=1e-4, atol=1e-5)
 
 
 # ------------------------------------------------------------------ the page

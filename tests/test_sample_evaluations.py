@@ -33,9 +33,9 @@ def made(tmp_path_factory) -> Path:
         )
         == 0
     )
-    checkpoint(
-        root / "backbone", preprocessing_hash=open_store(store).attributes["preprocessing_hash"]
-    )
+    preprocessing = {"preprocessing_hash": open_store(store).attributes["preprocessing_hash"]}
+    checkpoint(root / "backbone", **preprocessing)
+    checkpoint(root / "slow", **preprocessing, sfreq=100.0)
     return root
 
 
@@ -97,6 +97,50 @@ def test_finetune_fits_a_number_and_keeps_what_its_output_means(made, tmp_path, 
     card = json.loads((out / "model" / "config.json").read_text())
     assert 16 < card["target"]["mean"] < 21
     assert (out / "metrics.csv").exists()
+
+
+def by_column(column: str, **classes: str) -> dict[str, object]:
+    init = {"column": column, "classes": {k.strip("_"): v for k, v in classes.items()}}
+    return {"class_path": "RecordingLabels", "init_args": init}
+
+
+STATES = by_column("run", _1="rest", _2="arithmetic")
+WRONG = {
+    "another rate": ({"checkpoint": "slow"}, STATES, "trained at 100 Hz, not 200 Hz"),
+    "labels that the store lacks": ({}, by_column("run", _8="rest", _9="work"), "None of the 16 rec"),
+    "a class that the store lacks": ({}, by_column("run", _1="rest", _9="work"), "class ['work']"),
+    "a class that training lacks": (
+        {}, by_column("subject", _00="a", _01="b"), "have no window of ['",
+    ),
+    "validation of one class": (
+        {}, by_column("subject", _00="a", _01="b", _02="b", _03="a", _04="b", _05="b"), "alone; give",
+    ),
+    "a head for other channels": (
+        {"head": {"class_path": "StampHead", "init_args": {"n_channels": 19, "n_steps": 5}}}, STATES,
+        "built for one token for each of 19 channels",
+    ),
+    "a head without its size": ({"head": "StampHead"}, STATES, "n_channels"),
+    "a head that ridge cannot fit": (
+        {"head": "AttentionPooling", "adaptation": "ridge"}, STATES, "fits a LinearHead",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_fine_tuning_ends_with_one_sentence_before_the_training(
+    made, wrong, tmp_path, capsys
+):
+    more, label, said = WRONG[wrong]
+    task = {"name": "wrong", "store": str(made / "store.zarr"), "label": label, "seconds": 5,
+            "channels": yaml.safe_load(CHANNELS)}  # fmt: skip
+    config = {"task": task, "checkpoint": "backbone", "out": str(tmp_path / "out")} | more
+    config["checkpoint"] = str(made / config["checkpoint"])
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    capsys.readouterr()
+    assert main(["finetune", "--config", str(tmp_path / "run.yaml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_adaptation_is_a_row_beside_a_baseline(made, tmp_path):

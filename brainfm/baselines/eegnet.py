@@ -14,7 +14,8 @@ class EEGNet(NetworkClassifier):
     """EEGNet-8,2, a network of some two thousand weights, trained from scratch.
 
     Lawhern et al., J. Neural Eng. 15 (2018) 056013. At 128 Hz, 64 channels, 128 samples and two classes
-    it has 2,258 weights as published; at other rates its kernels last as long (½ s and ⅛ s).
+    it has 2,258 weights as published; at other rates its kernels last as long (½ s and ⅛ s). The spatial
+    filters are bounded as published, the weights of the last layer are not.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class Calibration(Measure):
             for name in dict.fromkeys(table["proba"])
             for value in _values(table[table["proba"] == name], name)
         ]
-        found = table["temperature"].dropna()
+        found = table.groupby(["seed", "fold"])["temperature"].max().dropna()  # one a fold
         if len(found):
             values.append(Value("temperature", float(np.exp(np.log(found).mean()))))
         return Measured(tuple(values), {"calibration": table})

@@ -123,34 +123,37 @@ class SeizureEvents(Measure):
     ) -> list[dict[str, Any]]:
         held_out = np.asarray(record.validation_proba)[:, 1]
         validation = _scored(evidence, record.validation, held_out, recorded)
-        steps = {
-            _threshold(held_out, share): share for share in reversed(SHARES)
-        }  # of equal thresholds the smallest share
+        thresholds = {share: _threshold(held_out, share) for share in SHARES}
         locked = operating_point(
-            list(validation.values()), list(steps),
+            list(validation.values()), list(dict.fromkeys(thresholds.values())),
             false_alarms_a_day=self.false_alarms_a_day, rules=self.rules,
         )  # fmt: skip
+        # Of shares with equal thresholds one alone is locked; all have rows, or folds would drop out of sums.
+        chosen = next(share for share, threshold in thresholds.items() if threshold == locked)
         test = _scored(evidence, record.trials, np.asarray(record.proba)[:, 1], recorded)
         meta = evidence.trials.meta.iloc[record.trials]
         subject = dict(zip(meta["recording"], meta["subject"], strict=True))
-        rows = []
-        for threshold, share in steps.items():
-            sums: dict[str, EventScores] = {}
-            for name, one in test.items():
-                scores = one.at(threshold, self.rules)
-                who = subject[name]
-                sums[who] = sums[who] + scores if who in sums else scores
-            about = {"seed": record.seed, "fold": record.fold, "loud": share}
-            about |= {"threshold": threshold, "locked": threshold == locked}
-            rows += [
-                about
-                | {
-                    "subject": who, "n_events": s.n_events, "n_found": s.n_found,
-                    "n_false": s.n_false, "seconds": s.seconds,
-                }
-                for who, s in sorted(sums.items())
-            ]  # fmt: skip
-        return rows
+        found = {t: self._by_subject(test, subject, t) for t in set(thresholds.values())}
+        about = {"seed": record.seed, "fold": record.fold}
+        return [
+            about
+            | {
+                "loud": share, "threshold": threshold, "locked": share == chosen, "subject": who,
+                "n_events": s.n_events, "n_found": s.n_found, "n_false": s.n_false, "seconds": s.seconds,
+            }
+            for share, threshold in thresholds.items()
+            for who, s in found[threshold]
+        ]  # fmt: skip
+
+    def _by_subject(
+        self, test: dict[str, Scored], subject: dict[str, str], threshold: float
+    ) -> list[tuple[str, EventScores]]:
+        """Return every subject's scores at a threshold, summed over the subject's recordings."""
+        sums: dict[str, EventScores] = {}
+        for name, one in test.items():
+            scores, who = one.at(threshold, self.rules), subject[name]
+            sums[who] = sums[who] + scores if who in sums else scores
+        return sorted(sums.items())
 
 
 def _threshold(score: Float64[np.ndarray, " window"], share: float) -> float:

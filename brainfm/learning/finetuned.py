@@ -52,6 +52,11 @@ class Finetuned(ClassifierMixin, FineTuning):
         return adaptation_of(self.adaptation).n_settings
 
     def _label(self, y: np.ndarray) -> Labels:
+        if unseen := sorted({str(c) for c in np.unique(y) if c not in self.classes_}):
+            raise UsageError(
+                f"No training trial is of the class {unseen} of the validation trials, only of "
+                f"{self.classes_.tolist()}; give some that are, or leave those out."
+            )
         return np.searchsorted(self.classes_, y)
 
     def _about(self) -> dict[str, Any]:

@@ -193,16 +193,21 @@ class FineTuning(BaseEstimator, ABC):
         Raises
         ------
         UsageError
-            If sampling rate or sensor kinds are not the checkpoint's, or all answers are the same.
+            If sampling rate or sensor kinds are not the checkpoint's, all answers are the same, a class is
+            of validation trials alone, or the head is not for such windows.
         """
         self.adaptation_ = adaptation_of(self.adaptation)
         n_outputs = self._study(y)
+        if validation is not None:
+            self._label(validation[1])  # refuses what cannot be learned, before anything is
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             self._start(X, n_outputs)
             self.n_fits_ = 1
             linear = isinstance(self.model_.head, LinearHead)
-            if linear:
+            if not linear:  # a head of another shape is refused now, and not by the training
+                self._compute(X[:1], self.model_.scores)
+            else:
                 self._solve(X, y, validation, groups)
             self.adaptation_.open(self.model_.backbone)
             self.n_trained_parameters_ = count_parameters(self.model_)

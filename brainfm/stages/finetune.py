@@ -98,7 +98,7 @@ def finetune(
     Raises
     ------
     UsageError
-        If the checkpoint does not fit the task's recordings.
+        If the checkpoint does not fit the task's recordings, or a side of the split lacks classes.
     """
     if (out / MANIFEST).exists():
         print(f"{out} is finished: nothing to do. Remove it to train again.")
@@ -114,6 +114,8 @@ def finetune(
     fold = hold_out(trials.meta, split.validation, seed)
     known = seen(card, set(trials.meta["fingerprint"]))
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
+    if task.classes:
+        _check_classes(training, validation, task.classes)
     kind = Finetuned if task.classes else FinetunedRegressor
     estimator = kind(
         checkpoint,
@@ -150,6 +152,20 @@ def finetune(
     print(f"{out}: on {len(fold.validation)} validation subjects {listed}")
     if known:
         print(f"{known} of the recordings were seen in pretraining; a test wants others.")
+
+
+def _check_classes(training: Trials, validation: Trials, classes: tuple[str, ...]) -> None:
+    """Refuse a split from which a class cannot be learned, or by which no step can be chosen."""
+    if unseen := sorted(set(classes) - set(training.classes)):
+        raise UsageError(
+            f"The training subjects {list(subjects_of(training.meta))} have no window of {unseen}; give "
+            "another --seed or more subjects."
+        )
+    if len(validation.classes) < 2:
+        raise UsageError(
+            f"The validation subjects {list(subjects_of(validation.meta))} have windows of "
+            f"{list(validation.classes)} alone; give another --seed or a larger --split.validation."
+        )
 
 
 def _labels(estimator: Finetuned | FinetunedRegressor) -> list[str]:
