@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 import yaml
+from test_watching import Terminal
 
 from brainfm.cli import main
 from brainfm.learning.callbacks import SPEED
@@ -380,3 +382,14 @@ def test_a_missing_store_ends_status_and_verify(
 ) -> None:
     for verb in ("status", "verify"):
         refused(capsys, [verb, str(tmp_path / "none.zarr")], "none.zarr")
+
+
+@pytest.mark.parametrize(("stream", "bar"), [(Terminal, True), (StringIO, False)])
+def test_a_long_verb_shows_a_bar_on_a_terminal_and_nothing_elsewhere(
+    place: Path, monkeypatch: pytest.MonkeyPatch, stream: type[StringIO], bar: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", told := stream())
+    assert main(["verify", str(place / "s.zarr")]) == 0
+    assert ("100%" in told.getvalue()) is bar
+    assert bool(told.getvalue()) is bar

@@ -15,9 +15,8 @@ from brainfm.evaluation.report.standings import standing_of
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.weights import load_card
 
-SUBJECTS = [
-    f"{i:02d}" for i in range(12)
-]  # with few in the test five estimators cannot beat chance
+# With few in the test five estimators cannot beat chance.
+SUBJECTS = [f"{i:02d}" for i in range(12)]
 RECIPE = {"name": "synthetic", "pattern": r"Subject(?P<subject>\d+)_(?P<run>\d)\.edf$"}
 TOKENIZER = {
     "class_path": "MotifTokenizer",

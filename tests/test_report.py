@@ -28,7 +28,7 @@ from brainfm.evaluation.report.numbers import figure, listed
 from brainfm.evaluation.report.occurrences import find_occurrences, read_snippets
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.spectra import recording_spectra
-from brainfm.evaluation.report.standings import class_paths
+from brainfm.evaluation.report.standings import caution, class_paths
 from brainfm.evaluation.report.strips import apart
 from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
@@ -562,6 +562,15 @@ VERDICTS = [
 @pytest.mark.parametrize(("standings", "sentence"), VERDICTS)
 def test_the_verdict_follows_from_the_intervals(standings, sentence):
     assert verdict(standings, {}) == sentence
+
+
+def test_too_few_shuffles_for_so_many_estimators_are_said():
+    few = [standing(str(i), p_chance_least=1 / 256) for i in range(7)]
+    told = "Nobody can be above chance here: shuffled labels are the true ones in 1 of 256 cases"
+    assert caution(8, few).endswith(f"{told}, too often for 7 estimators.")
+    assert caution(30, few).startswith(told)
+    assert "Nobody" not in caution(8, few[:6])
+    assert caution(30, [standing()]) == ""
 
 
 def test_a_comparison_has_two_sides():

@@ -30,6 +30,7 @@ from brainfm.evaluation.statistics import (
     exchangeable_unit,
     permute_labels,
     score_intervals,
+    share_unshuffled,
 )
 
 ONE = ["balanced_accuracy"]
@@ -344,7 +345,7 @@ def test_the_chance_band_holds_guesses_and_not_knowledge():
     bands = chance(skilled, list(METRICS), draws=500, seed=0)
     for name, value in skilled.scores(list(METRICS)).items():
         assert value[0] > bands[name].band.high
-        assert bands[name].p == 1 / 501  # no shuffling comes near
+        assert bands[name].p == bands[name].least == 1 / 501  # no shuffling comes near
 
 
 def test_seeds_are_averaged():
@@ -376,6 +377,7 @@ def test_labels_move_between_units_that_may_be_exchanged(pooled, unit):
     groups = {"subject": pooled.subject, "recording": pooled.recording}.get(unit)
     moved = np.unique(shuffled, axis=0)
     assert len(moved) > 1
+    assert share_unshuffled(pooled) == pytest.approx(1 / len(moved))
     for row in moved:
         if groups is not None:  # a unit keeps one label
             assert all(len(set(row[groups == g])) == 1 for g in set(groups))

@@ -129,9 +129,8 @@ def _measured(
     proba = _answers(fitted, test.X, job.classes)
     scores = score(job.metrics, test.y, proba, job.classes)
     seconds = time.perf_counter() - started
-    checked = (
-        job.fold.index == 0 and job.shots is None
-    )  # once a seed: other folds' features are alike
+    # Once a seed: other folds' features are alike.
+    checked = job.fold.index == 0 and job.shots is None
     return FoldRecord(
         **about,
         identity=as_record(check_identity(fitted, trials)) if checked else None,

@@ -8,8 +8,7 @@ another. The test subjects lie sealed until the fit is over and are opened once.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from brainfm.evaluation.records import FoldRecord, Job, fingerprint, read_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
 from brainfm.evaluation.tuning import UNLIMITED, Budget, check_budget
+from brainfm.progress import watched
 from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import NESTED, Fold, Split
 from brainfm.windows.trials import Trials
@@ -170,7 +170,9 @@ def run(
     for job in jobs:
         training_rows(job, trials)  # refuses a curve that wants more labels than there are
     cache = WindowCache()
-    records = [_recorded(job, trials, out / "folds", cache) for job in _with_progress(jobs)]
+    records = [
+        _recorded(job, trials, out / "folds", cache) for job in watched(jobs, "Folds", len(jobs))
+    ]
     whole = [r for r in records if r.shots is None]
     statistics = statistics_table(
         whole, trials, classes, metrics=metrics, reference=reference, draws=draws, seed=seeds[0]
@@ -285,13 +287,3 @@ def _check_classes(trials: Trials, classes: tuple[str, ...]) -> None:
             f"The trials are of the classes {list(trials.classes)} and the task of "
             f"{list(classes)}: a task needs two or more, and windows of each."
         )
-
-
-def _with_progress(jobs: list[Job]) -> Iterable[Job]:
-    """Return the jobs, behind a progress bar where somebody watches."""
-    if not sys.stderr.isatty():
-        return jobs
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(jobs, "Folds", console=Console(stderr=True))

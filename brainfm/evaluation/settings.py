@@ -38,7 +38,7 @@ def planned_fits(estimator: Any) -> int:
     if hasattr(estimator, "param_distributions"):
         drawn = ParameterSampler(estimator.param_distributions, estimator.n_iter)
         return len(drawn) * planned_fits(estimator.estimator)
-    if type(estimator).__module__.startswith("sklearn.linear_model") and _is_path(estimator):
+    if _is_path(estimator):
         return prod(_length(getattr(estimator, name, None)) for name in PATHS)
     return _added(planned_fits(part) for part in _parts(estimator))
 
@@ -79,7 +79,9 @@ def _parts(estimator: Any) -> Iterator[BaseEstimator]:
 
 
 def _is_path(estimator: Any) -> bool:
-    return type(estimator).__name__.endswith("CV")
+    """Tell whether it is a linear model of scikit-learn's that searches by itself."""
+    kind = type(estimator)
+    return kind.__module__.startswith("sklearn.linear_model") and kind.__name__.endswith("CV")
 
 
 def _length(values: Any) -> int:

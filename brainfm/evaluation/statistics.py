@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
+from scipy.special import gammaln
 
 from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
 from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, jackknife
@@ -130,17 +131,21 @@ class Chance:
         where 95 % of them fall.
     p
         share of them, and of the score itself, that is no lower than the score.
+    least
+        what that is of a perfect score.
     """
 
     band: Interval = NOTHING
     p: float = float("nan")
+    least: float = float("nan")
 
 
 def chance(pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int) -> dict[str, Chance]:
     """Return what each measure would be under labels that are shuffled ``draws`` times."""
     truth = permute_labels(pooled, draws=draws, seed=seed)
     shuffled, found = pooled.scores(metrics, truth=truth), pooled.scores(metrics)
-    return {name: _chance(shuffled[name], float(found[name][0])) for name in metrics}
+    least = max(share_unshuffled(pooled), 1 / (1 + draws))
+    return {name: _chance(shuffled[name], float(found[name][0]), least) for name in metrics}
 
 
 def exchangeable_unit(pooled: Pooled) -> str:
@@ -160,6 +165,26 @@ def exchangeable_unit(pooled: Pooled) -> str:
 def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Truths:
     """Return labels shuffled between exchangeable units, one row a draw."""
     rng = np.random.default_rng([seed, 1])
+    truth, block, units = _exchangeable(pooled)
+    labels = np.tile(truth, (draws, 1))
+    for part in np.unique(block):
+        members = np.flatnonzero(block == part)
+        labels[:, members] = rng.permuted(labels[:, members], axis=1)
+    return labels[:, units]
+
+
+def share_unshuffled(pooled: Pooled) -> float:
+    """Return the share of all shuffles that leave every label as it is: few subjects allow few others."""
+    truth, block, _ = _exchangeable(pooled)
+    ways = 0.0
+    for part in np.unique(block):
+        alike = np.unique(truth[block == part], return_counts=True)[1]
+        ways += gammaln(alike.sum() + 1) - gammaln(alike + 1).sum()
+    return float(np.exp(-ways))
+
+
+def _exchangeable(pooled: Pooled) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each unit's label and the block that it is shuffled within, and each trial's unit."""
     unit = exchangeable_unit(pooled)
     if unit == "window":
         units, block = np.arange(len(pooled.truth)), pooled.subject
@@ -168,11 +193,7 @@ def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Truths:
         everyone = np.zeros(len(pooled.truth), dtype=int)
         block = pooled.subject if unit == "recording" else everyone
     first = np.unique(units, return_index=True)[1]
-    labels = np.tile(pooled.truth[first], (draws, 1))
-    for part in np.unique(block):
-        members = np.flatnonzero(block[first] == part)
-        labels[:, members] = rng.permuted(labels[:, members], axis=1)
-    return labels[:, units]
+    return pooled.truth[first], block[first], units
 
 
 def _one_label_each(truth: np.ndarray, group: np.ndarray) -> bool:
@@ -181,11 +202,11 @@ def _one_label_each(truth: np.ndarray, group: np.ndarray) -> bool:
     return pairs.shape[1] == len(np.unique(number))
 
 
-def _chance(values: Float64[np.ndarray, " draw"], found: float) -> Chance:
+def _chance(values: Float64[np.ndarray, " draw"], found: float, least: float) -> Chance:
     values = values[np.isfinite(values)]
     if not len(values) or not np.isfinite(found):
         return Chance()
     low, high = np.percentile(values, LEVELS)
     # Equal scores may differ in their last digits.
     as_high = int((values >= found - 1e-9).sum())
-    return Chance(Interval(float(low), float(high)), (1 + as_high) / (1 + len(values)))
+    return Chance(Interval(float(low), float(high)), (1 + as_high) / (1 + len(values)), least)

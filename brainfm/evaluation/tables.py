@@ -184,6 +184,7 @@ def _values(value: float, interval: Interval, shuffled: Chance, n_subjects: int)
         "chance_low": shuffled.band.low,
         "chance_high": shuffled.band.high,
         "p_chance": shuffled.p,
+        "p_chance_least": shuffled.least,
         "n_subjects": n_subjects,
     }
 

@@ -125,9 +125,8 @@ def _owner(path: Path, formats: _Formats, listed: Listing) -> Path:
 
 
 def _expand(given: str, formats: _Formats) -> Iterator[Path]:
-    if (
-        not given
-    ):  # as a shell leaves of a variable that is not set; a path of nothing is the folder here
+    # As a shell leaves of a variable that is not set; a path of nothing would be the folder here.
+    if not given:
         raise UsageError("A source is empty; a file, a folder or a glob is wanted.")
     path = Path(given)
     if path.is_dir() and find_format(path, formats) is None:

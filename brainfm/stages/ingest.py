@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
+from brainfm.progress import watched
 from brainfm.recordings.dates import load_key
 from brainfm.recordings.events.labels import attach_side_files
 from brainfm.recordings.quarantine import Reason, Refused
@@ -176,7 +173,7 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
             jobs = [_job(source, known, here) for source in sources]
             # The largest first, so that none is left over when the others are done.
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)
-            return list(_progress(_outcomes(executor, jobs), len(jobs)))
+            return list(watched(_outcomes(executor, jobs), "Files", len(jobs)))
     except OSError as error:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         raise WorkError(
@@ -256,12 +253,6 @@ def _killed(lost: Lost) -> Outcome:
     except OSError:
         state = UNKNOWN
     return set_aside(job, refused, state)
-
-
-def _progress(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
-    if sys.stderr.isatty():
-        outcomes = track(outcomes, "ingest", total, console=Console(stderr=True), transient=True)
-    yield from outcomes
 
 
 def _summary(store: Store, outcomes: list[Outcome]) -> IngestSummary:

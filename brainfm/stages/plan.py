@@ -36,7 +36,8 @@ class Corpus:
     Attributes
     ----------
     hours
-        of recordings that are trained on; where None those of the run's data sets, which must be there.
+        of recordings that are trained on; where None as many as the run's steps read, or its epochs of the
+        data sets that are there.
     epochs
         times that the run goes through them; where None as the run says.
     devices
@@ -244,11 +245,11 @@ def shapes_of(
 def windows_of(
     tables: Sequence[pd.DataFrame], data: Data, train: Train, corpus: Corpus
 ) -> float | None:
-    """Return how many windows are trained on; None where neither recordings nor hours say it."""
+    """Return how many windows are trained on; None where it is epochs of what is not there yet."""
     epochs = corpus.epochs or train.epochs
     if corpus.hours is not None:
         return corpus.hours * 3600 / data.seconds * (epochs or 1.0)
-    if not tables:
+    if epochs is not None and not tables:
         return None
     seconds = sum(float(table["seconds"].sum()) for table in tables)
     steps = replace(train, epochs=epochs).over(seconds / data.seconds).steps
@@ -295,7 +296,9 @@ def describe(plan: Plan, seconds: float, corpus: Corpus) -> dict[str, str]:
             f"{1 / part.cost.seconds:.3g} windows/s, {part.cost.memory(plan.at_once) / 1e9:.3g} GB"
         )
     if plan.windows is None:
-        return lines | {"time": "of how many hours? There is no store yet; say --corpus.hours."}
+        return lines | {
+            "time": "epochs of how many hours? There is no store yet; say --corpus.hours."
+        }
     hours, days = plan.windows * seconds / 3600, plan.days(corpus.speedup)
     lines["the training"] = f"{plan.windows:,.0f} windows of {seconds:g} s, {hours:,.4g} h"
     lines["time"] = f"{days:.3g} days on {plan.devices} devices, each {corpus.speedup:g} × this one"

@@ -11,6 +11,7 @@ import torch
 from brainfm.card import check_card, check_complete
 from brainfm.contracts import Tokenizer
 from brainfm.errors import UsageError
+from brainfm.progress import watched
 from brainfm.stages.pretrain import coverage, use_of
 from brainfm.store.files import check_local
 from brainfm.store.read import open_store
@@ -86,7 +87,7 @@ def tokenize(
     done = writer.begin()
     reader = selection.reader()
     coverage(reader, table)
-    for recording in table["id"]:
+    for recording in watched(table["id"], "Recordings", len(table)):
         if recording not in done:
             places = sequential(table[table["id"] == recording], length)
             if places:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from brainfm.errors import WorkError
+from brainfm.progress import watched
 from brainfm.store.read import open_store, read_quarantine
 from brainfm.store.schema import RECORDINGS
 from brainfm.store.verify import verify_store
@@ -26,7 +27,7 @@ def verify(store: Path) -> None:
         If a recording, or an entry of the quarantine, is damaged; each is named.
     """
     opened = open_store(store)
-    checks = list(verify_store(opened))
+    checks = list(watched(verify_store(opened), "Recordings", len(opened.table)))
     damaged = [check for check in checks if check.problem is not None]
     for check in damaged:
         print(f"{check.id} {check.problem}")

@@ -130,9 +130,15 @@ def with_crc(data: bytes) -> bytes:
 
 def without_crc(data: bytes, what: str) -> bytes:
     """Return what `with_crc` was given; `Damaged` where it was not that."""
-    if len(data) < CRC_BYTES or with_crc(data[:-CRC_BYTES]) != data:
-        raise Damaged(f"{what} does not have its checksum")
+    check_crc(np.frombuffer(data, np.uint8), what)
     return data[:-CRC_BYTES]
+
+
+def check_crc(data: UInt8[np.ndarray, " byte"], what: str) -> None:
+    """Raise `Damaged` where bytes do not end with the crc32c of those before; nothing is copied."""
+    crc = struct.pack("<I", google_crc32c.value(data[:-CRC_BYTES]))
+    if data[-CRC_BYTES:].tobytes() != crc:
+        raise Damaged(f"{what} does not have its checksum")
 
 
 def write_shard(
@@ -210,17 +216,8 @@ class Index:
         for chunk in chunks:
             if not self.checked[chunk]:
                 start, stop = (self.spans[chunk] - base).tolist()
-                if not _has_crc(values[start:stop]):
-                    raise Damaged(f"chunk {chunk} does not have its checksum")
+                check_crc(values[start:stop], f"chunk {chunk}")
                 self.checked[chunk] = 1
-
-
-def _has_crc(data: UInt8[np.ndarray, " byte"]) -> bool:
-    """Tell whether bytes end with the crc32c of those before, without copying them as `without_crc`."""
-    end = data[-CRC_BYTES:].tobytes()
-    return (
-        len(data) >= CRC_BYTES and struct.pack("<I", google_crc32c.value(data[:-CRC_BYTES])) == end
-    )
 
 
 def index_of(data: bytes, n_chunks: int) -> Index:

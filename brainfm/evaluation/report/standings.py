@@ -18,7 +18,7 @@ from brainfm.evaluation.report.numbers import (
     span,
 )
 from brainfm.evaluation.report.subjects import of_estimator
-from brainfm.evaluation.report.verdict import Standing, family_of
+from brainfm.evaluation.report.verdict import ALPHA, Standing, family_of
 
 FEW_SUBJECTS = 20
 OVERLAP_WORDS = {
@@ -67,6 +67,7 @@ def standing_of(row: dict[str, Any], classes: dict[str, str]) -> Standing:
             for key in (
                 *("value", "low", "high", "chance_low", "chance_high", "p_chance_holm"),
                 *("difference", "difference_low", "difference_high", "p", "p_holm", "effect"),
+                "p_chance_least",
             )
         },
     )
@@ -156,8 +157,8 @@ def tuning(results: pd.DataFrame, standings: list[Standing]) -> str:
     most = [name for name, n in tried.items() if n == counts[-1]]
     named = listed(most) if len(most) < 3 else several(len(most), "estimator")
     return (
-        f"Tuning was not equal: in each fold between {counts[0]} and {count(counts[-1])} settings were "
-        f"tried, most by {named}."
+        f"Tuning was not equal: in each fold between {count(counts[0])} and {count(counts[-1])} settings "
+        f"were tried, most by {named}."
     )
 
 
@@ -183,11 +184,24 @@ def caution(n_subjects: int | None, standings: list[Standing]) -> str:
     if n_subjects is None:
         return "The number of test subjects is not known, so the intervals cannot be trusted."
     if n_subjects >= FEW_SUBJECTS:
-        return ""
+        return _too_few_shuffles(standings)
     widths = [(s.high - s.low) / 2 for s in standings if s.judged]
     wide = f" The intervals reach about ±{figure(float(np.median(widths)))}." if widths else ""
     smallest = figure(min(1.0, 2.0 ** (1 - n_subjects)))
     return (
         f"With {several(n_subjects, 'test subject')} the intervals are themselves uncertain, and "
-        f"small effects cannot be seen.{wide} The smallest p that a paired test can give is {smallest}."
+        f"small effects cannot be seen.{wide} The smallest p that a paired test can give is {smallest}. "
+        f"{_too_few_shuffles(standings)}"
+    ).strip()
+
+
+def _too_few_shuffles(standings: list[Standing]) -> str:
+    """Say where the labels and the number of estimators let nobody be above chance."""
+    found = [s.p_chance_least for s in standings if s.judged and is_number(s.p_chance_least)]
+    least, n = max(found, default=0.0), len(found)
+    if n * least <= ALPHA:
+        return ""
+    return (
+        "Nobody can be above chance here: shuffled labels are the true ones in 1 of "
+        f"{count(round(1 / least))} cases, too often for {several(n, 'estimator')}."
     )

@@ -75,6 +75,8 @@ class Standing:
         ``p`` corrected for the number of estimators compared with the reference.
     effect
         the difference in units of its spread over subjects (Hedges' g).
+    p_chance_least
+        what the share of shuffled labels would be of a perfect score, uncorrected.
     """
 
     estimator: str
@@ -93,6 +95,7 @@ class Standing:
     p: float = float("nan")
     p_holm: float = float("nan")
     effect: float = float("nan")
+    p_chance_least: float = float("nan")
 
     @property
     def judged(self) -> bool:
