@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from brainfm.contracts import Batch, Kind
 
 ROOT = Path(__file__).parent.parent
+
+# A shared machine may pause at any moment: how long an example takes is no test.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(
     st.integers(0, 1000), st.integers(5, 12), st.integers(1, 20), st.integers(1, 3), st.booleans()
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_leaving_out_in_closed_form_is_fitting_again_without_a_trial(
     seed: int, n: int, dim: int, n_outputs: int, weighted: bool
 ) -> None:
@@ -70,7 +70,7 @@ def test_leaving_out_in_closed_form_is_fitting_again_without_a_trial(
     st.integers(1, 12),
     st.booleans(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_leaving_out_subjects_in_closed_form_is_fitting_again_without_them(
     seed: int, sizes: list[int], dim: int, weighted: bool
 ) -> None:

@@ -138,7 +138,7 @@ def test_of_settings_of_equal_span_only_the_finest_is_computed(monkeypatch):
     assert set(computed) == {Delay(2, 1), Delay(4, 1), Delay(8, 1), Delay(8, 2), Delay(8, 4)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.integers(-4, 4)), min_size=4, max_size=40))
 def test_the_area_under_the_curve_is_scikit_learns_to_the_last_digit(trials):
     positive, score = np.array([t[0] for t in trials]), np.array([t[1] for t in trials]) / 3

@@ -124,7 +124,7 @@ def test_resampling_from_an_odd_rate_keeps_time():
 
 
 @given(n_times=st.integers(1, 400), sfreq=st.sampled_from([100.0, 160.0, 256.0, 500.0, 1000.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_resampling_takes_any_length(n_times, sfreq):
     got = clean.resample(np.ones((2, n_times)), sfreq, to=200.0)
     assert got.shape == (2, max(round(n_times * 200 / sfreq), 1))
@@ -186,7 +186,7 @@ def test_the_stream_is_mne_s_filter_notch_and_resample(sfreq):
     l_freq=st.sampled_from([None, 1.0, 5.0]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pieces_and_frames_change_nothing(n_times, sfreq, piece, n_bytes, l_freq, seed):
     signal = eeg_like(9, n_times, seed) if n_times > 2 else np.ones((9, n_times))
     signal = signal.astype(np.float32)
@@ -204,7 +204,7 @@ def test_pieces_and_frames_change_nothing(n_times, sfreq, piece, n_bytes, l_freq
     piece=st.integers(1, 300),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_overlap_save_is_convolution_of_the_reflected_signal(n_times, reach, piece, seed):
     rng = np.random.default_rng(seed)
     half = rng.standard_normal(reach + 1)
@@ -288,7 +288,7 @@ def test_a_standing_voltage_costs_no_precision(tmp_path):
     sfreq=st.sampled_from([160.0, 173.61, 256.0, 1000.0]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_mains_are_found_in_segments_as_in_the_whole(line, sfreq, seed):
     noise = eeg_like(4, round(120 * sfreq), seed)
     hum = np.sin(2 * np.pi * line * np.arange(noise.shape[1]) / sfreq)
@@ -404,7 +404,7 @@ def test_a_value_that_is_not_finite_is_refused_wherever_it_is(value, at):
 
 
 @given(start=st.integers(0, 400), length=st.integers(0, 200), seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_flat_seconds_are_those_that_are_flat(start, length, seed):
     signal = brainlike(2, 60, 100, seed)
     begin, end = 10 * start, min(10 * (start + length), 6000)
@@ -430,7 +430,7 @@ def test_a_channel_that_is_mostly_flat_is_bad_and_not_annotated():
 
 
 @given(runs=st.lists(st.tuples(st.integers(0, 290), st.integers(1, 9)), max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_saturated_seconds_hold_a_run_at_the_end_of_the_range(runs):
     signal = brainlike(2, 3, 100)
     at_end = np.zeros(300, dtype=bool)
@@ -524,7 +524,7 @@ def test_saturation_is_found_in_formats_that_tell_no_range(tmp_path, name, write
     piece=st.integers(1, 30),
     sign=st.sampled_from([-1, 1]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_plateaus_are_those_of_the_readable_rule_whatever_the_pieces(held, piece, sign):
     signal = np.round(1e6 * brainlike(1, 30, 100))
     for i, (start, length) in enumerate(held):
@@ -595,7 +595,7 @@ def alone(rng, signal):
     row=st.integers(0, 18),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_spoilt_channel_is_found_and_no_other(spoil, row, seed):
     signal = brainlike(seconds=64, seed=seed)
     segments = np.split(signal, 8, axis=1)

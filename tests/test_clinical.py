@@ -46,7 +46,7 @@ def spans(draw_from: list[tuple[int, int]]) -> np.ndarray:
 lists = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 900)), max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lists, lists)
 def test_events_are_scored_as_by_szcores_reference(truth, alarms):
     truth, alarms = spans(truth), spans(alarms)

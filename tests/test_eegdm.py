@@ -130,7 +130,7 @@ class TestS4D:
         torch.testing.assert_close(model(x), cut, rtol=1e-5, atol=1e-5)
 
     @given(st.integers(1, 70))
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     def test_powers(self, count: int) -> None:
         base = torch.polar(torch.tensor([0.99, 0.5]).double(), torch.tensor([1.0, 7.0]).double())
         torch.testing.assert_close(
@@ -204,7 +204,7 @@ class TestMuLawPatches:
 
 class TestRows:
     @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), st.integers(0, 100))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_there_and_back(self, lengths: list[int], seed: int) -> None:
         rng = np.random.default_rng(seed)
         channel = np.repeat(np.arange(len(lengths)), lengths).tolist() + [0, 1]  # noqa: RUF005

@@ -62,7 +62,7 @@ class TestMasks:
         assert hidden[..., 0].sum(1).tolist() == [4] * 3
 
     @pytest.mark.parametrize("name", MASKS)
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(rows=st.integers(1, 9), columns=st.integers(1, 9), seed=st.integers(0, 9))
     def test_padding_is_never_hidden_and_something_always_is(self, name, rows, columns, seed):
         real = torch.ones(2, rows + 2, dtype=torch.bool)

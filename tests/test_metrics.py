@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
@@ -54,7 +54,6 @@ def test_an_unknown_metric_lists_the_known():
         score(["accuracyy"], np.array(["a"]), np.ones((1, 2)), ("a", "b"))
 
 
-@settings(deadline=None)  # a shared machine may pause
 @given(
     seed=st.integers(0, 10_000),
     n_classes=st.integers(2, 4),

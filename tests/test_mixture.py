@@ -76,7 +76,7 @@ def test_shares_are_the_formula_s() -> None:
 
 
 @given(share=st.floats(0.02, 0.98), steps=st.integers(1, 10**9), seed=st.integers(0, 2**31))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_data_set_has_its_share_at_any_time(share: float, steps: int, seed: int) -> None:
     class Fixed(MixedBatches):
         shares = np.array([share, 1 - share])

@@ -28,7 +28,7 @@ def table(n_times: list[int]) -> pd.DataFrame:
 
 
 @given(n=st.integers(1, 3000), key=st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_a_shuffle_has_everything_once(n: int, key: tuple[int, int]) -> None:
     places = np.arange(n, dtype=np.int64)
     whole = Shuffle(n, key).at(places)
@@ -60,7 +60,7 @@ def test_everything_stands_everywhere_as_often(n: int) -> None:
     turn=st.integers(0, 2**50),
     seed=st.integers(0, 2**31),
 )
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_everybody_has_their_share_of_the_turns_at_any_time(
     sizes: list[int], turn: int, seed: int
 ) -> None:
@@ -90,7 +90,7 @@ def read(windows: Windows, first: int, steps: int) -> list[Place]:
     seed=st.integers(0, 2**31),
     late=st.sampled_from([0, 1, 1_000_003]),
 )
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_a_pass_has_every_window_once_and_none_overlap(
     n_times: list[int], batch: int, run: int, seed: int, late: int
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_pass_has_every_window_once_and_none_overlap(
     sizes=st.lists(st.sampled_from([1, 2, 3, 6]), min_size=4, max_size=4),
     seed=st.integers(0, 2**31),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_other_numbers_of_processes_go_on_with_what_was_not_seen(
     n_times: list[int], steps: list[int], sizes: list[int], seed: int
 ) -> None:
@@ -136,7 +136,7 @@ def test_other_numbers_of_processes_go_on_with_what_was_not_seen(
 
 
 @given(seed=st.integers(0, 2**31), batch=st.integers(1, 5))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_buckets_come_to_the_end_of_a_pass_together(seed: int, batch: int) -> None:
     buckets = tuple(
         RandomWindows(table(n_times).replace({"id": {"r0": name}}), 0.1, batch, seed)

@@ -259,9 +259,7 @@ def test_every_flipped_bit_of_headers_and_directory_is_recognised(
 
 
 @given(st.data())
-@settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_cut_or_changed_is_recognised(
     sealed: bytes, tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -126,7 +126,7 @@ def test_values_and_all_gradients_are_the_reference_s(path, dtype, tolerance, le
 
 
 @pytest.mark.parametrize("path", PATHS)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(
     n=st.integers(1, 3),
     channels=st.integers(1, 70),

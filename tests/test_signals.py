@@ -104,7 +104,6 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     ),
     st.integers(-36, 30),
 )
-@settings(deadline=None)
 def test_an_integer_is_within_half_a_step(values: np.ndarray, exponent: int) -> None:
     signal = values * np.float32(10.0**exponent)
     try:
@@ -287,7 +286,7 @@ def stretches(draw: st.DrawFn) -> tuple[Stretch, int]:
 
 
 @given(given=stretches())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_compiled_way_gives_the_same_bits(given: tuple[Stretch, int]) -> None:
     pytest.importorskip("numba")
     from brainfm.store.decoding_compiled import compiled
@@ -334,7 +333,7 @@ def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("small_shards")
 @given(start=st.integers(0, 5000), stop=st.integers(0, 5000))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_window_is_a_slice(
     tmp_path_factory: pytest.TempPathFactory, start: int, stop: int
 ) -> None:
@@ -612,7 +611,7 @@ def test_an_unknown_kind_of_url_says_what_to_install() -> None:
 
 
 @given(cut=st.integers(1, 9999), extra=st.integers(0, 60))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_fingerprint_knows_no_blocks_and_no_last_record(cut: int, extra: int) -> None:
     signal = noise(n_times=10_000)
     whole = Fingerprint(3, 10_000)

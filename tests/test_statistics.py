@@ -502,7 +502,7 @@ def test_mean_ranks_are_those_of_demsars_table():
     assert ranking.p == pytest.approx(stats.friedmanchisquare(*table).pvalue)
 
 
-@settings(deadline=None, max_examples=10)  # statsmodels collects garbage on every call
+@settings(max_examples=10)  # statsmodels collects garbage on every call
 @given(seed=st.integers(0, 10_000), estimators=st.integers(3, 6), subjects=st.integers(6, 30))
 def test_who_is_alike_is_what_scipy_and_statsmodels_say(seed, estimators, subjects):
     rng = np.random.default_rng(seed)

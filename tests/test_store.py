@@ -94,9 +94,7 @@ def recordings(draw):
 
 
 @given(values=recordings())
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_read_is_what_was_written(tmp_path_factory, values):
     sensors, annotations = Sensors(**values["sensors"]), Annotations(**values["annotations"])
     signal = values.pop("signal")
@@ -232,7 +230,7 @@ def test_ids_differ_where_path_or_bytes_do():
     seed=st.integers(0, 1000),
     order=st.permutations(range(4)),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_fingerprint_knows_no_unit_and_no_order(factor, seed, order):
     values = np.random.default_rng(seed).standard_normal((4, 3000)).astype(np.float32)
     moved = (values[list(order)] * factor).astype(np.float32)

@@ -103,7 +103,7 @@ def test_a_sine_stands_in_its_own_bin() -> None:
         assert made.argmax(1).unique().tolist() == [freq]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(-60, 60), st.integers(0, 1000))
 def test_scaling_by_a_power_of_two_is_exact(power: int, seed: int) -> None:
     rows = torch.randn(2, 400, generator=seeded(seed))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_finetuned import CARD
 from test_tokenizers import spread
@@ -66,7 +66,6 @@ def test_codes_come_back_with_a_recount_of_them(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=20).filter(any))
-@settings(deadline=None)
 def test_perplexity_lies_between_one_and_the_codes_used(counts: list[int]) -> None:
     health = codebook_health(np.array(counts, np.int64))
     assert health["used"] + health["dead"] == len(counts)

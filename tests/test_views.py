@@ -98,7 +98,7 @@ def measured(sensors: Sensors, truth, shared=None) -> np.ndarray:
     ),
     seed=st.integers(0, 2**31),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_derivation_is_the_difference_whatever_the_reference(pairs, seed):
     view, truth = Bipolar(tuple(f"{a}-{b}" for a, b in pairs)), potentials(EARS, seed)
     wanted = np.stack([truth[a] - truth[b] for a, b in pairs])
@@ -328,7 +328,7 @@ def test_splines_are_mne_s():
 
 
 @given(seed=st.integers(0, 2**31), shift=st.floats(-1, 1))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_splines_pass_a_common_potential_and_any_reference_on(seed, shift):
     rng = np.random.default_rng(seed)
     here, there = (rng.normal(size=(n, 3)) for n in (12, 5))

@@ -95,7 +95,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seed=st.integers(0, 2**31),
     step=st.integers(0, 10_000),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_random_windows_depend_on_seed_and_step_and_lie_within(
     n_times: list[int], seconds: float, seed: int, step: int
 ) -> None:
@@ -190,7 +190,7 @@ def test_mixed_rates_and_broken_lengths_are_refused() -> None:
     length=st.integers(1, 50),
     hop=st.integers(1, 50) | st.none(),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_sequential_windows_cover_and_never_pass_the_end(
     n_times: list[int], length: int, hop: int | None
 ) -> None:
