@@ -201,6 +201,13 @@ def test_a_patient_of_the_large_corpus_in_the_test_of_the_small_is_a_leak(
     assert f"({PATIENTS[1]})" in page
 
 
+def told(text: str) -> dict:
+    """Return what a store says of itself, but for the times of its sources: those of new files are not noted."""
+    attributes = json.loads(text)["attributes"]
+    del attributes["table"]["source_stat"]
+    return attributes
+
+
 def test_a_store_of_before_leaves_it_open_and_a_second_ingest_mends_it(corpora, tmp_path):
     place = corpora / "tuab.zarr" / "zarr.json"
     now = place.read_text()
@@ -215,6 +222,6 @@ def test_a_store_of_before_leaves_it_open_and_a_second_ingest_mends_it(corpora, 
         assert set(results.loc[leaked, "overlap"]) == {"unknown"}
         again = ["ingest", f"{corpora}/tuab", "--recipe", "tuab", "--store", str(place.parent)]
         assert main(again) == 0
-        assert json.loads(place.read_text()) == json.loads(now)
+        assert told(place.read_text()) == told(now)
     finally:
         place.write_text(now)
