@@ -202,7 +202,7 @@ def test_a_patient_of_the_large_corpus_in_the_test_of_the_small_is_a_leak(
 
 
 def told(text: str) -> dict:
-    """Return what a store says of itself, but for the times of its sources: those of new files are not noted."""
+    """Return what a store says of itself, without its sources' times, which are not noted of new files."""
     attributes = json.loads(text)["attributes"]
     del attributes["table"]["source_stat"]
     return attributes
