@@ -20,8 +20,8 @@ $(READY): pyproject.toml constraints.txt
 quickstart: $(READY) ## raw recordings → report, on the sample in this repository
 	pipelines/quickstart.sh
 
-test: $(READY) ## the whole test suite
-	pytest
+test: $(READY) ## the whole test suite, a file of tests at a time on each core
+	pytest -n auto --dist loadfile
 
 check: $(READY) ## formatting, lint, types, layers, spelling
 	ruff format --check .

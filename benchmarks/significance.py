@@ -10,10 +10,11 @@ import time
 
 import numpy as np
 
+from brainfm.evaluation.chance import chance
 from brainfm.evaluation.metrics import METRICS
 from brainfm.evaluation.pairs import difference
 from brainfm.evaluation.ranks import rank_estimators
-from brainfm.evaluation.statistics import Pooled, chance, score_intervals
+from brainfm.evaluation.statistics import Pooled, score_intervals
 
 
 def predictions(subjects: int, seeds: int, windows: int, skill: float) -> Pooled:

@@ -84,6 +84,11 @@ class Tokenizer(Component):
     samples: bool = False
     frozen: bool = False
 
+    @property
+    def learns(self) -> bool:
+        """Whether it is a part of the model that is trained, as an embedding of patches is."""
+        return not self.frozen and self.vocabulary is None
+
     def check_channels(self, names: Sequence[str], where: str) -> None:
         """Refuse channels that are not those the tokenizer is made for, whatever their case.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,13 @@ def _listens_to_ctrl_c() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """Let every fixture compute alike: the last bit depends on the number of threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _still_one_thread() -> Iterator[None]:
+    """Give the next test the threads that this one had."""
+    yield
     torch.set_num_threads(1)
 
 

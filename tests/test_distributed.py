@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, windows
+from lightning.pytorch.utilities import rank_zero_only
 from test_learning import Noise
 from test_pipeline import RECIPE
 from test_resume import FAMILIES, SHORT
@@ -32,6 +33,7 @@ from brainfm.learning.loop import Loop
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import TrainingShare, ValidationShare, choose_parts, every
 from brainfm.recordings.synthetic import synthesise, write_edf
+from brainfm.stages import run
 from brainfm.tokenizers.quantizer import Quantizer
 from brainfm.weights import load
 
@@ -128,6 +130,22 @@ def test_only_the_process_whose_loss_explodes_names_its_recordings(
 
     assert names(99.0) == ["recording 0", "recording 1"]
     assert names(1.0) == []
+
+
+def test_only_the_first_process_writes_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first sweeps the folder when it begins: another's half-written file would be swept away."""
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    run.claim(tmp_path / "out", "seed: 1")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    run.claim(tmp_path / "out", "seed: 1")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    run.release(tmp_path / "out", set())
+    run.claim(tmp_path / "out", "seed: 1")
+    with pytest.raises(UsageError, match="seed is 1 there and 2 now"):
+        run.claim(tmp_path / "out", "seed: 2")
 
 
 # ------------------------------------------------------------------ real processes, over gloo

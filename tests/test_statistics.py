@@ -11,6 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from brainfm.evaluation.chance import (
+    all_shuffles,
+    chance,
+    count_shuffles,
+    exchangeable_unit,
+    permute_labels,
+)
 from brainfm.evaluation.intervals import bca, draw_subjects, interval_of, interval_of_mean
 from brainfm.evaluation.jackknife import AMOUNT, SHARE, Scale, jackknife
 from brainfm.evaluation.metrics import METRICS
@@ -24,14 +31,7 @@ from brainfm.evaluation.pairs import (
 )
 from brainfm.evaluation.ranks import rank_estimators
 from brainfm.evaluation.seeds import Error, error_of, shared_error
-from brainfm.evaluation.statistics import (
-    Pooled,
-    chance,
-    exchangeable_unit,
-    permute_labels,
-    score_intervals,
-    share_unshuffled,
-)
+from brainfm.evaluation.statistics import Pooled, score_intervals
 
 ONE = ["balanced_accuracy"]
 
@@ -373,11 +373,13 @@ def pooled_of(truth: list[int], subject: str, recording: str) -> Pooled:
 )
 def test_labels_move_between_units_that_may_be_exchanged(pooled, unit):
     assert exchangeable_unit(pooled) == unit
-    shuffled = permute_labels(pooled, draws=200, seed=0)
+    shuffled = permute_labels(pooled, 200, seed=0)
     groups = {"subject": pooled.subject, "recording": pooled.recording}.get(unit)
     moved = np.unique(shuffled, axis=0)
     assert len(moved) > 1
-    assert share_unshuffled(pooled) == pytest.approx(1 / len(moved))
+    every = all_shuffles(pooled)
+    assert len(every) == count_shuffles(pooled) == len(moved)
+    assert np.array_equal(np.unique(every, axis=0), moved)
     for row in moved:
         if groups is not None:  # a unit keeps one label
             assert all(len(set(row[groups == g])) == 1 for g in set(groups))
@@ -387,6 +389,28 @@ def test_labels_move_between_units_that_may_be_exchanged(pooled, unit):
                 assert sorted(row[mine]) == sorted(pooled.truth[mine])
     if unit == "recording":  # a: 1 and 2 change places or not; b: 3 and 4 likewise
         assert len(moved) == 4
+
+
+def test_a_p_of_few_ways_to_shuffle_is_exact_and_the_same_of_every_seed():
+    rng = np.random.default_rng(0)
+    # Eight subjects of two recordings, one of each class: 256 ways, in one of which each is right.
+    truth = np.tile([0, 0, 1, 1], 8)
+    subject = np.repeat(np.arange(8), 4).astype(str)
+    recording = np.char.add(subject, np.tile(list("aabb"), 8))
+    sure = np.where(truth == 1, 0.9, 0.2)
+    perfect = Pooled(truth, subject, recording, np.stack([1 - sure, sure], 1)[None])
+    found = {chance(perfect, ONE, draws=1000, seed=s)[ONE[0]] for s in range(3)}
+    assert [(c.p, c.least) for c in found] == [(1 / 256, 1 / 256)]
+    sure = np.clip(rng.normal(np.where(truth == 1, 0.6, 0.4), 0.2), 0.01, 0.99)
+    fair = Pooled(truth, subject, recording, np.stack([1 - sure, sure], 1)[None])
+    value = fair.scores(ONE)[ONE[0]][0]
+    swapped = [np.where(np.repeat(rng.random(8) < 0.5, 4), 1 - truth, truth) for _ in range(4000)]
+    drawn = fair.scores(ONE, truth=np.stack(swapped))[ONE[0]]
+    want = np.mean(drawn >= value - 1e-9)
+    (exact,) = {chance(fair, ONE, draws=256, seed=s)[ONE[0]].p for s in range(3)}
+    assert 0 < exact < 1
+    assert exact == pytest.approx(want, abs=4 * np.sqrt(want * (1 - want) / 4000))
+    assert chance(fair, ONE, draws=255, seed=0)[ONE[0]].least == 1 / 256  # drawn, and its own
 
 
 def test_the_sign_flip_p_is_scipys_exact_one():

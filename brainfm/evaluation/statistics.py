@@ -1,4 +1,4 @@
-"""How sure one estimator's numbers are: intervals over subjects and seeds, and chance bands.
+"""How sure one estimator's numbers are: intervals over subjects and seeds.
 
 For each seed the out-of-fold predictions of all test subjects are pooled and measured once; the value
 is the mean over seeds.
@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
-from scipy.special import gammaln
 
-from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
+from brainfm.evaluation.intervals import Interval, leave_out
 from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, jackknife
 from brainfm.evaluation.weighted import weighted_scores
 
-LEVELS = (2.5, 97.5)
 Truths = Int[np.ndarray, "#draw trial"] | Float64[np.ndarray, "#draw trial"]
 SCALES = {
     "kappa": AGREEMENT,
@@ -119,94 +117,3 @@ def _showing(pooled: Pooled) -> list[int]:
         return [pooled.n_subjects]
     labels = np.unique(pooled.truth)
     return [len(np.unique(pooled.subject[pooled.truth == one])) for one in labels]
-
-
-@dataclass(frozen=True)
-class Chance:
-    """What scores would be if labels had nothing to do with predictions.
-
-    Attributes
-    ----------
-    band
-        where 95 % of them fall.
-    p
-        share of them, and of the score itself, that is no lower than the score.
-    least
-        what that is of a perfect score.
-    """
-
-    band: Interval = NOTHING
-    p: float = float("nan")
-    least: float = float("nan")
-
-
-def chance(pooled: Pooled, metrics: Sequence[str], *, draws: int, seed: int) -> dict[str, Chance]:
-    """Return what each measure would be under labels that are shuffled ``draws`` times."""
-    truth = permute_labels(pooled, draws=draws, seed=seed)
-    shuffled, found = pooled.scores(metrics, truth=truth), pooled.scores(metrics)
-    least = max(share_unshuffled(pooled), 1 / (1 + draws))
-    return {name: _chance(shuffled[name], float(found[name][0]), least) for name in metrics}
-
-
-def exchangeable_unit(pooled: Pooled) -> str:
-    """Say what keeps its label when labels are shuffled: what may be exchanged, and within what.
-
-    ``"subject"`` where every subject has one label (patients against controls): labels are
-    exchanged between subjects. Otherwise ``"recording"`` where every recording has one label (rest
-    against arithmetic): between recordings of a subject. Otherwise ``"window"`` (cued trials):
-    between windows of a subject. Exchanging smaller units than these would call windows independent
-    that are not, and the band would come out too narrow.
-    """
-    if _one_label_each(pooled.truth, pooled.subject):
-        return "subject"
-    return "recording" if _one_label_each(pooled.truth, pooled.recording) else "window"
-
-
-def permute_labels(pooled: Pooled, *, draws: int, seed: int) -> Truths:
-    """Return labels shuffled between exchangeable units, one row a draw."""
-    rng = np.random.default_rng([seed, 1])
-    truth, block, units = _exchangeable(pooled)
-    labels = np.tile(truth, (draws, 1))
-    for part in np.unique(block):
-        members = np.flatnonzero(block == part)
-        labels[:, members] = rng.permuted(labels[:, members], axis=1)
-    return labels[:, units]
-
-
-def share_unshuffled(pooled: Pooled) -> float:
-    """Return the share of all shuffles that leave every label as it is: few subjects allow few others."""
-    truth, block, _ = _exchangeable(pooled)
-    ways = 0.0
-    for part in np.unique(block):
-        alike = np.unique(truth[block == part], return_counts=True)[1]
-        ways += gammaln(alike.sum() + 1) - gammaln(alike + 1).sum()
-    return float(np.exp(-ways))
-
-
-def _exchangeable(pooled: Pooled) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each unit's label and the block that it is shuffled within, and each trial's unit."""
-    unit = exchangeable_unit(pooled)
-    if unit == "window":
-        units, block = np.arange(len(pooled.truth)), pooled.subject
-    else:
-        units = np.unique(getattr(pooled, unit), return_inverse=True)[1]
-        everyone = np.zeros(len(pooled.truth), dtype=int)
-        block = pooled.subject if unit == "recording" else everyone
-    first = np.unique(units, return_index=True)[1]
-    return pooled.truth[first], block[first], units
-
-
-def _one_label_each(truth: np.ndarray, group: np.ndarray) -> bool:
-    number = np.unique(group, return_inverse=True)[1]
-    pairs = np.unique(np.stack([number, truth]), axis=1)
-    return pairs.shape[1] == len(np.unique(number))
-
-
-def _chance(values: Float64[np.ndarray, " draw"], found: float, least: float) -> Chance:
-    values = values[np.isfinite(values)]
-    if not len(values) or not np.isfinite(found):
-        return Chance()
-    low, high = np.percentile(values, LEVELS)
-    # Equal scores may differ in their last digits.
-    as_high = int((values >= found - 1e-9).sum())
-    return Chance(Interval(float(low), float(high)), (1 + as_high) / (1 + len(values)), least)

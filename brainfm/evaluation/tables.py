@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brainfm.evaluation.chance import Chance, chance
 from brainfm.evaluation.intervals import NOTHING, Interval
 from brainfm.evaluation.pairs import Difference, difference, holm, nadeau_bengio_p
 from brainfm.evaluation.records import FoldRecord
-from brainfm.evaluation.statistics import Chance, Pooled, chance, score_intervals
+from brainfm.evaluation.statistics import Pooled, score_intervals
 from brainfm.windows.trials import Trials
 
 NO_DIFFERENCE = Difference(float("nan"), NOTHING, float("nan"), 0)

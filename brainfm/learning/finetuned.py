@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.learning.adaptation import adaptation_of
-from brainfm.learning.finetuning import FineTuning, Trials, learns
+from brainfm.learning.finetuning import FineTuning, Trials
 from brainfm.learning.probe import Features, HeldOut, Probe
 from brainfm.learning.trial_batches import Labels
 from brainfm.objectives import Classification, Regression
@@ -126,7 +126,7 @@ class FromScratch(FineTuning):
     """
 
     def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        if learns(tokenizer):
+        if tokenizer.learns:
             tokenizer = build(describe(tokenizer))  # ty: ignore[invalid-assignment]
         return super()._tokenizer(tokenizer)
 

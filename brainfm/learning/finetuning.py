@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator
-from torch import Tensor
 
 from brainfm.card import Use, check_card, join_seen
-from brainfm.contracts import Backbone, Batch, Head, Tokenizer
-from brainfm.errors import UsageError
+from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.heads import LinearHead
-from brainfm.layers.mamba import adapted, check_scans
+from brainfm.layers.mamba import check_scans
 from brainfm.learning.adaptation import Adaptation, Name, adaptation_of
 from brainfm.learning.callbacks import BestState
+from brainfm.learning.candidates import choose_checkpoint, load_pretrained
+from brainfm.learning.inference import infer, pooled_features
 from brainfm.learning.loop import fit as train_loop
 from brainfm.learning.probe import Features, HeldOut, Probe
 from brainfm.learning.train import Train
@@ -34,8 +34,7 @@ from brainfm.learning.trial_batches import (
 from brainfm.objectives import Supervised
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, WindowCache
-from brainfm.tokenizers.cached import Row, fingerprint
-from brainfm.weights import build, count_parameters, load, load_card, save
+from brainfm.weights import build, count_parameters, load_card, save
 from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
@@ -158,16 +157,7 @@ class FineTuning(BaseEstimator, ABC):
         return 1 if trained else self._n_settings()
 
     def _chosen(self) -> Path:
-        """Return the one checkpoint, or the first that has seen none of the test subjects."""
-        if isinstance(self.checkpoint, str | Path):
-            return Path(self.checkpoint)
-        for candidate in map(Path, self.checkpoint):
-            if not set(self.test_subjects) & set(load_card(candidate)["data"]["subjects"]):
-                return candidate
-        raise UsageError(
-            f"Each of the checkpoints {[str(c) for c in self.checkpoint]} has seen some of the test "
-            f"subjects {list(self.test_subjects)} in pretraining; add one that has not."
-        )
+        return choose_checkpoint(self.checkpoint, self.test_subjects)
 
     def fit(
         self: Own,
@@ -206,7 +196,7 @@ class FineTuning(BaseEstimator, ABC):
             self.n_fits_ = 1
             linear = isinstance(self.model_.head, LinearHead)
             if not linear:  # a head of another shape is refused now, and not by the training
-                self._compute(X[:1], self.model_.scores)
+                infer(self.model_, self._labelled(X[:1]), self.model_.scores)
             else:
                 self._solve(X, y, validation, groups)
             self.adaptation_.open(self.model_.backbone)
@@ -228,16 +218,10 @@ class FineTuning(BaseEstimator, ABC):
         """Build tokenizer, backbone and head, and check that they suit the trials."""
         self.checkpoint_ = self._chosen()
         self.cache_ = WindowCache() if self.cache is None else self.cache
-        model, self.card_ = load(self.checkpoint_)
-        trained = getattr(model, "backbone", None)
-        if not isinstance(trained, Backbone):
-            raise UsageError(
-                f"{self.checkpoint_} holds no backbone; give the folder of a pretrained model."
-            )
-        assert isinstance(model.tokenizer, Tokenizer)
+        model, self.card_ = load_pretrained(self.checkpoint_)
         self._check(X, model.tokenizer)
         # The head first: its first weights must not depend on how the backbone is come by.
-        head = self.head(trained.dim, n_outputs)
+        head = self.head(model.backbone.dim, n_outputs)
         self.adaptation_.check(head)
         backbone = self._backbone(model)
         self.model_ = self._objective(self._tokenizer(model.tokenizer), backbone, head)
@@ -247,7 +231,7 @@ class FineTuning(BaseEstimator, ABC):
 
     def _tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
         """Return the tokenizer frozen, and remembering what it has seen, where it is not trained too."""
-        if self.adaptation_.tokenizes and learns(tokenizer):
+        if self.adaptation_.tokenizes and tokenizer.learns:
             return tokenizer
         card = getattr(tokenizer, "card", None)
         inner = tokenizer.tokenizer if isinstance(tokenizer, Frozen) else tokenizer
@@ -261,12 +245,7 @@ class FineTuning(BaseEstimator, ABC):
             tokenizer.check_channels(self.sensors.names, "The trials' recording")
 
     def _sensors(self, X: Trials) -> Sensors:
-        if self.sensors is not None:
-            return self.sensors
-        n = X.shape[1]
-        unknown = np.full((n, 3), np.nan)
-        names = tuple(f"channel {i}" for i in range(n))
-        return Sensors(names, ("eeg",) * n, unknown, unknown, ("none",) * n)
+        return Sensors.unplaced(X.shape[1]) if self.sensors is None else self.sensors
 
     def _solve(
         self,
@@ -306,28 +285,9 @@ class FineTuning(BaseEstimator, ABC):
         label = np.zeros(len(X), np.int64) if y is None else self._label(y)
         return LabelledTrials(X, label, self._sensors(X), float(self.sfreq or 0))
 
-    @torch.no_grad()
-    def _compute(
-        self, X: Trials, what: Callable[[Batch], Tensor]
-    ) -> Float64[np.ndarray, "trial output"]:
-        self.model_.eval()
-        batches = OrderedBatches(self._labelled(X))
-        with adapted(self.model_, "cpu"):  # where a training leaves the model
-            parts = [what(batches[i]) for i in range(len(batches))]
-        return torch.cat(parts).double().numpy()
-
     def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
         """Return the pooled features of each trial, computed once for the same weights."""
-        model = self.model_
-        by = fingerprint(model.tokenizer, model.backbone)
-
-        def pool(window: Batch) -> Row:
-            return {"pooled": model.backbone(model.tokenizer(window)).pooled()}
-
-        def pooled(batch: Batch) -> Tensor:
-            return torch.cat([row["pooled"] for row in self.cache_.rows(batch, by, pool)])
-
-        return self._compute(X, pooled)
+        return pooled_features(self.model_, self._labelled(X), self.cache_)
 
     def _scores(self, X: Trials) -> Float64[np.ndarray, "trial output"]:
         """Return the head's scores, of remembered features where they stay as they are."""
@@ -335,7 +295,7 @@ class FineTuning(BaseEstimator, ABC):
         if not self.adaptation_.moves and isinstance(head, LinearHead):
             features = torch.from_numpy(self.transform(X)).to(head.linear.weight.dtype)
             return head.linear(features).detach().double().numpy()
-        return self._compute(X, self.model_.scores)
+        return infer(self.model_, self._labelled(X), self.model_.scores)
 
     def save(self, folder: Path, *, seen: Mapping[str, Any] | None = None) -> None:
         """Write the fitted model, with what its outputs mean, as a checkpoint.
@@ -354,8 +314,3 @@ class FineTuning(BaseEstimator, ABC):
         model = copy.deepcopy(self.model_)
         self.adaptation_.close(model.backbone)
         save(model, folder, self.card_ | own | self._about() | {"data": data})
-
-
-def learns(tokenizer: Tokenizer) -> bool:
-    """Whether a tokenizer is a part of the model that is trained, as an embedding of patches is."""
-    return not tokenizer.frozen and tokenizer.vocabulary is None

@@ -88,6 +88,13 @@ class Sensors:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def unplaced(cls, n_channels: int) -> Sensors:
+        """Return EEG electrodes of which nothing else is known."""
+        unknown = np.full((n_channels, 3), np.nan)
+        names = tuple(f"channel {i}" for i in range(n_channels))
+        return cls(names, ("eeg",) * n_channels, unknown, unknown, ("none",) * n_channels)
+
     def pick(self, indices: Sequence[int] | np.ndarray) -> Sensors:
         """Return the sensors at ``indices``, in that order."""
         chosen = [int(i) for i in indices]

@@ -14,6 +14,7 @@ import yaml
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError
+from brainfm.learning.processes import is_first
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"
 LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")
@@ -33,8 +34,10 @@ HOW = {
 """Options that say on what a run is computed, not what: a run may go on with others."""
 
 
-def claim(out: Path, config: str) -> bool:
-    """Take ``out`` for a run of this configuration; return True where it was free.
+def claim(out: Path, config: str) -> None:
+    """Take ``out`` for a run of this configuration.
+
+    Of processes that train together every one looks, and the first alone writes.
 
     Raises
     ------
@@ -52,13 +55,14 @@ def claim(out: Path, config: str) -> bool:
                 f"{out} holds a run with another configuration ({key} is {old.get(key)!r} there and "
                 f"{new.get(key)!r} now); choose another --out or remove the folder."
             )
-        return False
-    note(out, config)
-    return True
+    else:
+        note(out, config)
 
 
 def note(out: Path, config: str) -> None:
-    """Write a resolved configuration into a folder."""
+    """Write a resolved configuration into a folder, as the first of the processes."""
+    if not is_first():
+        return
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / CONFIG, config.encode())
 
@@ -78,7 +82,7 @@ def release(out: Path, before: set[str]) -> None:
     before
         what lay in it before the configuration.
     """
-    if contents(out) == before | {CONFIG} != before:
+    if is_first() and contents(out) == before | {CONFIG} != before:
         (out / CONFIG).unlink()
         if not before:
             out.rmdir()
