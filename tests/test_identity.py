@@ -84,7 +84,7 @@ def test_accuracy_is_scikit_learns_and_its_interval_covers_other_subjects() -> N
     for _ in range(400):
         skill = np.clip(rng.normal(0.7, 0.1, 20), 0, 1)[subject]
         predicted = np.where(rng.random(200) < skill, y, 1 - y)
-        found = judge(y, predicted, subject, independent=20)
+        found = judge(y, predicted, subject)
         inside += found.interval.low <= 0.7 <= found.interval.high
     assert found.accuracy == pytest.approx(balanced_accuracy_score(y, predicted))
     assert 0.92 <= inside / 400 <= 0.98

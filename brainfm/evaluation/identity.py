@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
-from brainfm.evaluation.jackknife import SHARE, jackknife
+from brainfm.evaluation.jackknife import SHARE, jackknife, shown_by
 from brainfm.evaluation.records import FoldRecord
 from brainfm.windows.trials import Trials
 
@@ -121,8 +121,8 @@ def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Ide
     cell = np.char.add(np.char.add(recording, "\n"), y)
     people = _predict(X[often], subject[often], order[often] % 2)
     labels = _predict(X, y, part)
-    who = judge(subject[often], people, subject[often], independent=n_subjects)
-    what = judge(y, labels, subject, independent=_showing(y, subject))
+    who = judge(subject[often], people, subject[often])
+    what = judge(y, labels, subject, shown=shown_by(y, subject))
     return Identity(
         n_subjects=n_subjects,
         subject_accuracy=who.accuracy,
@@ -216,7 +216,11 @@ def _predict(X: Values, y: np.ndarray, part: np.ndarray) -> np.ndarray | None:
 
 
 def judge(
-    y: np.ndarray, predicted: np.ndarray | None, subject: np.ndarray, *, independent: int
+    y: np.ndarray,
+    predicted: np.ndarray | None,
+    subject: np.ndarray,
+    *,
+    shown: Bool[np.ndarray, "subject class"] | None = None,
 ) -> Named:
     """Return the balanced accuracy of what was named, and its interval by leaving out each subject.
 
@@ -226,8 +230,8 @@ def judge(
         (trial,) true and named; None where nothing could be named.
     subject
         (trial,) of each.
-    independent
-        subjects that speak of it.
+    shown
+        which classes each subject shows; None where a subject is a class.
     """
     if predicted is None:
         return Named(float("nan"))
@@ -242,12 +246,7 @@ def judge(
     there = (below := count @ weights) > 0
     recall = np.where(there, (right @ weights) / np.where(there, below, 1), 0)
     values = recall.sum(axis=0) / there.sum(axis=0)
-    return Named(float(values[0]), jackknife(values[None], SHARE, independent=independent))
-
-
-def _showing(y: np.ndarray, subject: np.ndarray) -> int:
-    """Return how many subjects show the rarest class."""
-    return min(len(np.unique(subject[y == one])) for one in np.unique(y))
+    return Named(float(values[0]), jackknife(values[None], SHARE, shown=shown))
 
 
 def _name(fitted: Any) -> str:

@@ -3,7 +3,9 @@
 Shares bend at 0 and 1, and an average precision of few positives is skewed: percentiles of a bootstrap, also
 bias-corrected ones, miss the truth in up to 10 of 100 experiments where 5 were promised. The standard error
 by leaving out each subject in turn, taken to log odds (amounts: to logarithms), with Student's quantile,
-keeps the promise. The unit is the subject; what seeds shift is added by `brainfm.evaluation.seeds`.
+keeps the promise. Its degrees of freedom are Welch's (Biometrika 34 (1947) 28): subjects that show the same
+classes are one sample, those that show others another, and many subjects without a seizure tell little of
+how well one is found. The unit is the subject; what seeds shift is added by `brainfm.evaluation.seeds`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Shaped
 from scipy.special import expit, logit
 
 from brainfm.evaluation.intervals import CONFIDENCE, NOTHING, Interval
@@ -73,8 +75,22 @@ class Scale:
 SHARE, AGREEMENT, AMOUNT = Scale(), Scale(lowest=-1.0), Scale(highest=float("inf"))
 
 
+def shown_by(
+    label: Shaped[np.ndarray, " trial"], subject: Shaped[np.ndarray, " trial"]
+) -> Bool[np.ndarray, "subject class"]:
+    """Return which classes each subject shows, both in sorted order."""
+    people, place = np.unique(subject, return_inverse=True)
+    labels, number = np.unique(label, return_inverse=True)
+    shown = np.zeros((len(people), len(labels)), bool)
+    shown[place, number] = True
+    return shown
+
+
 def jackknife(
-    values: Float64[np.ndarray, "seed sample"], scale: Scale, *, independent: int
+    values: Float64[np.ndarray, "seed sample"],
+    scale: Scale,
+    *,
+    shown: Bool[np.ndarray, "subject class"] | None = None,
 ) -> Interval:
     """Return the interval of a measure's mean over seeds.
 
@@ -84,22 +100,36 @@ def jackknife(
         the measure under `brainfm.evaluation.intervals.leave_out`'s weights, seed by seed.
     scale
         where it may lie.
-    independent
-        subjects that speak of it: of whom it is known, or that show the rarest class.
+    shown
+        which classes each subject shows, for a measure of classes; None where all speak of one thing.
 
     Returns
     -------
     interval
-        nothing where fewer than two subjects speak of it, or one alone makes it known.
+        nothing where fewer than two subjects show a class, or one alone makes it known.
     """
     whole, left_out = values[:, 0], values[:, 1:]
     n, value = left_out.shape[1], float(whole.mean())
+    shown = np.ones((n, 1), bool) if shown is None else shown
+    independent = int(shown.sum(axis=0).min())
     if independent < 2 or not np.isfinite(values).all():
         return NOTHING
     if not scale.lowest < value < scale.highest:
         return scale.at_the_end(value, independent)
     mean = left_out.mean(axis=0)
-    error = float(np.sqrt((n - 1) / n * ((mean - mean.mean()) ** 2).sum()))
+    spread = (n - 1) / n * (mean - mean.mean()) ** 2
     shared = shared_error(whole, -(n - 1) * left_out)
-    both = Error(error, shared, independent - 1, len(whole) - 1)
+    both = Error(float(np.sqrt(spread.sum())), shared, free(spread, shown), len(whole) - 1)
     return scale.interval(value, both.reach(CONFIDENCE))
+
+
+def free(
+    spread: Float64[np.ndarray, " subject"], shown: Bool[np.ndarray, "subject class"]
+) -> float:
+    """Return Welch's degrees of freedom of a variance that each subject adds a part to."""
+    sample = np.unique(shown, axis=0, return_inverse=True)[1].ravel()
+    part, n = np.bincount(sample, spread), np.bincount(sample)
+    if not part.any():
+        return float(n.sum() - 1)
+    part = part / part.max()
+    return float(part.sum() ** 2 / (part**2 / np.maximum(n - 1, 1)).sum())

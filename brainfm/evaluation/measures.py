@@ -147,7 +147,7 @@ def over_subjects(
     above = numerator[:, spoken_of] @ weights
     ratio = np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
     counted = int(spoken_of.sum())
-    interval = jackknife(ratio, scale, independent=counted)
+    interval = jackknife(ratio, scale)
     return Value(quantity, float(ratio[:, 0].mean()), interval, counted)
 
 

@@ -38,7 +38,7 @@ class Error:
 
     subjects: float
     shared: float
-    free_subjects: int
+    free_subjects: float
     free_seeds: int
 
     @property
@@ -50,7 +50,7 @@ class Error:
     def free(self) -> float:
         """Degrees of freedom of both."""
         if self.shared == 0:
-            return float(self.free_subjects)
+            return self.free_subjects
         share = (self.shared / self.total) ** 2
         return 1 / ((1 - share) ** 2 / self.free_subjects + share**2 / self.free_seeds)
 
@@ -74,7 +74,7 @@ def error_of(values: Float64[np.ndarray, "seed subject"]) -> Error:
     """Return the error of the mean of a number a seed and subject."""
     k, n = values.shape
     alone = float(values.mean(axis=0).std(ddof=1) / np.sqrt(n))
-    return Error(alone, shared_error(values.mean(axis=1), values), n - 1, k - 1)
+    return Error(alone, shared_error(values.mean(axis=1), values), float(n - 1), k - 1)
 
 
 def shared_error(

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
 from brainfm.evaluation.intervals import Interval, leave_out
-from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, jackknife
+from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, jackknife, shown_by
 from brainfm.evaluation.weighted import weighted_scores
 
 Truths = Int[np.ndarray, "#draw trial"] | Float64[np.ndarray, "#draw trial"]
@@ -91,9 +91,7 @@ class Pooled:
 def score_intervals(pooled: Pooled, metrics: Sequence[str]) -> dict[str, Interval]:
     """Return the 95 % interval of every measure, over subjects and seeds.
 
-    Its degrees of freedom are those of the subjects that show the rarest class: many subjects without a
-    seizure tell nothing of how well one is found. Nothing where one subject alone shows a class. Of numbers
-    all subjects speak.
+    Nothing where one subject alone shows a class. Of numbers all subjects speak.
 
     Parameters
     ----------
@@ -104,16 +102,9 @@ def score_intervals(pooled: Pooled, metrics: Sequence[str]) -> dict[str, Interva
     """
     weights = leave_out(pooled.n_subjects).astype(np.float32)
     scores = pooled.seed_scores(metrics, weight=weights[:, pooled.subject_index])
-    independent = min(_showing(pooled))
+    numbers = pooled.proba.shape[2] == 1
+    shown = None if numbers else shown_by(pooled.truth, pooled.subject)
     return {
-        name: jackknife(values, SCALES.get(name, SHARE), independent=independent)
+        name: jackknife(values, SCALES.get(name, SHARE), shown=shown)
         for name, values in scores.items()
     }
-
-
-def _showing(pooled: Pooled) -> list[int]:
-    """Return how many subjects show each class, or how many there are, of numbers."""
-    if pooled.proba.shape[2] == 1:
-        return [pooled.n_subjects]
-    labels = np.unique(pooled.truth)
-    return [len(np.unique(pooled.subject[pooled.truth == one])) for one in labels]
