@@ -141,7 +141,7 @@ def _measured(
     checked = job.fold.index == 0 and job.shots is None
     return FoldRecord(
         **about,
-        identity=as_record(check_identity(fitted, trials)) if checked else None,
+        identity=as_record(check_identity(fitted, trials, job.fold)) if checked else None,
         seconds=seconds,
         fit_seconds=fit_seconds,
         fits=tried,
