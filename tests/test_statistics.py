@@ -19,6 +19,7 @@ from brainfm.evaluation.chance import (
     exchangeable_unit,
     permute_labels,
 )
+from brainfm.evaluation.contrast import Contestant, pooled_difference
 from brainfm.evaluation.intervals import bca, draw_subjects, interval_of, interval_of_mean
 from brainfm.evaluation.jackknife import AMOUNT, SHARE, Scale, free, jackknife, shown_by
 from brainfm.evaluation.metrics import METRICS
@@ -183,6 +184,64 @@ def test_subjects_that_show_other_classes_are_another_sample_as_welch_has_it():
     assert found == pytest.approx(stats.ttest_ind(a, b, equal_var=False).df)
     assert free(spread, np.ones((26, 2), bool)) == pytest.approx(25)
     assert free(0 * spread, shown) == 25
+
+
+# ---- differences of pooled scores ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subjects", "seeds", "seed_effect", "mixed"), [(30, 1, 0.0, 0.1), (20, 5, 0.3, 0.0)]
+)
+def test_patients_and_controls_are_compared_and_the_level_is_kept(
+    subjects, seeds, seed_effect, mixed
+):
+    rng, two = np.random.default_rng(0), ["balanced_accuracy", "auroc"]
+    truth = np.repeat(np.arange(subjects) % 2, 6)
+    subject = np.repeat(np.arange(subjects), 6)
+    changes = (rng.random(subjects) < mixed)[subject] & (np.arange(len(truth)) % 6 < 3)
+    truth = np.where(changes, 1 - truth, truth)
+    names = subject.astype(str)
+
+    def contestant(skill: float, moved: np.ndarray) -> Contestant:
+        each, shift = moved + rng.normal(0, 0.4, subjects), rng.normal(0, seed_effect, (seeds, 1))
+        z = (skill + shift) * (truth - 0.5) + each[subject] + rng.normal(size=(seeds, len(truth)))
+        p = 1 / (1 + np.exp(-z))
+        return Contestant(Pooled(truth, names, names, np.stack([1 - p, p], axis=2)), two)
+
+    called = dict.fromkeys(two, 0)
+    for _ in range(200):
+        a, b = (contestant(1.0, moved) for moved in [rng.normal(0, 0.5, subjects)] * 2)
+        for name in two:
+            found = a.against(b, name, draws=10, seed=0)
+            assert (found.by, found.n_subjects) == ("pooled", subjects)
+            assert (found.p <= 0.05) == (not found.interval.low <= 0 <= found.interval.high)
+            called[name] += found.p <= 0.05
+    assert all(0.01 <= n / 200 <= 0.08 for n in called.values())
+    clear = contestant(4.0, np.zeros(subjects)).against(b, "auroc", draws=10, seed=0)
+    assert clear.p < 0.01
+    assert 0 < clear.interval.low < clear.value < clear.interval.high
+
+
+def test_whoever_can_be_scored_alone_is_compared_alone():
+    rng = np.random.default_rng(0)
+    a, b = (Contestant(simulate(rng, subjects=12, windows=10, skill=x), ONE) for x in (0.8, 0.6))
+    found = a.against(b, ONE[0], draws=200, seed=0)
+    assert found == difference(a.alone[ONE[0]], b.alone[ONE[0]], draws=200, seed=0)
+    assert found.by == "subjects"
+
+
+def test_a_pooled_difference_of_means_is_students_and_one_that_nobody_moves_is_not_certain():
+    x = np.random.default_rng(0).normal(0.5, 1, 15)
+    gap = np.concatenate([[x.mean()], (x.sum() - x) / 14])[None]
+    found = pooled_difference(gap)
+    want = stats.ttest_1samp(x, 0)
+    assert found.p == pytest.approx(want.pvalue)
+    assert found.interval.low == pytest.approx(want.confidence_interval(0.95).low)
+    shown = np.repeat(np.eye(2, dtype=bool), [3, 12], axis=0)
+    still = pooled_difference(np.full((2, 16), 0.5), shown)
+    assert (still.p, still.interval.low, still.interval.high) == (1 / 4, 0.5, 0.5)
+    assert pooled_difference(np.zeros((2, 16)), shown).p == 1
+    assert np.isnan(pooled_difference(gap, shown[1:] & [False, True]).p)  # nobody shows the first
 
 
 # ---- differences, with seeds -----------------------------------------------------------------------

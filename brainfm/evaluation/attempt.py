@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
 from brainfm.evaluation.metrics import score
-from brainfm.evaluation.overlap import overlap, pretraining_of
+from brainfm.evaluation.overlap import NAMES, histories_of
 from brainfm.evaluation.parameters import (
     filled_in,
     flops_per_window,
@@ -21,7 +21,7 @@ from brainfm.evaluation.parameters import (
     trained_parameters,
 )
 from brainfm.evaluation.records import FoldRecord, Job
-from brainfm.evaluation.shots import draw_rows
+from brainfm.evaluation.shots import check_learns, draw_rows
 from brainfm.evaluation.tuning import check_tried, fit_validated
 from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import Fold
@@ -63,6 +63,12 @@ def subjects_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
     return tuple(sorted({str(s) for s in trials.meta["subject"][rows]}))
 
 
+def names_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
+    """Return all names under which the store has a fold's test subjects, sorted."""
+    known = trials.known(fold.rows("test", trials.meta))
+    return tuple(sorted({str(s) for column in NAMES if column in known for s in known[column]}))
+
+
 def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:
     """Return a clone that knows sampling rate, sensors and seed, wherever it asks for them.
 
@@ -99,10 +105,12 @@ def attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
 
 
 def training_rows(job: Job, trials: Trials) -> np.ndarray:
-    """Return the rows that a fold trains on, as few as the job wants."""
+    """Return the rows that a fold trains on, as few as the job wants; refuse what wants more."""
     train = job.fold.rows("train", trials.meta)
     if job.shots is None:
         return np.flatnonzero(train)
+    validated = job.fold.rows("validation", trials.meta).any()
+    check_learns(job.name, job.estimator, job.shots, validated=bool(validated))
     return draw_rows(job.shots, trials.table, train, [job.seed, 3, job.fold.index])
 
 
@@ -116,9 +124,9 @@ def _measured(
     cache: WindowCache,
 ) -> FoldRecord:
     """Fit, then open the test and predict it."""
-    # The names of the test subjects let an estimator with several checkpoints take one whose
+    # All names of the test subjects let an estimator with several checkpoints take one whose
     # pretraining has not seen them; of their windows it sees nothing.
-    known = {"test_subjects": sealed.subjects, "cache": cache, "budget": job.budget}
+    known = {"test_subjects": names_tested(trials, job.fold), "cache": cache, "budget": job.budget}
     blank, started = fill_in(job.estimator, trials, job.seed, **known), time.perf_counter()
     validation = np.flatnonzero(job.fold.rows("validation", trials.meta))
     held_out = trials.take(validation)
@@ -133,11 +141,10 @@ def _measured(
     checked = job.fold.index == 0 and job.shots is None
     return FoldRecord(
         **about,
-        identity=as_record(check_identity(fitted, trials)) if checked else None,
+        identity=as_record(check_identity(fitted, trials, job.fold)) if checked else None,
         seconds=seconds,
         fit_seconds=fit_seconds,
         fits=tried,
-        overlap=overlap(pretraining_of(fitted), test.meta),
         trained_parameters=trained_parameters(fitted),
         flops=flops_per_window(fitted, test.X),
         kernels=scans_of(fitted),
@@ -158,7 +165,14 @@ def _fit(estimator: Any, trials: Trials, train: Trials, held_out: Trials, fold: 
         )
     validation = (held_out.X, held_out.y) if len(held_out) else None
     subjects = train.meta["subject"].to_numpy(dtype=str)
-    return fit_validated(estimator, train.X, train.y, validation, subjects)
+    told = len(histories_of(estimator))
+    fitted = fit_validated(estimator, train.X, train.y, validation, subjects)
+    if len(histories_of(fitted)) > told:
+        raise UsageError(
+            f"{type(fitted).__name__} says only after its fit what it was pretrained on: leakage is looked "
+            "for before, so let `pretraining` say it then."
+        )
+    return fitted
 
 
 def _answers(fitted: Any, X: Any, classes: tuple[str, ...]) -> Float[np.ndarray, "trial answer"]:

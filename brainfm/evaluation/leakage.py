@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError
-from brainfm.evaluation.overlap import find_twice, overlap, pretraining_of, seen_people
+from brainfm.evaluation.overlap import find_twice
+from brainfm.windows.people import persons, with_store
 from brainfm.windows.purge import apart
 from brainfm.windows.splits import Fold
 
 SIDES = ("train", "validation", "test")
-FEW = 5  # names in a sentence
 
 
-def find_leaks(table: pd.DataFrame, folds: Sequence[Fold]) -> list[str]:
+def find_leaks(
+    table: pd.DataFrame, folds: Sequence[Fold], recordings: pd.DataFrame | None = None
+) -> list[str]:
     """Return a sentence for everything by which the sides of the folds know of each other.
 
     Parameters
@@ -26,46 +27,20 @@ def find_leaks(table: pd.DataFrame, folds: Sequence[Fold]) -> list[str]:
         all windows, with the columns subject, recording, fingerprint, onset and seconds.
     folds
         of all seeds.
+    recordings
+        all of the store, see `Trials.recordings`: two subjects of the windows may share one of which there
+        is no window.
 
     Returns
     -------
     leaks
-        a recording's content under several subjects; a person on two sides; a recording's content on two
-        sides under two names; windows on two sides that share samples. One sentence each, with the first
-        example.
+        a person under several subjects; a person on two sides; a recording's content on two sides under two
+        names; windows on two sides that share samples. One sentence each, with the first example.
     """
-    found = [_twice(table)]
+    found = [_twice(table, recordings)]
     found += [_on_two_sides(table, folds, "subject"), _content(table, folds)]
     found += [_shared_samples(table, folds)]
     return [sentence for sentence in found if sentence]
-
-
-def seen_before(
-    estimators: Mapping[str, Sequence[tuple[BaseEstimator, pd.DataFrame]]],
-) -> list[str]:
-    """Return a sentence for every estimator whose pretraining has seen what it is tested on.
-
-    Parameters
-    ----------
-    estimators
-        by name, as they are before each fit, with the windows that each is tested on.
-    """
-    sentences = []
-    for name, tested in estimators.items():
-        pairs = [(pretraining_of(e), rows) for e, rows in tested]
-        seen = [
-            (p, rows)
-            for p, rows in pairs
-            if p is not None and overlap(p, rows) == "seen-unlabelled"
-        ]
-        if seen:
-            people = sorted({code for p, rows in seen for code in seen_people(p, rows)})
-            listed = ", ".join(people[:FEW]) + (" …" if len(people) > FEW else "")
-            sentences.append(
-                f"The checkpoint of {name!r} has seen test recordings or subjects"
-                f"{f' ({listed})' if people else ''} of {len(seen)} of {len(pairs)} folds in pretraining"
-            )
-    return sentences
 
 
 def check_leaks(leaks: Sequence[str], reason: str | None) -> None:
@@ -80,15 +55,21 @@ def check_leaks(leaks: Sequence[str], reason: str | None) -> None:
         )
 
 
-def _twice(table: pd.DataFrame) -> str:
-    """Say which recording stands under several subjects."""
-    for twice in find_twice(table):
-        if len({subject for _, subject in twice.people}) > 1:
-            names = " and ".join(" ".join(filter(None, person)) for person in twice.people)
-            return (
-                f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects "
-                f"{names}, so folds by subject would train and test on it"
-            )
+def _twice(table: pd.DataFrame, recordings: pd.DataFrame | None) -> str:
+    """Say who stands under several subjects of the table."""
+    every, n = with_store(table, pd.DataFrame() if recordings is None else recordings)
+    who = persons(every)
+    names = every["subject"][:n].astype(str).groupby(who[:n]).unique()
+    for person, subjects in names[names.map(len) > 1].items():
+        twice = next(
+            t for t in find_twice(every[who == person]) if len({s for _, s in t.people}) > 1
+        )
+        places = " and ".join(" ".join(filter(None, place)) for place in twice.people)
+        return (
+            f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects {places}, "
+            f"so folds by subject would train and test on one person, here {' and '.join(sorted(subjects))} "
+            "(where that is so, the task's `people` can say it)"
+        )
     return ""
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from brainfm.evaluation.chance import Chance, chance
+from brainfm.evaluation.contrast import Contestant
 from brainfm.evaluation.intervals import NOTHING, Interval
-from brainfm.evaluation.pairs import Difference, difference, holm, nadeau_bengio_p
+from brainfm.evaluation.pairs import Difference, holm, nadeau_bengio_p
 from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.statistics import Pooled, score_intervals
 from brainfm.windows.trials import Trials
@@ -109,18 +110,20 @@ def statistics_table(
     """
     names = list(dict.fromkeys(r.estimator for r in records))
     by_name = {n: [r for r in records if r.estimator == n] for n in names}
-    pooled = {n: pool(rs, trials, classes) for n, rs in by_name.items() if all(r.done for r in rs)}
-    alone = {n: p.subject_scores(metrics) for n, p in pooled.items()}
+    judged = {
+        n: Contestant(pool(rs, trials, classes), metrics)
+        for n, rs in by_name.items()
+        if all(r.done for r in rs)
+    }
     rows = []
     for name, mine in by_name.items():
         done = sum(r.done for r in mine)
         counted = {"folds_done": done, "folds_expected": len(mine), "complete": done == len(mine)}
-        scored = _scored(pooled.get(name), metrics, draws=draws, seed=seed)
+        scored = _scored(judged.get(name), metrics, draws=draws, seed=seed)
         for metric in metrics:
             gap, p_folds = NO_DIFFERENCE, float("nan")
-            if reference in alone and name in alone and name != reference:
-                pair = alone[name][metric], alone[reference][metric]
-                gap = difference(*pair, draws=draws, seed=seed)
+            if reference in judged and name in judged and name != reference:
+                gap = judged[name].against(judged[reference], metric, draws=draws, seed=seed)
                 p_folds = _fold_p(mine, by_name[reference], metric)
             head = {"task": mine[0].task, "estimator": name, "metric": metric}
             compared = _compared(gap, name, reference) | {"p_nadeau_bengio": p_folds}
@@ -165,11 +168,12 @@ def pool(records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]
 
 
 def _scored(
-    pooled: Pooled | None, metrics: Sequence[str], *, draws: int, seed: int
+    judged: Contestant | None, metrics: Sequence[str], *, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Return value, interval and chance band of every measure."""
-    if pooled is None:
+    if judged is None:
         return {m: _values(float("nan"), NOTHING, Chance(), 0) for m in metrics}
+    pooled = judged.pooled
     value = pooled.scores(metrics)
     interval = score_intervals(pooled, metrics)
     shuffled = chance(pooled, metrics, draws=draws, seed=seed)
@@ -198,6 +202,7 @@ def _compared(gap: Difference, name: str, reference: str | None) -> dict[str, An
         "difference_high": gap.interval.high,
         "p": gap.p,
         "n_paired": gap.n_subjects,
+        "paired_by": gap.by if gap.n_subjects else None,
         "p_wilcoxon": gap.p_wilcoxon,
         "effect": gap.effect,
         "effect_low": gap.effect_interval.low,
