@@ -25,7 +25,7 @@ from brainfm.evaluation.attempt import SealedTest
 from brainfm.evaluation.labels import AnnotationLabels, RecordingLabels
 from brainfm.evaluation.leakage import find_leaks
 from brainfm.evaluation.metrics import METRICS
-from brainfm.evaluation.overlap import Twice, find_twice, pretraining_of
+from brainfm.evaluation.overlap import Twice, find_twice, histories_of
 from brainfm.evaluation.parameters import flops_per_window
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.records import describe
@@ -327,8 +327,8 @@ def test_a_recording_under_two_names_or_in_two_data_sets_is_found(trials, tmp_pa
 
 def test_a_history_is_found_inside_a_pipeline():
     inside = make_pipeline(FunctionTransformer(), Pretrained())
-    assert pretraining_of(inside) == Pretrained.pretraining
-    assert pretraining_of(make_pipeline(FunctionTransformer(), Spy())) is None
+    assert histories_of(inside) == [Pretrained.pretraining]
+    assert histories_of(make_pipeline(FunctionTransformer(), Spy())) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
 from brainfm.evaluation.metrics import score
-from brainfm.evaluation.overlap import NAMES, overlap, pretraining_of
+from brainfm.evaluation.overlap import NAMES, histories_of
 from brainfm.evaluation.parameters import (
     filled_in,
     flops_per_window,
@@ -146,7 +146,6 @@ def _measured(
         seconds=seconds,
         fit_seconds=fit_seconds,
         fits=tried,
-        overlap=overlap(pretraining_of(fitted), test.known()),
         trained_parameters=trained_parameters(fitted),
         flops=flops_per_window(fitted, test.X),
         kernels=scans_of(fitted),
@@ -167,7 +166,14 @@ def _fit(estimator: Any, trials: Trials, train: Trials, held_out: Trials, fold: 
         )
     validation = (held_out.X, held_out.y) if len(held_out) else None
     subjects = train.meta["subject"].to_numpy(dtype=str)
-    return fit_validated(estimator, train.X, train.y, validation, subjects)
+    told = len(histories_of(estimator))
+    fitted = fit_validated(estimator, train.X, train.y, validation, subjects)
+    if len(histories_of(fitted)) > told:
+        raise UsageError(
+            f"{type(fitted).__name__} says only after its fit what it was pretrained on: leakage is looked "
+            "for before, so let `pretraining` say it then."
+        )
+    return fitted
 
 
 def _answers(fitted: Any, X: Any, classes: tuple[str, ...]) -> Float[np.ndarray, "trial answer"]:

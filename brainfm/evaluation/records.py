@@ -40,7 +40,7 @@ class FoldRecord:
     seconds
         time of fitting and predicting.
     overlap
-        see `brainfm.evaluation.overlap`.
+        see `brainfm.evaluation.overlap`; a run compares anew, whatever the file says.
     trained_parameters
         see `brainfm.evaluation.parameters`.
     trials

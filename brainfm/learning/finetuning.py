@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator
 
-from brainfm.card import Use, check_card, join_seen
+from brainfm.card import Use, check_card, data_of, join_seen, with_labels
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import check_scans
@@ -147,7 +147,7 @@ class FineTuning(BaseEstimator, ABC):
     @property
     def pretraining(self) -> dict[str, Any]:
         """What the checkpoint was trained on: subjects and content fingerprints."""
-        return load_card(self._chosen()).get("data", {})
+        return data_of(load_card(self._chosen()))
 
     @property
     def planned_fits(self) -> int:
@@ -306,11 +306,11 @@ class FineTuning(BaseEstimator, ABC):
             where to.
         seen
             the recordings that it was fitted or chosen on, see `brainfm.card.join_seen`; the card counts
-            them with those of the pretraining, so that nobody tests on them unawares.
+            them with those of the pretraining, and as labelled, so that nobody tests on them unawares.
         """
         own = {"adaptation": self.adaptation_.word, "seed": self.random_state}
-        before = self.card_.get("data", {})
-        data = before | join_seen(before, seen or {})
+        before = data_of(self.card_)
+        data = before | join_seen(before, with_labels(seen or {}))
         model = copy.deepcopy(self.model_)
         self.adaptation_.close(model.backbone)
         save(model, folder, self.card_ | own | self._about() | {"data": data})

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from brainfm.card import UNIT, Use, check_card, join_seen, seen_of
+from brainfm.card import UNIT, Use, check_card, data_of, join_seen, seen_of
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.layers.mamba import adapted, check_scans, kernels, mixers
@@ -188,7 +188,7 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
         "seconds": data.seconds,
         "preprocessing": _one_or_all([c["preprocessing"] for c in cleaned]),
         "preprocessing_hash": _one_or_all([c["preprocessing_hash"] for c in cleaned]),
-        "data": join_seen(*seen, earlier.get("data", {})) | {"hours": hours},
+        "data": join_seen(*seen, data_of(earlier)) | {"hours": hours},
         "seed": seed,
         "licence": data.licence,
         "versions": versions(),
