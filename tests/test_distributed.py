@@ -237,6 +237,8 @@ def together(place: Path) -> CompletedProcess[str]:
         {"argv": command(place, SHARED, "2 shared to 1", AVERAGED, SHARDED), "stop": 4},
         {"argv": command(place, SHARED, "2 shared to 2", AVERAGED, SHARDED), "stop": 4},
         {"argv": command(place, SHARED, "2 shared to 2", AVERAGED)},
+        {"argv": command(place, SHARED, "unsaved", AVERAGED, SHARDED), "unsaved": True},
+        {"argv": command(place, SHARED, "unsaved", AVERAGED, SHARDED)},
         {"argv": command(place, "FEMBA", "no number"), "nan": 3},
     ]
     (place / "full").mkdir()
@@ -247,7 +249,8 @@ def together(place: Path) -> CompletedProcess[str]:
     assert done.returncode == 0, done.stderr
     fails = {"2 to 1", "2 shared to 1", "no number", "full"}
     wanted = [int("stop" in job or out_of(job) in fails) for job in jobs]
-    assert json.loads((place / "codes.json").read_text()) == [wanted, wanted], done.stderr
+    first = [int("unsaved" in job) or code for job, code in zip(jobs, wanted, strict=True)]
+    assert json.loads((place / "codes.json").read_text()) == [first, wanted], done.stderr
     return done
 
 
@@ -285,6 +288,7 @@ def test_two_processes_learn_what_one_learns(
         ("2 shared to 1", "one averaged"),
         ("2 shared to 2", "one averaged"),
         ("shared averaged", "one averaged"),
+        ("unsaved", "one averaged"),
     ],
 )
 def test_a_run_goes_on_with_other_processes(
@@ -310,6 +314,16 @@ def test_a_shared_model_leaves_the_checkpoint_of_a_whole_one(
         for (path, value), (same, other) in zip(ours, theirs, strict=True):
             assert path == same
             torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_shared_run_that_ended_before_its_model_was_saved_saves_the_same(
+    place: Path, together: CompletedProcess[str]
+) -> None:
+    ours, theirs = (
+        (place / name / "model" / "model.safetensors").read_bytes()
+        for name in ("unsaved", "shared averaged")
+    )
+    assert ours == theirs
 
 
 def test_no_process_holds_more_than_its_share(together: CompletedProcess[str]) -> None:

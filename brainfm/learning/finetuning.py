@@ -19,10 +19,10 @@ from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import check_scans
 from brainfm.learning.adaptation import Adaptation, Name, adaptation_of
-from brainfm.learning.callbacks import BestState
 from brainfm.learning.candidates import choose_checkpoint, load_pretrained
 from brainfm.learning.inference import infer, pooled_features
 from brainfm.learning.loop import fit as train_loop
+from brainfm.learning.outcome import BestState
 from brainfm.learning.probe import Features, HeldOut, Probe
 from brainfm.learning.train import Train
 from brainfm.learning.trial_batches import (
@@ -35,6 +35,7 @@ from brainfm.objectives import Supervised
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, WindowCache
 from brainfm.weights import build, count_parameters, load_card, save
+from brainfm.windows.order import digest
 from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
@@ -79,6 +80,8 @@ class FineTuning(BaseEstimator, ABC):
         tokens and pooled features that other fits have made of the same windows; its own where None.
     out
         folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+    origin
+        digests of what the trials are cut from, by its name; with others it does not go on.
 
     Attributes
     ----------
@@ -108,11 +111,13 @@ class FineTuning(BaseEstimator, ABC):
         test_subjects: Sequence[str] = (),
         cache: WindowCache | None = None,
         out: Path | None = None,
+        origin: Mapping[str, str] | None = None,
     ):
         self.checkpoint, self.adaptation = checkpoint, adaptation
         self.head, self.train = head, train
         self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
         self.test_subjects, self.cache, self.out = test_subjects, cache, out
+        self.origin = origin
 
     @abstractmethod
     def _study(self, y: np.ndarray) -> int:
@@ -274,6 +279,7 @@ class FineTuning(BaseEstimator, ABC):
             train=options,
             seed=self.random_state,
             out=self.out,
+            origin={**(self.origin or {}), "checkpoint": digest(self.card_)},
             validation=held_out,
             callbacks=(chosen,),
         )
