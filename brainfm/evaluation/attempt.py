@@ -23,8 +23,9 @@ from brainfm.evaluation.parameters import (
 )
 from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.shots import check_learns, draw_rows
-from brainfm.evaluation.tuning import check_tried, fit_validated
+from brainfm.evaluation.tuning import check_tried
 from brainfm.tokenizers import WindowCache
+from brainfm.windows.fitting import fit_validated
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
