@@ -24,7 +24,7 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.attempt import fill_in
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.shots import FewShot
-from brainfm.evaluation.tuning import fit_validated
+from brainfm.windows.fitting import fit_validated
 from brainfm.windows.splits import SubjectFolds
 from brainfm.windows.trials import Trials
 

@@ -181,15 +181,21 @@ def nadeau_bengio_p(gap: Float64[np.ndarray, " fold"], test_share: float) -> flo
     Parameters
     ----------
     gap
-        a difference a fold and seed.
+        a difference for each fold that tests other windows.
     test_share
         test windows for each training window.
+
+    Returns
+    -------
+    p
+        NaN of fewer than two folds, or of equal differences other than 0.
     """
     if len(gap) < 2:
         return float("nan")
     variance = gap.var(ddof=1) * (1 / len(gap) + test_share)
-    if variance == 0:
-        return 1.0 if gap.mean() == 0 else 0.0
+    # Equal up to rounding, they say nothing of how folds differ.
+    if variance <= 1e-24:
+        return float("nan") if abs(gap.mean()) > 1e-12 else 1.0
     return float(2 * t.sf(abs(gap.mean()) / np.sqrt(variance), len(gap) - 1))
 
 

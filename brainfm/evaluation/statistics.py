@@ -30,6 +30,8 @@ SCALES = {
 class Pooled:
     """Out-of-fold predictions of one estimator for all test subjects.
 
+    The trials of a recording are in order of time.
+
     Attributes
     ----------
     truth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -136,33 +137,42 @@ def statistics_table(
 
 
 def _fold_p(mine: Sequence[FoldRecord], theirs: Sequence[FoldRecord], metric: str) -> float:
-    """Return the p of the folds' differences, corrected for the windows that folds share."""
+    """Return the p of the folds' differences, corrected for the windows that folds share.
+
+    Seeds that test the same windows, as those of a published split do, are one fold: their mean counts.
+    """
     other = {(r.fold, r.seed): r.scores.get(metric) for r in theirs}
-    pairs = [(r.scores.get(metric), other.get((r.fold, r.seed)), r) for r in mine]
-    known = [(a - b, r) for a, b, r in pairs if a is not None and b is not None and r.n_train]
-    if len(known) < 2:
+    gaps, shares = defaultdict(list), []
+    for r in mine:
+        ours, reference = r.scores.get(metric), other.get((r.fold, r.seed))
+        if ours is not None and reference is not None and r.n_train:
+            gaps[tuple(r.trials)].append(ours - reference)
+            shares.append(r.n_test / r.n_train)
+    if len(gaps) < 2:
         return float("nan")
-    share = float(np.mean([r.n_test / r.n_train for _, r in known]))
-    return nadeau_bengio_p(np.array([gap for gap, _ in known]), share)
+    return nadeau_bengio_p(np.array([np.mean(g) for g in gaps.values()]), float(np.mean(shares)))
 
 
 def pool(records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]) -> Pooled:
     """Join the out-of-fold predictions of one estimator, seed by seed."""
     tested = np.unique(np.concatenate([r.trials for r in records]))
+    about = trials.meta.iloc[tested]
+    in_time = np.lexsort((about["onset"], about["recording"]))
+    tested, about = tested[in_time], about.iloc[in_time]
     number = {name: index for index, name in enumerate(classes)}
     proba = []
     for seed in dict.fromkeys(r.seed for r in records):
         mine = [r for r in records if r.seed == seed]
         rows = np.concatenate([r.trials for r in mine])
         values = np.concatenate([np.asarray(r.proba) for r in mine])
-        proba.append(values[np.argsort(rows)])
+        proba.append(values[np.argsort(rows)][in_time])
     truth = trials.y[tested]
     return Pooled(
         truth=np.array([number[str(name)] for name in truth])
         if classes
         else truth.astype(np.float64),
-        subject=trials.meta["subject"].to_numpy(dtype=str)[tested],
-        recording=trials.meta["recording"].to_numpy(dtype=str)[tested],
+        subject=about["subject"].to_numpy(dtype=str),
+        recording=about["recording"].to_numpy(dtype=str),
         proba=np.stack(proba),
     )
 
