@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
+from brainfm.evaluation.jobs import Job
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.overlap import NAMES, histories_of
 from brainfm.evaluation.parameters import (
@@ -20,7 +21,7 @@ from brainfm.evaluation.parameters import (
     scans_of,
     trained_parameters,
 )
-from brainfm.evaluation.records import FoldRecord, Job
+from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.shots import check_learns, draw_rows
 from brainfm.evaluation.tuning import check_tried
 from brainfm.tokenizers import WindowCache
@@ -93,6 +94,7 @@ def attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(sealed.subjects), "n_test": len(sealed.rows), "n_train": len(train),
         "shots": job.shots.k if job.shots else None, "shots_of": job.shots.of if job.shots else None,
+        "made_of": job.made_of,
     }  # fmt: skip
     started = time.perf_counter()
     try:
@@ -127,7 +129,7 @@ def _measured(
     """Fit, then open the test and predict it."""
     # All names of the test subjects let an estimator with several checkpoints take one whose
     # pretraining has not seen them; of their windows it sees nothing.
-    known = {"test_subjects": names_tested(trials, job.fold), "cache": cache, "budget": job.budget}
+    known = {"test_subjects": job.tested, "cache": cache, "budget": job.budget}
     blank, started = fill_in(job.estimator, trials, job.seed, **known), time.perf_counter()
     validation = np.flatnonzero(job.fold.rows("validation", trials.meta))
     held_out = trials.take(validation)
