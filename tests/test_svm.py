@@ -97,6 +97,16 @@ def test_a_point_that_cannot_be_learned_from_is_refused_before_any_fit(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_point_whose_subjects_lack_a_class_is_refused_before_any_fit(tmp_path) -> None:
+    trials = planted(subjects=12, windows=4)
+    one_each = np.where(trials.meta["subject"].astype(int) % 2, "rest", "arithmetic")
+    trials = trials.take(np.flatnonzero(trials.y == one_each))
+    call = {"folds": SubjectFolds(2, 0.2), "seeds": [0], "out": tmp_path}
+    with pytest.raises(UsageError, match="over 1 subjects, and in a fold those drawn have no"):
+        run(trials, {"mdm": baselines.mdm()}, few_shot=FewShot(subjects=(1,)), **call)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("k", [2, 5, 20])
 def test_probabilities_of_two_classes_are_in_the_order_of_decisions(k) -> None:
     """A sigmoid fitted on windows left out falls about as often as it rises where nothing is there."""

@@ -24,7 +24,7 @@ class FoldRecord:
     n_test
         number of test windows.
     seconds
-        time of fitting and predicting.
+        time of fitting and predicting, as if nothing had been computed for others before.
     overlap
         see `brainfm.evaluation.overlap`; a run compares anew, whatever the file says.
     trained_parameters
@@ -42,7 +42,7 @@ class FoldRecord:
     shots, shots_of
         how few trials of each class or subjects it was trained on; None for all.
     fits, fit_seconds
-        settings that were fitted to choose among, and the time of fitting alone.
+        settings that were fitted to choose among, and the time of fitting without predicting.
     flops
         see `brainfm.evaluation.parameters`.
     identity
