@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import make_pipeline
 
+from brainfm.backbones import PatchTransformer
 from brainfm.card import data_of, join_seen, with_labels
 from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
@@ -216,6 +219,14 @@ def finetuned(lab, tmp_path_factory) -> Path:
     return root
 
 
+def test_a_fine_tuning_says_who_stands_there_twice(lab, finetuned, tmp_path, caplog):
+    split = {"validation": 0.5, "exclude_subjects": ["s0", "s4"]}
+    config = {"task": task(lab), "split": split, "adaptation": "probe"}
+    places = {"checkpoint": f"{finetuned}/pretrained", "out": f"{tmp_path}/out"}
+    assert call(tmp_path, "finetune", config | places) == 0
+    assert "one person, here s2 and s5" in caplog.text
+
+
 def test_a_checkpoint_that_was_fitted_with_the_labels_of_the_test_says_so(
     lab, finetuned, tmp_path, capsys
 ):
@@ -309,3 +320,32 @@ def test_whose_labels_were_seen_is_joined_and_stays_open_where_one_part_does_not
     one = rows.assign(subject="1")
     assert [overlap(joined, r) for r in (rows, one)] == ["seen-labelled", "seen-unlabelled"]
     assert [overlap(old, r) for r in (rows, one)] == ["clean", "unknown"]
+
+
+# ------------------------------------------------------------------ what a row costs, whoever else is there
+
+
+def test_an_estimator_costs_what_it_costs_alone_in_every_fold_and_row(
+    lab, finetuned, tmp_path, monkeypatch, capsys
+):
+    """The cache computes each window's features once for all of them, which no row's time shows."""
+    forward, window = PatchTransformer.forward, 0.02
+
+    def slow(self, tokens):
+        time.sleep(window)
+        return forward(self, tokens)
+
+    monkeypatch.setattr(PatchTransformer, "forward", slow)
+    (probe,) = foundation(finetuned / "pretrained").values()
+    more = {"estimators": {"first": probe, "again": probe}, "task": task(lab, people={"s5": "s2"})}
+    more |= {"seeds": [0, 1], "allow_leakage": "of times alone"}
+    assert call(tmp_path, "evaluate", bench(lab, tmp_path / "out", **more)) == 0
+    once = pd.read_csv(tmp_path / "out" / "results.csv").drop_duplicates(
+        ["estimator", "fold", "seed"]
+    )
+    assert len(once) == 8
+    assert (once["fit_seconds"] >= window * once["n_train"]).all()
+    assert (once["seconds"] >= window * (once["n_train"] + once["n_test"])).all()
+    said = re.findall(r"(first|again): .*fitted in ([0-9.e+-]+) s a fold", capsys.readouterr().out)
+    assert {name for name, _ in said} == {"first", "again"}
+    assert all(float(seconds) >= window * once["n_train"].mean() * 0.99 for _, seconds in said)

@@ -27,11 +27,12 @@ from together import disturbed
 from brainfm.cli import main
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
-from brainfm.learning import Train, guard
+from brainfm.learning import Train, guard, validation
 from brainfm.learning.guard import FIRST, LossGuard
 from brainfm.learning.loop import Loop
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import TrainingShare, ValidationShare, choose_parts, every
+from brainfm.learning.validation import ValidationMeans
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import run
 from brainfm.tokenizers.quantizer import Quantizer
@@ -130,6 +131,24 @@ def test_only_the_process_whose_loss_explodes_names_its_recordings(
 
     assert names(99.0) == ["recording 0", "recording 1"]
     assert names(1.0) == []
+
+
+def test_all_processes_stop_where_one_of_them_validates_on_no_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good, bad = ValidationMeans(), ValidationMeans()
+    for means, loss in ((good, 1.0), (bad, float("nan")), (bad, float("inf"))):
+        means.add(windows(2), {"loss": torch.tensor(loss)})
+    told = [(m.sums, m.n_windows, m.spoilt) for m in (good, bad)]
+    monkeypatch.setattr(validation, "gather", lambda value: told)
+    for means in (good, bad):
+        with pytest.raises(
+            WorkError,
+            match=r"validation loss became nan at step 3, .*\['recording 0', 'recording 1'\]",
+        ):
+            means.end(3)
+    told.pop()
+    assert good.end(3) == {"loss": 1.0}
 
 
 def test_only_the_first_process_writes_the_configuration(

@@ -12,18 +12,20 @@ from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
+from brainfm.evaluation.jobs import Job
 from brainfm.evaluation.metrics import score
-from brainfm.evaluation.overlap import NAMES, histories_of
+from brainfm.evaluation.overlap import histories_of
 from brainfm.evaluation.parameters import (
     filled_in,
     flops_per_window,
     scans_of,
     trained_parameters,
 )
-from brainfm.evaluation.records import FoldRecord, Job
+from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.shots import check_learns, draw_rows
-from brainfm.evaluation.tuning import check_tried, fit_validated
+from brainfm.evaluation.tuning import check_tried
 from brainfm.tokenizers import WindowCache
+from brainfm.windows.fitting import fit_validated
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
@@ -63,12 +65,6 @@ def subjects_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
     return tuple(sorted({str(s) for s in trials.meta["subject"][rows]}))
 
 
-def names_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
-    """Return all names under which the store has a fold's test subjects, sorted."""
-    known = trials.known(fold.rows("test", trials.meta))
-    return tuple(sorted({str(s) for column in NAMES if column in known for s in known[column]}))
-
-
 def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:
     """Return a clone that knows sampling rate, sensors and seed, wherever it asks for them.
 
@@ -92,6 +88,7 @@ def attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(sealed.subjects), "n_test": len(sealed.rows), "n_train": len(train),
         "shots": job.shots.k if job.shots else None, "shots_of": job.shots.of if job.shots else None,
+        "made_of": job.made_of,
     }  # fmt: skip
     started = time.perf_counter()
     try:
@@ -126,17 +123,16 @@ def _measured(
     """Fit, then open the test and predict it."""
     # All names of the test subjects let an estimator with several checkpoints take one whose
     # pretraining has not seen them; of their windows it sees nothing.
-    known = {"test_subjects": names_tested(trials, job.fold), "cache": cache, "budget": job.budget}
-    blank, started = fill_in(job.estimator, trials, job.seed, **known), time.perf_counter()
+    known = {"test_subjects": job.tested, "cache": cache, "budget": job.budget}
     validation = np.flatnonzero(job.fold.rows("validation", trials.meta))
-    held_out = trials.take(validation)
-    fitted = _fit(blank, trials, trials.take(train), held_out, job.fold)
-    fit_seconds, tried = time.perf_counter() - started, check_tried(fitted, job.budget)
-    validation_proba = _answers(fitted, held_out.X, job.classes).tolist() if len(validation) else []
-    test = sealed.open()
-    proba = _answers(fitted, test.X, job.classes)
-    scores = score(job.metrics, test.y, proba, job.classes)
-    seconds = time.perf_counter() - started
+    blank, held_out = fill_in(job.estimator, trials, job.seed, **known), trials.take(validation)
+    with cache.stopwatch() as watch:  # what others have left in the cache makes nobody cheaper
+        fitted = _fit(blank, trials, trials.take(train), held_out, job.fold)
+        fit_seconds, tried = watch.seconds, check_tried(fitted, job.budget)
+        chosen_on = _answers(fitted, held_out.X, job.classes).tolist() if len(validation) else []
+        test = sealed.open()
+        proba = _answers(fitted, test.X, job.classes)
+        scores, seconds = score(job.metrics, test.y, proba, job.classes), watch.seconds
     # Once a seed: other folds' features are alike.
     checked = job.fold.index == 0 and job.shots is None
     return FoldRecord(
@@ -151,7 +147,7 @@ def _measured(
         trials=sealed.rows.tolist(),
         proba=proba.tolist(),
         validation=validation.tolist(),
-        validation_proba=validation_proba,
+        validation_proba=chosen_on,
         scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
     )
 

@@ -8,6 +8,7 @@ another. The test subjects lie sealed until the fit is over and are opened once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,15 @@ from sklearn.base import BaseEstimator, is_regressor
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.attempt import attempt, training_rows
-from brainfm.evaluation.audit import look_back, seen_before
+from brainfm.evaluation.audit import look_back, seen_before, tested_in
+from brainfm.evaluation.fingerprints import fingerprint, identify
 from brainfm.evaluation.identity import identity_table
+from brainfm.evaluation.jobs import Job, changes
 from brainfm.evaluation.leakage import check_leaks, find_leaks
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
 from brainfm.evaluation.metrics import check_metrics, metrics_of
-from brainfm.evaluation.overlap import histories_of
-from brainfm.evaluation.records import FoldRecord, Job, fingerprint, read_record, write_record
+from brainfm.evaluation.overlap import all_names, histories_of
+from brainfm.evaluation.records import FoldRecord, read_record, write_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
 from brainfm.evaluation.tuning import UNLIMITED, Budget, check_budget
@@ -33,6 +36,8 @@ from brainfm.progress import watched
 from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import NESTED, Split
 from brainfm.windows.trials import Trials
+
+logger = logging.getLogger(__name__)
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -98,8 +103,9 @@ def run(
 ) -> Outcome:
     """Fit and test every estimator on every fold of every seed, and write the tables.
 
-    A fold that is already in ``out/folds`` with the same data, estimator, subjects and seed is not
-    computed again. A fold that fails is recorded with its error and does not stop the others.
+    A fold that is already in ``out/folds``, made of the same data, estimator, subjects and seed by the same
+    code, is not computed again, see `brainfm.evaluation.jobs`; what changed is logged. A fold that fails is
+    recorded with its error and does not stop the others.
 
     Parameters
     ----------
@@ -156,22 +162,29 @@ def run(
     _check_classes(trials, classes)
     divided = {seed: folds.split(trials.table, seed) for seed in seeds}
     every = [fold for mine in divided.values() for fold in mine]
-    pasts = look_back(trials, estimators, divided)
+    tested = tested_in(trials, divided)
+    pasts = look_back(trials, estimators, tested)
     leaks = find_leaks(trials.table, every, trials.recordings) + seen_before(pasts)
     check_leaks(leaks, allow_leakage)
-    data = fingerprint(trials)
+    names = {place: all_names(rows) for place, rows in tested.items()}
+    data, described = fingerprint(trials), {name: identify(e) for name, e in estimators.items()}
     jobs = [
-        Job(task, data, name, estimator, fold, seed, tuple(metrics), classes, budget, shots)
+        Job(
+            task, data, name, estimator, described[name], fold, seed,
+            names[seed, fold.index], tuple(metrics), classes, budget, shots,
+        )
         for seed, mine in divided.items()
         for fold in mine
         for shots in (None, *few_shot)
         for name, estimator in estimators.items()
-    ]
+    ]  # fmt: skip
     evidence = Evidence(trials, classes, store)
     for measure in measures:
         measure.check(evidence, every)
     for job in jobs:
         training_rows(job, trials)  # refuses a curve with too many or too few labels
+    if said := changes(jobs, out / "folds"):
+        logger.warning(said)
     cache = WindowCache()
     status = {(past.estimator, past.seed, past.fold): past.status for past in pasts}
     records = [
@@ -203,7 +216,7 @@ def run(
 
 def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:
     """Return a fold's result from its file, or compute it and write the file."""
-    path = folder / f"{job.key}.json"
+    path = folder / job.file
     record = read_record(path)
     if record is None:
         record = attempt(job, trials, cache)

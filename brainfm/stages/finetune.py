@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import pandas as pd
 
 from brainfm.card import check_card, seen, seen_of
 from brainfm.contracts import Head
+from brainfm.disk import write_whole
 from brainfm.errors import UsageError
+from brainfm.evaluation.leakage import find_leaks
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
@@ -29,6 +32,8 @@ from brainfm.windows.order import digest
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.splits import hold_out, subjects_of
 from brainfm.windows.trials import Trials
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ def finetune(
     covered = coverage(reader, trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
+    for leak in find_leaks(trials.table, [fold], trials.recordings):
+        logger.warning("%s.", leak)
     known = seen(card, set(trials.meta["fingerprint"]))
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
     if task.classes:
@@ -141,7 +148,7 @@ def finetune(
     scores = _scores(estimator, task, validation)
     if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step
         row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}
-        pd.DataFrame([row]).to_csv(out / "metrics.csv", index=False)
+        write_whole(out / "metrics.csv", pd.DataFrame([row]).to_csv(index=False).encode())
     write_manifest(
         out,
         started,
@@ -161,9 +168,10 @@ def finetune(
 
 
 def _content(reader: WindowReader, trials: Trials) -> str:
-    """Return a digest of the recordings that trials are cut from, and of where."""
-    held = reader.store.content(trials.meta["recording"].unique())
-    return digest(held, trials.meta["recording"].tolist(), trials.meta["onset"].tolist())
+    """Return a digest of the recordings that trials are cut from, of where, and of their answers."""
+    recording, onset = trials.meta["recording"], trials.meta["onset"]
+    held = reader.store.content(recording.unique())
+    return digest(held, recording.tolist(), onset.tolist(), trials.y.tolist())
 
 
 def _check_classes(training: Trials, validation: Trials, classes: tuple[str, ...]) -> None:
