@@ -239,6 +239,24 @@ def plant_bids(folder):
     )
 
 
+def plant_nedf(folder, n_times=1000):
+    """Neuroelectrics: 10,240 bytes of XML, then blocks of one of the accelerometer and five of 24 bits."""
+    montage = "".join(f"<C{i}>{name}</C{i}>" for i, name in enumerate(NAMES))
+    header = (
+        f"<nedf><NEDFversion>1.3</NEDFversion><NumberOfChannelsOfAccelerometer>3"
+        f"</NumberOfChannelsOfAccelerometer><StepDetails><SubjectName>{LAST}</SubjectName>"
+        f"<StepName>{NOTE}</StepName><StartDate_firstEEGTimestamp>1000</StartDate_firstEEGTimestamp>"
+        f"</StepDetails><EEGSettings><TotalNumberOfChannels>{len(NAMES)}</TotalNumberOfChannels>"
+        f"<EEGSamplingRate>500</EEGSamplingRate><NumberOfRecordsOfEEG>{n_times}</NumberOfRecordsOfEEG>"
+        f"<EEGMontage>{montage}</EEGMontage></EEGSettings></nedf>"
+    )
+    sample = np.dtype([("eeg", "u1", (len(NAMES), 3)), ("trigger", ">i4")])
+    blocks = np.zeros(n_times // 5, np.dtype([("moved", ">u2", 3), ("sample", sample, 5)]))
+    low = np.random.default_rng(0).integers(0, 256, (n_times // 5, 5, len(NAMES), 2))
+    blocks["sample"]["eeg"][..., 1:] = low
+    (folder / "sub-1.nedf").write_bytes(header.encode().ljust(10_240, b"\0") + blocks.tobytes())
+
+
 def plant_damaged(folder):
     """A header that makes readers quote it."""
     plant_edf(folder)
@@ -253,10 +271,15 @@ WRITERS = {
     "EDF": plant_edf, "BDF": plant_bdf, "FIF": plant_fif, "BrainVision": plant_brainvision,
     "EEGLAB": plant_eeglab, "EGI simple binary": plant_egi, "Curry 7": plant_curry,
     "Eeghdf": plant_hdf5, "BonnText": plant_bonn, "ShuMat": plant_shu, "BIDS": plant_bids,
+    "ByMne": plant_nedf,
 }  # fmt: skip
 """What writes a file of each format, or its reader, with a person in every place that holds text."""
-SILENT = ("BonnText", "EGI simple binary", "ShuMat")
-"""Formats without free text."""
+SILENT = ("BonnText", "ByMne", "EGI simple binary", "ShuMat")
+"""Formats without annotations of free text."""
+READERS = {name: name for name in ("Eeghdf", "BonnText", "ShuMat")} | {
+    "ByMne": {"class_path": "ByMne", "init_args": {"pattern": r".+\.nedf"}}
+}
+"""What a recipe says to have them read."""
 
 
 def bytes_of(store):
@@ -288,7 +311,7 @@ def written(name, folder):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_nothing_planted_in_a_file_is_in_the_store(name, tmp_path):
-    reader = {"reader": name} if name in ("Eeghdf", "BonnText", "ShuMat") else {}
+    reader = {"reader": READERS[name]} if name in READERS else {}
     summary = brought(written(name, tmp_path / "in"), tmp_path, **reader)
     assert len(summary.added) == 1
     assert len(summary.quarantined) == (name == "BonnText")

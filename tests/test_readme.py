@@ -11,7 +11,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zarr
 
 from brainfm.cli import VERBS, build_parser, main, name_files
 from brainfm.recordings.synthetic import synthesise, write_edf
@@ -122,8 +124,23 @@ def test_what_is_written_there_works(tmp_path, monkeypatch, capsys):
     assert "sub-01" in capsys.readouterr().out
 
 
+def test_what_the_page_of_the_store_says_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record(tmp_path / "recordings")
+    assert main(["ingest", "recordings", "--store", "my/store.zarr"]) == 0
+    (python,) = [block for block in blocks("docs/store.md") if block.language == "python"]
+    exec(compile(python.text, "store.md", "exec"), seen := {"__name__": "page"})
+    entry = seen["store"].entry(seen["first"])
+    array = zarr.open_group("my/store.zarr")[f"recordings/{seen['first']}"]
+    counts, scale = array["signal"][:, :400], array["scale"][0]
+    np.testing.assert_allclose(
+        counts * scale[:, None], seen["store"].read(entry.id, 0, 400), rtol=1e-6
+    )
+
+
 def test_every_link_leads_to_a_file():
-    for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md"):
+    docs = [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
+    for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", *docs):
         path = ROOT / name
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
             assert target.startswith("https://") or (path.parent / target).exists(), target

@@ -12,7 +12,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline
 
 from brainfm.baselines.covariance import Scale
-from brainfm.baselines.pipeline import SmallMatrixPipeline
+from brainfm.baselines.pipeline import DiscriminantPipeline
 from brainfm.errors import UsageError
 
 Bands = tuple[tuple[float, float], ...]
@@ -34,7 +34,7 @@ def log_bandpower_lda(
         ``"balanced"`` counts the classes as equally probable beforehand.
     """
     discriminant = ShrunkLDA(class_weight)
-    return SmallMatrixPipeline(
+    return DiscriminantPipeline(
         [("scale", Scale()), ("power", LogBandPower(bands)), ("lda", discriminant)]
     )
 

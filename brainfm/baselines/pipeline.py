@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from brainfm.baselines.covariance import AnyWindows, Scale
 from brainfm.baselines.tangent import TangentSpace
+from brainfm.errors import UsageError
 
 
 class SmallMatrixPipeline(Pipeline):
@@ -45,6 +46,30 @@ class SmallMatrixPipeline(Pipeline):
         """Predict probabilities as `Pipeline` does."""
         with threadpool_limits(1, user_api="blas"):
             return super().predict_proba(X, **params)
+
+
+class DiscriminantPipeline(SmallMatrixPipeline):
+    """Pipeline with a discriminant, which learns how far windows of one class differ."""
+
+    def fit(
+        self,
+        X: AnyWindows,
+        y: np.ndarray,
+        groups: np.ndarray | None = None,
+        **params: Any,
+    ) -> DiscriminantPipeline:
+        """Fit; ``UsageError`` where no class has two windows."""
+        if len(y) <= len(np.unique(y)):
+            raise UsageError(
+                "A discriminant learns how far windows of one class differ, and every class has one: give "
+                "more windows."
+            )
+        super().fit(X, y, groups, **params)
+        return self
+
+    def least_windows(self, validated: bool) -> int:
+        """Return how many windows of each class a fit needs."""
+        return 2
 
 
 def on_tangent_space(

@@ -12,7 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from brainfm.baselines.covariance import Covariance, Scale, Shrinkage
-from brainfm.baselines.pipeline import SmallMatrixPipeline, on_tangent_space
+from brainfm.baselines.pipeline import (
+    DiscriminantPipeline,
+    SmallMatrixPipeline,
+    on_tangent_space,
+)
 from brainfm.baselines.ridge import LeftOutRidge
 from brainfm.baselines.svm import ProbabilisticSVM
 
@@ -69,7 +73,7 @@ def fgmdm(estimator: Shrinkage = "oas") -> Pipeline:
     """
     from pyriemann.classification import FgMDM
 
-    return SmallMatrixPipeline(
+    return DiscriminantPipeline(
         [("scale", Scale()), ("covariance", Covariance(estimator)), ("fgmdm", FgMDM())]
     )
 

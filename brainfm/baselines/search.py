@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from brainfm.baselines.covariance import Shrinkage
 from brainfm.baselines.embedding import DelayEmbedding
+from brainfm.baselines.folds import Splits, inner_folds
 from brainfm.baselines.geometry import Matrices, approach, karcher, vectorised
+from brainfm.baselines.kernels import GRAMS, Kernel, Vectors
 from brainfm.baselines.lagged import AugmentedGrid, Delay
 from brainfm.baselines.svm import ProbabilisticSVM
 from brainfm.errors import UsageError, WorkError
 
 logger = logging.getLogger(__name__)
 
-Kernel = Literal["rbf", "linear"]
-Vectors = Float64[np.ndarray, "trial feature"]
-NewVectors = Float64[np.ndarray, "new feature"]
 UP_TO_TEN = tuple(range(1, 11))
 # A fold's mean is first looked for among the logarithms of all folds, as exactly as a first step can be.
 START = 1e-3
@@ -52,7 +50,8 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
     Same choice and scores as scikit-learn's ``GridSearchCV`` over MOABB's ``AugmentedDataset``,
     ``Covariances``, ``TangentSpace`` and ``SVC``, at less than a tenth of the cost: a covariance is computed
     once for all folds, a mean once for all machines and from that of all folds on. Where the protocol
-    hands over validation subjects, they choose; else cross-validation inside the training windows.
+    hands over validation subjects, they choose; else cross-validation inside the training windows, which
+    leaves out whole subjects where ``fit`` is told them.
 
     Carrara & Papadopoulo, IEEE Trans. Biomed. Eng. 2024 (arXiv:2302.04508).
 
@@ -69,7 +68,8 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
     scoring
         what is compared: ``"balanced_accuracy"``, ``"accuracy"``, or ``"auroc"`` of two classes.
     folds
-        of the inner cross-validation, stratified and in the windows' order; or a splitter.
+        of the inner cross-validation, stratified, and fewer where a class has fewer subjects or windows;
+        or a splitter, which divides windows as it will.
     class_weight
         ``"balanced"`` gives every class the same total weight.
 
@@ -107,13 +107,15 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         X: Float[np.ndarray, "trial channel time"],
         y: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
     ) -> AugmentedSearch:
         """Try every setting, then fit the best one on all training windows.
 
         Raises
         ------
         UsageError
-            When the grid does not fit into the windows, or the measure does not suit the classes.
+            When the grid does not fit into the windows, the measure does not suit the classes, or a class
+            has one window and there is no ``validation`` to choose on.
         WorkError
             When the covariances are singular at every order and lag; where they are at some, these are
             left out, with a warning.
@@ -122,7 +124,7 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         self._check(X)
         checked_once = config_context(assume_finite=True, skip_parameter_validation=True)
         with threadpool_limits(1, user_api="blas"), checked_once:
-            self.validation_scores_ = self._scores(X, y, validation)
+            self.validation_scores_ = self._scores(X, y, validation, groups)
             settings = self._settings()
             means = [self.validation_scores_[s] for s in settings]
             if np.isnan(means).all():
@@ -131,7 +133,7 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
                     "such as oas, or fewer channels."
                 )
             self.best_setting_ = settings[int(np.nanargmax(means))]
-            self._refit(X, y)
+            self._refit(X, y, groups)
         return self
 
     def decision_function(self, X: Float[np.ndarray, "trial channel time"]) -> np.ndarray:
@@ -145,8 +147,12 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         return self.svm_.predict_proba(self._vectors(X))
 
     def predict(self, X: Float[np.ndarray, "trial channel time"]) -> np.ndarray:
-        """Return the most probable class."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        """Return the class that the machine decides for, as ``SVC`` does."""
+        return self.svm_.predict(self._vectors(X))
+
+    def least_windows(self, validated: bool) -> int:
+        """Return how many windows of each class a fit needs: two where it leaves some out to choose."""
+        return 1 if validated else 2
 
     @property
     def n_trained_parameters_(self) -> int:
@@ -178,11 +184,26 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         grid = product(self.lags, self.orders, self.C, self.kernels)
         return [Setting(order, lag, float(C), kernel) for lag, order, C, kernel in grid]
 
+    def _splits(self, y: np.ndarray, groups: np.ndarray | None) -> Splits:
+        if not isinstance(self.folds, int):
+            return list(check_cv(self.folds, y, classifier=True).split(y, y))
+        splits = inner_folds(y, groups, self.folds)
+        if not splits:
+            raise UsageError(
+                "Order and lag cannot be chosen with one window of a class: give more windows, or "
+                "validation subjects to choose on."
+            )
+        return splits
+
     def _scores(
-        self, X: np.ndarray, y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        validation: tuple[np.ndarray, np.ndarray] | None,
+        groups: np.ndarray | None,
     ) -> dict[Setting, float]:
         if validation is None:
-            splits = list(check_cv(self.folds, y, classifier=True).split(X, y))
+            splits = self._splits(y, groups)
         else:
             splits = [(np.arange(len(X)), np.arange(len(X), len(X) + len(validation[0])))]
             X, y = (np.concatenate([a, b]) for a, b in zip((X, y), validation, strict=True))
@@ -199,7 +220,7 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
         delay: Delay,
         matrices: Matrices,
         y: np.ndarray,
-        splits: list[tuple[np.ndarray, np.ndarray]],
+        splits: Splits,
     ) -> dict[tuple[float, Kernel], list[float]]:
         """Return the scores by machine; NaN, never chosen, where the covariances are singular."""
         try:
@@ -209,7 +230,7 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
             return {machine: [float("nan")] for machine in product(self.C, self.kernels)}
 
     def _by_machine(
-        self, matrices: Matrices, y: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]
+        self, matrices: Matrices, y: np.ndarray, splits: Splits
     ) -> dict[tuple[float, Kernel], list[float]]:
         """Return the scores of all folds by the machine's settings."""
         machines = list(product(self.C, self.kernels))
@@ -239,11 +260,11 @@ class AugmentedSearch(ClassifierMixin, BaseEstimator):
             return float(np.mean(right))
         return float(np.mean([right[test == name].mean() for name in np.unique(test)]))
 
-    def _refit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _refit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> None:
         best = self.best_setting_
         self.tangent_ = karcher(self._matrices(X))
         self.svm_ = ProbabilisticSVM(best.C, best.kernel, self.class_weight)
-        self.svm_.fit(vectorised(self.tangent_.logarithms), y)
+        self.svm_.fit(vectorised(self.tangent_.logarithms), y, groups)
 
     def _matrices(self, X: np.ndarray) -> Matrices:
         best = self.best_setting_
@@ -270,19 +291,3 @@ def area_under_roc(positive: Bool[np.ndarray, " trial"], score: np.ndarray) -> f
         true, false = true[corner], false[corner]
     true, false = np.r_[0, true], np.r_[0, false]
     return float(np.trapezoid(true / true[-1], false / false[-1]))
-
-
-def _linear(known: Vectors, new: NewVectors) -> tuple[np.ndarray, np.ndarray]:
-    return known @ known.T, new @ known.T
-
-
-def _rbf(known: Vectors, new: NewVectors) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gaussian kernel with scikit-learn's width ``"scale"``."""
-    width = 1 / (known.shape[1] * known.var())
-    return rbf_kernel(known, gamma=width), rbf_kernel(new, known, gamma=width)
-
-
-GRAMS: dict[Kernel, Callable[[Vectors, NewVectors], tuple[np.ndarray, np.ndarray]]] = {
-    "linear": _linear,
-    "rbf": _rbf,
-}

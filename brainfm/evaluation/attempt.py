@@ -21,7 +21,7 @@ from brainfm.evaluation.parameters import (
     trained_parameters,
 )
 from brainfm.evaluation.records import FoldRecord, Job
-from brainfm.evaluation.shots import draw_rows
+from brainfm.evaluation.shots import check_learns, draw_rows
 from brainfm.evaluation.tuning import check_tried, fit_validated
 from brainfm.tokenizers import WindowCache
 from brainfm.windows.splits import Fold
@@ -99,10 +99,12 @@ def attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
 
 
 def training_rows(job: Job, trials: Trials) -> np.ndarray:
-    """Return the rows that a fold trains on, as few as the job wants."""
+    """Return the rows that a fold trains on, as few as the job wants; refuse what wants more."""
     train = job.fold.rows("train", trials.meta)
     if job.shots is None:
         return np.flatnonzero(train)
+    validated = job.fold.rows("validation", trials.meta).any()
+    check_learns(job.name, job.estimator, job.shots, validated=bool(validated))
     return draw_rows(job.shots, trials.table, train, [job.seed, 3, job.fold.index])
 
 

@@ -168,7 +168,7 @@ def run(
     for measure in measures:
         measure.check(evidence, [fold for mine in divided.values() for fold in mine])
     for job in jobs:
-        training_rows(job, trials)  # refuses a curve that wants more labels than there are
+        training_rows(job, trials)  # refuses a curve with too many or too few labels
     cache = WindowCache()
     records = [
         _recorded(job, trials, out / "folds", cache) for job in watched(jobs, "Folds", len(jobs))

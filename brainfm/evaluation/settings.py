@@ -40,7 +40,7 @@ def planned_fits(estimator: Any) -> int:
         return len(drawn) * planned_fits(estimator.estimator)
     if _is_path(estimator):
         return prod(_length(getattr(estimator, name, None)) for name in PATHS)
-    return _added(planned_fits(part) for part in _parts(estimator))
+    return _added(planned_fits(part) for part in parts_of(estimator))
 
 
 def tried_fits(fitted: Any) -> int:
@@ -68,7 +68,7 @@ def _added(counts: Iterator[int]) -> int:
     return max(1, sum(n for n in counts if n > 1))
 
 
-def _parts(estimator: Any) -> Iterator[BaseEstimator]:
+def parts_of(estimator: Any) -> Iterator[BaseEstimator]:
     """Yield the estimators that one is built of: wrapped, steps of a pipeline, members of a vote."""
     given = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
     for value in given.values():

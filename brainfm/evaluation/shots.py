@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
 from brainfm.errors import UsageError
+from brainfm.evaluation.settings import parts_of
 
 Of = Literal["trials", "subjects"]
 
@@ -103,6 +104,33 @@ def draw_rows(
         _check(shots, len(mine), f"windows of {label}")
         kept.append(mine[: shots.k])
     return np.sort(np.concatenate(kept))
+
+
+def check_learns(name: str, estimator: Any, shots: Shots, *, validated: bool) -> None:
+    """Refuse a point of the curve that an estimator cannot learn from, before any fit.
+
+    An estimator says by a method ``least_windows(validated)`` how many windows of each class it needs.
+
+    Parameters
+    ----------
+    name, estimator
+        before a fit, whatever it is wrapped in.
+    shots
+        the point.
+    validated
+        whether there are validation subjects to choose on.
+    """
+    least = _least_windows(estimator, validated)
+    if shots.of == "trials" and shots.k < least:
+        raise UsageError(
+            f"{name!r} learns from {least} windows of each class or more, and the few-shot curve has a point "
+            f"with {shots.k}: take that point out, or the estimator."
+        )
+
+
+def _least_windows(estimator: Any, validated: bool) -> int:
+    own = estimator.least_windows(validated) if hasattr(estimator, "least_windows") else 1
+    return max(own, *(_least_windows(part, validated) for part in parts_of(estimator)), 1)
 
 
 def _check(shots: Shots, there: int, what: str) -> None:

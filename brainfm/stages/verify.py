@@ -37,15 +37,15 @@ def verify(store: Path) -> None:
     told = []
     if damaged:
         told.append(
-            f"{len(damaged)} of {len(checks)} recordings of {store} are damaged "
+            f"{len(damaged)} of {len(checks)} recordings of {opened.path} are damaged "
             f"({', '.join(check.id for check in damaged)}); remove their folders below "
-            f"{store}/{RECORDINGS} and ingest again."
+            f"{opened.path}/{RECORDINGS} and ingest again."
         )
     if broken:
         told.append(
-            f"{len(broken)} entries of the quarantine of {store} cannot be read "
+            f"{len(broken)} entries of the quarantine of {opened.path} cannot be read "
             f"({', '.join(broken)}); remove these files and ingest again."
         )
     if told:
         raise WorkError(" ".join(told))
-    print(f"{store}: {len(checks)} recordings, every one as it was written")
+    print(f"{opened.path}: {len(checks)} recordings, every one as it was written")

@@ -33,6 +33,10 @@ class Span(NamedTuple):
     stop: int
 
 
+class NoRanges(WorkError):
+    """A server sends whole files where a part of one is wanted."""
+
+
 class Files(ABC):
     """What reading a store needs of the place where it is."""
 
@@ -133,16 +137,15 @@ class RemoteFiles(Files):
 
         Raises
         ------
-        WorkError
-            If the server answers a request for a span with something else, as one does that knows
-            no range requests.
+        NoRanges
+            If the server answers a request for a span with something else.
         """
         paths = [self._path(s.key) for s in spans]
         starts, stops = [s.start for s in spans], [s.stop or None for s in spans]
         found: list[bytes] = self._system.cat_ranges(paths, starts, stops, on_error="raise")
         for span, data in zip(spans, found, strict=True):
             if len(data) > span.stop - span.start:
-                raise WorkError(
+                raise NoRanges(
                     f"The server of {self.url} sent {len(data)} bytes where {span.stop - span.start} "
                     "were wanted; use one that answers range requests, or copy the store here."
                 )

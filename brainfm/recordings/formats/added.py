@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from brainfm.recordings.component import build
 from brainfm.recordings.formats.bonn import BonnText
+from brainfm.recordings.formats.by_mne import ByMne
 from brainfm.recordings.formats.eeghdf import Eeghdf
 from brainfm.recordings.formats.known import Format
 from brainfm.recordings.formats.reader import Reader
@@ -21,7 +22,21 @@ def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
     """
     if recipe.reader is None:
         return ()
-    known: dict[str, type[Reader]] = {"BonnText": BonnText, "Eeghdf": Eeghdf, "ShuMat": ShuMat}
+    known: dict[str, type[Reader]] = {
+        "BonnText": BonnText,
+        "ByMne": ByMne,
+        "Eeghdf": Eeghdf,
+        "ShuMat": ShuMat,
+    }
     reader = build(recipe.reader, Reader, known)
     name = type(reader).__name__
-    return (Format(name, reader.pattern, reader.open, typed=reader.typed, parts=reader.parts),)
+    return (
+        Format(
+            name,
+            reader.pattern,
+            reader.open,
+            typed=reader.typed,
+            parts=reader.parts,
+            folder=reader.folder,
+        ),
+    )

@@ -185,7 +185,7 @@ MOABB = Format("MOABB", moabb.PREFIX, moabb.open_run, typed=True)
 
 _NO_FILE = (
     "MNE has a reader for it, which is not used because no file was at hand to test it with; "
-    "convert it to FIF or EDF, or name a reader in the recipe's reader."
+    "convert it to FIF or EDF, or have MNE read it all the same by the recipe's reader, ByMne."
 )
 
 

@@ -22,10 +22,13 @@ class Reader(ABC):
         regular expression that the whole name of a recording's file matches, in any case.
     typed
         True where ``open`` states what each channel is; else the channels' names decide.
+    folder
+        True where a recording is a folder.
     """
 
     pattern: str
     typed: bool = False
+    folder: bool = False
 
     @abstractmethod
     def open(self, path: Path) -> mne.io.BaseRaw:
