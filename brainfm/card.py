@@ -150,21 +150,27 @@ def join_seen(*parts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def seen_of(table: pd.DataFrame) -> dict[str, Any]:
+def seen_of(table: pd.DataFrame, known: pd.DataFrame | None = None) -> dict[str, Any]:
     """Return what a training on recordings sees, as a card's ``data`` holds it.
 
     Parameters
     ----------
     table
-        one row a recording or window, with the columns fingerprint, subject, dataset and people_of.
+        one row a recording or window, with the columns fingerprint, subject, dataset, people_of and, where
+        people have several, case.
+    known
+        all recordings of those people that the store has, see `brainfm.windows.people.known_of`: whoever
+        stands there under another name too is seen under both.
     """
-    columns = {k: sorted(set(table[k])) for k in ("fingerprint", "subject")}
-    pairs = table[["dataset", "subject"]].drop_duplicates()
-    shared = table[["dataset", "people_of"]].drop_duplicates()
+    named = table if known is None else known
+    shared = named[["dataset", "people_of"]].drop_duplicates()
+    names = [named[c] for c in ("subject", "case") if c in named]
     return join_seen(
-        {f"{k}s": values for k, values in columns.items()}
-        | {"people": list(zip(pairs["dataset"], pairs["subject"], strict=True))}
-        | {"people_of": dict(zip(shared["dataset"], shared["people_of"], strict=True))}
+        {
+            "fingerprints": sorted(set(table["fingerprint"])),
+            "people": {pair for name in names for pair in zip(named["dataset"], name, strict=True)},
+            "people_of": dict(zip(shared["dataset"], shared["people_of"], strict=True)),
+        }
     )
 
 

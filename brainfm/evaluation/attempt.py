@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
 from brainfm.evaluation.metrics import score
-from brainfm.evaluation.overlap import overlap, pretraining_of
+from brainfm.evaluation.overlap import NAMES, overlap, pretraining_of
 from brainfm.evaluation.parameters import (
     filled_in,
     flops_per_window,
@@ -61,6 +61,12 @@ def subjects_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
     """Return the sorted names of a fold's test subjects."""
     rows = fold.rows("test", trials.meta)
     return tuple(sorted({str(s) for s in trials.meta["subject"][rows]}))
+
+
+def names_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
+    """Return all names under which the store has a fold's test subjects, sorted."""
+    known = trials.known(fold.rows("test", trials.meta))
+    return tuple(sorted({str(s) for column in NAMES if column in known for s in known[column]}))
 
 
 def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:
@@ -118,9 +124,9 @@ def _measured(
     cache: WindowCache,
 ) -> FoldRecord:
     """Fit, then open the test and predict it."""
-    # The names of the test subjects let an estimator with several checkpoints take one whose
+    # All names of the test subjects let an estimator with several checkpoints take one whose
     # pretraining has not seen them; of their windows it sees nothing.
-    known = {"test_subjects": sealed.subjects, "cache": cache, "budget": job.budget}
+    known = {"test_subjects": names_tested(trials, job.fold), "cache": cache, "budget": job.budget}
     blank, started = fill_in(job.estimator, trials, job.seed, **known), time.perf_counter()
     validation = np.flatnonzero(job.fold.rows("validation", trials.meta))
     held_out = trials.take(validation)
@@ -139,7 +145,7 @@ def _measured(
         seconds=seconds,
         fit_seconds=fit_seconds,
         fits=tried,
-        overlap=overlap(pretraining_of(fitted), test.meta),
+        overlap=overlap(pretraining_of(fitted), test.known()),
         trained_parameters=trained_parameters(fitted),
         flops=flops_per_window(fitted, test.X),
         kernels=scans_of(fitted),

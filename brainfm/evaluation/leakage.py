@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError
 from brainfm.evaluation.overlap import find_twice, overlap, pretraining_of, seen_people
+from brainfm.windows.people import persons, with_store
 from brainfm.windows.purge import apart
 from brainfm.windows.splits import Fold
 
@@ -17,7 +18,9 @@ SIDES = ("train", "validation", "test")
 FEW = 5  # names in a sentence
 
 
-def find_leaks(table: pd.DataFrame, folds: Sequence[Fold]) -> list[str]:
+def find_leaks(
+    table: pd.DataFrame, folds: Sequence[Fold], recordings: pd.DataFrame | None = None
+) -> list[str]:
     """Return a sentence for everything by which the sides of the folds know of each other.
 
     Parameters
@@ -26,15 +29,17 @@ def find_leaks(table: pd.DataFrame, folds: Sequence[Fold]) -> list[str]:
         all windows, with the columns subject, recording, fingerprint, onset and seconds.
     folds
         of all seeds.
+    recordings
+        all of the store, see `Trials.recordings`: two subjects of the windows may share one of which there
+        is no window.
 
     Returns
     -------
     leaks
-        a recording's content under several subjects; a person on two sides; a recording's content on two
-        sides under two names; windows on two sides that share samples. One sentence each, with the first
-        example.
+        a person under several subjects; a person on two sides; a recording's content on two sides under two
+        names; windows on two sides that share samples. One sentence each, with the first example.
     """
-    found = [_twice(table)]
+    found = [_twice(table, recordings)]
     found += [_on_two_sides(table, folds, "subject"), _content(table, folds)]
     found += [_shared_samples(table, folds)]
     return [sentence for sentence in found if sentence]
@@ -80,15 +85,21 @@ def check_leaks(leaks: Sequence[str], reason: str | None) -> None:
         )
 
 
-def _twice(table: pd.DataFrame) -> str:
-    """Say which recording stands under several subjects."""
-    for twice in find_twice(table):
-        if len({subject for _, subject in twice.people}) > 1:
-            names = " and ".join(" ".join(filter(None, person)) for person in twice.people)
-            return (
-                f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects "
-                f"{names}, so folds by subject would train and test on it"
-            )
+def _twice(table: pd.DataFrame, recordings: pd.DataFrame | None) -> str:
+    """Say who stands under several subjects of the table."""
+    every, n = with_store(table, pd.DataFrame() if recordings is None else recordings)
+    who = persons(every)
+    names = every["subject"][:n].astype(str).groupby(who[:n]).unique()
+    for person, subjects in names[names.map(len) > 1].items():
+        twice = next(
+            t for t in find_twice(every[who == person]) if len({s for _, s in t.people}) > 1
+        )
+        places = " and ".join(" ".join(filter(None, place)) for place in twice.people)
+        return (
+            f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects {places}, "
+            f"so folds by subject would train and test on one person, here {' and '.join(sorted(subjects))} "
+            "(where that is so, the task's `people` can say it)"
+        )
     return ""
 
 

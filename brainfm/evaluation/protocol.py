@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, is_regressor
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
-from brainfm.evaluation.attempt import attempt, fill_in, subjects_tested, training_rows
+from brainfm.evaluation.attempt import attempt, fill_in, names_tested, training_rows
 from brainfm.evaluation.identity import identity_table
 from brainfm.evaluation.leakage import check_leaks, find_leaks, seen_before
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
@@ -200,23 +200,19 @@ def _leaks(
 ) -> list[str]:
     """Return what is known of the test beforehand: by the folds, and by the checkpoints."""
     folds = [(seed, fold) for seed, mine in divided.items() for fold in mine]
-    tested = [(seed, subjects_tested(trials, fold), fold) for seed, fold in folds]
+    tested = [
+        (seed, names_tested(trials, fold), trials.known(fold.rows("test", trials.meta)))
+        for seed, fold in folds
+    ]
     before = {
         name: [
-            (fill_in(e, trials, seed, test_subjects=names), _tested(trials, fold))
-            for seed, names, fold in tested
+            (fill_in(e, trials, seed, test_subjects=names), rows) for seed, names, rows in tested
         ]
         for name, e in estimators.items()
         if pretraining_of(e) is not None
     }
-    return find_leaks(trials.table, [fold for _, fold in folds]) + seen_before(before)
-
-
-def _tested(trials: Trials, fold: Fold) -> pd.DataFrame:
-    """Return what overlaps are known by, once a recording."""
-    known = {"fingerprint", "subject", "case", "dataset", "people_of"} & set(trials.meta.columns)
-    rows = trials.meta[fold.rows("test", trials.meta)]
-    return rows[sorted(known)].drop_duplicates()
+    divisions = [fold for _, fold in folds]
+    return find_leaks(trials.table, divisions, trials.recordings) + seen_before(before)
 
 
 def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from brainfm.evaluation.measures import Measure
 from brainfm.evaluation.metrics import check_metrics, metrics_of
 from brainfm.recordings.recording import Sensors
 from brainfm.store.read import Store, open_store
+from brainfm.windows.people import WHO, is_copy
 from brainfm.windows.reader import WindowReader
 from brainfm.windows.splits import Fold, Split
 from brainfm.windows.stored import StoredWindows
@@ -184,8 +185,8 @@ class Task:
     def load(self, memory: float = MEMORY) -> Trials:
         """Cut the windows of all recordings of the task, in the order of the store's table.
 
-        Copies of a recording (``duplicate_of``) are left out, and so are stretches that pass the
-        end of a recording; both are logged.
+        Of recordings of the same content the first of the task is taken, and stretches that pass the end of
+        a recording are left out; both are logged.
 
         Parameters
         ----------
@@ -225,7 +226,7 @@ class Task:
             n_times=tiling.length,
         )
         X = windows if windows.nbytes > memory * 1e9 else windows.load()
-        return Trials(X, y, meta, sensors, tiling.sfreq)
+        return Trials(X, y, meta, sensors, tiling.sfreq, self._named(store.table)[list(WHO)])
 
     def _tiling(self, row: pd.Series) -> Tiling:
         sfreq = float(row["sfreq"])
@@ -266,7 +267,8 @@ class Task:
                 f"None of the {len(store.table)} recordings in {self.store} belongs to task "
                 f"{self.name!r}: check its labels against the store with `brainfm status`."
             )
-        unique = [row for row in rows if not _given(row["duplicate_of"])]
+        copy = is_copy(pd.DataFrame(rows))
+        unique = [row for row, twice in zip(rows, copy, strict=True) if not twice]
         if len(unique) < len(rows):
             logger.warning("%d copies of recordings are left out", len(rows) - len(unique))
         rates = {float(row["sfreq"]): row["id"] for row in unique}
@@ -297,6 +299,11 @@ class Task:
                 )
         return names
 
+    def _named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table of recordings with the person in place of the case."""
+        case = table["subject"].astype(str)
+        return table.assign(case=case, subject=[self.people.get(c, c) for c in case])
+
     def _meta(self, row: pd.Series, cuts: list[Cut], tiling: Tiling) -> pd.DataFrame:
         """Return one row a window of a recording."""
         about = {c: row[c] for c in ("session", "run", "fingerprint", *ORIGIN)}
@@ -318,8 +325,3 @@ def _check_present(reader: WindowReader, id: str) -> None:
 
 def _of_kinds(sensors: Sensors, kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(n for n, k in zip(sensors.names, sensors.kind, strict=True) if k in kinds)
-
-
-def _given(value: Any) -> bool:
-    """Say whether a cell of the table holds a value."""
-    return value is not None and not pd.isna(value) and value != ""

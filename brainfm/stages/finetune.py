@@ -131,7 +131,7 @@ def finetune(
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y), groups=groups)
     if not is_first():
         return
-    estimator.save(out / "model", seen=seen_of(trials.meta))
+    estimator.save(out / "model", seen=seen_of(trials.meta, trials.known()))
     scores = _scores(estimator, task, validation)
     if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step
         row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}

@@ -34,6 +34,7 @@ from brainfm.weights import count_parameters, save
 from brainfm.windows.dataset import RandomBatches
 from brainfm.windows.description import describe_coverage, describe_view
 from brainfm.windows.mixture import MixedBatches
+from brainfm.windows.people import known_of
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.views import Native
 
@@ -175,10 +176,10 @@ def _rehearse(objective: Objective, batches: RandomBatches | MixedBatches) -> No
 
 def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int) -> dict[str, Any]:
     """Say what the model was made for and of."""
-    table = pd.concat([source.table for source in sources])
+    hours = float(sum(source.table["seconds"].sum() for source in sources) / 3600)
     cleaned = [source.store.attributes for source in sources]
     earlier = getattr(objective.tokenizer, "card", None) or {}
-    seen = earlier.get("data", {})
+    seen = [seen_of(s.table, known_of(s.table, s.store.table)) for s in sources]
     return {
         "sfreq": _one_or_all([source.sfreq for source in sources]),
         "unit": UNIT,
@@ -187,7 +188,7 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
         "seconds": data.seconds,
         "preprocessing": _one_or_all([c["preprocessing"] for c in cleaned]),
         "preprocessing_hash": _one_or_all([c["preprocessing_hash"] for c in cleaned]),
-        "data": join_seen(seen_of(table), seen) | {"hours": float(table["seconds"].sum() / 3600)},
+        "data": join_seen(*seen, earlier.get("data", {})) | {"hours": hours},
         "seed": seed,
         "licence": data.licence,
         "versions": versions(),

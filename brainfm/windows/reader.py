@@ -18,6 +18,7 @@ from brainfm.store.read import Store, open_store
 from brainfm.store.signals import Wanted
 from brainfm.windows.collate import Description, empty_signal, join
 from brainfm.windows.interpolation import Interpolate
+from brainfm.windows.people import is_copy
 from brainfm.windows.plan import Plan
 from brainfm.windows.sampler import Place
 from brainfm.windows.views import Chain, Native, OfKinds, View
@@ -57,7 +58,7 @@ class Selection:
         return WindowReader(self.store, self.kinds, self.view or Native())
 
     def table(self, store: Store) -> pd.DataFrame:
-        """Return the chosen recordings, each content once.
+        """Return the chosen recordings, each content once: the first of those that are chosen.
 
         Raises
         ------
@@ -70,10 +71,11 @@ class Selection:
         )
         self._check_known("Data sets", self.datasets or (), table["dataset"])
         wanted = ~table["subject"].isin(self.exclude_subjects)
+        # What is left out does not come in by another name.
+        wanted &= ~table["fingerprint"].isin(table.loc[~wanted, "fingerprint"])
         for column, chosen in (("subject", self.subjects), ("dataset", self.datasets)):
             if chosen is not None:
                 wanted &= table[column].isin(chosen)
-        wanted &= table["duplicate_of"].isna()
         wanted &= table["kinds"].map(lambda kinds: bool(set(kinds.split(",")) & set(self.kinds)))
         if not wanted.any():
             raise UsageError(
@@ -81,7 +83,8 @@ class Selection:
                 f"(it has {sorted(set(','.join(table['kinds']).split(',')))}) for the chosen "
                 "subjects and data sets; choose others."
             )
-        return table[wanted].reset_index(drop=True)
+        chosen = table[wanted]
+        return chosen[~is_copy(chosen)].reset_index(drop=True)
 
     def _check_known(self, what: str, named: Sequence[str], there: pd.Series) -> None:
         known = set(there)

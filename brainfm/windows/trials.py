@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Int
 
 from brainfm.errors import UsageError
 from brainfm.recordings.recording import Sensors
+from brainfm.windows.people import known_of
 from brainfm.windows.splits import Fold
 from brainfm.windows.stored import StoredWindows
 
@@ -34,6 +35,9 @@ class Trials:
         the channels of ``X``, in its order.
     sfreq
         sampling rate in Hz.
+    recordings
+        all recordings of the store, also those without a trial, with the columns of `people.WHO`: who else
+        a subject is. No row where the trials are of no store.
 
     Raises
     ------
@@ -46,6 +50,7 @@ class Trials:
     meta: pd.DataFrame
     sensors: Sensors
     sfreq: float
+    recordings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         lengths = {"X": len(self.X), "y": len(self.y), "meta": len(self.meta)}
@@ -89,11 +94,23 @@ class Trials:
         """``meta`` with what splits need besides: each window's label, and its length in seconds."""
         return self.meta.assign(label=self.y, seconds=self.seconds)
 
+    def known(self, rows: Bool[np.ndarray, " trial"] | slice = slice(None)) -> pd.DataFrame:
+        """Return all recordings of the people in some of the trials, under all their names.
+
+        Those that only the store has come along: copies, other runs and other data sets of a person.
+
+        Parameters
+        ----------
+        rows
+            of the trials; all of them where not given.
+        """
+        return known_of(self.meta.loc[rows], self.recordings)
+
     def take(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " trial"]) -> Trials:
         """Return the trials of ``rows``, in their order; what is in the store stays there."""
         meta = self.meta.iloc[rows].reset_index(drop=True)
         X = self.X.take(rows) if isinstance(self.X, StoredWindows) else self.X[rows]
-        return type(self)(X, self.y[rows], meta, self.sensors, self.sfreq)
+        return replace(self, X=X, y=self.y[rows], meta=meta)
 
     def of(self, fold: Fold, side: str) -> Trials:
         """Return the trials on one side of a fold: train, validation or test."""
