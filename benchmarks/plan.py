@@ -4,7 +4,7 @@
 
 FEMBA-tiny on the sample in this repository (configs/runs/femba-sample-pretrain.yaml), planned and trained in
 turns with the same options. Memory is compared by what more windows at once take, so that the libraries' own
-part, of which a plan knows nothing, falls out.
+part, of which a plan knows nothing, falls out; validations by the seconds that a run takes more with them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pandas as pd
 
-from brainfm.stages.plan import Corpus, Plan, draw_up
+from brainfm.stages.plan import Plan, draw_up
+from brainfm.stages.workload import Corpus
 from sample import ROOT, ingest_sample
 
 CONFIG = ROOT / "configs/runs/femba-sample-pretrain.yaml"
@@ -45,11 +47,14 @@ def planned(store: Path, options: list[str]) -> Plan:
 
 
 def trained(options: list[str], out: Path) -> pd.Series:
-    """Train in a process of its own and return the medians after the first row, and the most memory."""
+    """Train in a process of its own and return the medians after the first row, memory and time."""
     command = [sys.executable, "-m", "brainfm", "pretrain", f"--config={CONFIG}", *options]
+    start = time.perf_counter()
     subprocess.run([*command, f"--out={out}"], check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
     table = pd.read_csv(out / "metrics.csv").iloc[1:]
     row = table.median()
+    row["seconds"] = seconds
     row["memory_gb"] = table["memory_gb"].max()
     return row
 
@@ -85,12 +90,20 @@ def main() -> None:
                 f"({reached / rate:.2f} ×)",
                 flush=True,
             )
+        often = [*options, "--train.validate_every=3"]
+        validating = planned(folder / "store.zarr", often)
+        longer = trained(often, folder / "validating")["seconds"] - rows[-1][1]["seconds"]
     (few, run_few), (many, run_many) = rows
     expected, found = many.memory - few.memory, run_many["memory_gb"] - run_few["memory_gb"]
     print(
-        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected / 1e9:.2f} GB"
+        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected / 1e9:.2f} GB, "
+        f"trained {found:.2f} GB ({found * 1e9 / expected:.2f} ×)"
     )
-    print(f"trained {found:.2f} GB ({found * 1e9 / expected:.2f} ×); load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{validating.validations} validations of {validating.validated} windows: planned "
+        f"{validating.validating:.1f} s, took {longer:.1f} s ({longer / validating.validating:.2f} ×); "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
 
 
 if __name__ == "__main__":
