@@ -7,7 +7,7 @@ see `brainfm.weights`. Everything that differs is said at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,18 +136,43 @@ def join_seen(*parts: Mapping[str, Any]) -> dict[str, Any]:
     parts
         each with the lists ``fingerprints`` and ``subjects`` and, where it has them, ``people``, pairs of
         data set and subject, and ``people_of``, by data set the name under which it shares its people's
-        codes. Somebody of whom no data set is known is of the data set ``""``.
+        codes. Somebody of whom no data set is known is of the data set ``""``. ``labelled`` has the
+        ``fingerprints`` and ``people`` of those that were seen with labels, and is None where that is not
+        known, see `data_of`; nobody where it is not there.
     """
+    names, labelled = _names(parts), [part.get("labelled", {}) for part in parts]
+    return {
+        "fingerprints": names["fingerprints"],
+        "subjects": sorted({s for _, s in names["people"]}),
+        "people": names["people"],
+        "people_of": {d: n for part in parts for d, n in part.get("people_of", {}).items() if n},
+        "labelled": None if None in labelled else _names(labelled),
+    }
+
+
+def with_labels(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a training has seen, as `join_seen` takes it, if it saw all of it with labels."""
+    return join_seen({**seen, "labelled": _names([seen])})
+
+
+def data_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint's card says that it was trained on.
+
+    A fine-tuning of before noted its recordings among those of the pretraining: of which the labels were
+    seen is then not known, and ``labelled`` is None.
+    """
+    data = card.get("data", {})
+    return data | {"labelled": None} if "adaptation" in card and "labelled" not in data else data
+
+
+def _names(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return contents and people of several trainings."""
     people = {(str(d), str(s)) for part in parts for d, s in part.get("people", ())}
     for part in parts:
         named = {str(s) for _, s in part.get("people", ())}
         people |= {("", str(s)) for s in part.get("subjects", ()) if str(s) not in named}
-    return {
-        "fingerprints": sorted({f for part in parts for f in part.get("fingerprints", ())}),
-        "subjects": sorted({s for _, s in people}),
-        "people": sorted(map(list, people)),
-        "people_of": {d: n for part in parts for d, n in part.get("people_of", {}).items() if n},
-    }
+    contents = {f for part in parts for f in part.get("fingerprints", ())}
+    return {"fingerprints": sorted(contents), "people": sorted(map(list, people))}
 
 
 def seen_of(table: pd.DataFrame, known: pd.DataFrame | None = None) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 
 Each job is a command line and the steps to be killed at. The command is given again and again, as a user
 would: every time the training first reaches the next of the steps it is killed at some moment of that
-step. Prints, for each job, the exit code of the last call and the steps at which it was killed.
+step; ``END`` is what comes between the last step and the manifest. Prints, for each job, the exit code of
+the last call and the steps at which it was killed.
 """
 
 from __future__ import annotations
@@ -20,24 +21,33 @@ from pathlib import Path
 
 import torch
 
-import brainfm.stages.finetune
-import brainfm.stages.pretrain  # noqa: F401  imported before the forks
 from brainfm.cli import main
+from brainfm.learning import loop as training
 from brainfm.learning.loop import Loop
+from brainfm.stages import finetune, pretrain  # imported before the forks
+
+END = 1_000_000
 
 
-def run(argv: list[str], steps: int, *, doomed: bool) -> int:
-    """Call the command, saying through a pipe which step begins; the doomed never end their last."""
+def run(argv: list[str], steps: int, strike: int | None) -> int:
+    """Call the command, saying through a pipe which step begins; the doomed never end."""
     torch.set_num_threads(1)
-    plain = Loop.training_step
+    plain, discard = Loop.training_step, training.discard_previous
 
     def told(loop: Loop, *arguments: object) -> object:
         os.write(steps, f"{loop.global_step}\n".encode())
-        if doomed and loop.global_step == loop.options.steps - 1:
+        if strike not in (None, END) and loop.global_step == loop.options.steps - 1:
             signal.pause()
         return plain(loop, *arguments)
 
-    Loop.training_step = told
+    def ended(folder: Path) -> None:
+        discard(folder)
+        os.write(steps, f"{END}\n".encode())
+
+    Loop.training_step, training.discard_previous = told, ended
+    if strike is not None:
+        for stage in (finetune, pretrain):
+            stage.write_manifest = lambda *_, **__: signal.pause()
     return main(argv)
 
 
@@ -47,7 +57,7 @@ def call(argv: list[str], strike: int | None, moment: float) -> tuple[int | None
     child = os.fork()
     if child == 0:
         os.close(reading)
-        os._exit(run(argv, writing, doomed=strike is not None))
+        os._exit(run(argv, writing, strike))
     os.close(writing)
     last, text = -1, b""
     while select.select([reading], [], [])[0] and (more := os.read(reading, 4096)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifierCV
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import all_estimators
 from test_configs import CONFIGS, built
 from test_finetuned import CARD, checkpoint
 from test_finetuned import trials as rhythms
@@ -26,13 +34,15 @@ from brainfm.errors import UsageError
 from brainfm.evaluation import ValidationSearch, ValidationThreshold
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.settings import planned_fits, tried_fits
-from brainfm.evaluation.tuning import Budget, fit_validated
+from brainfm.evaluation.tuning import Budget
 from brainfm.heads import AttentionPooling
 from brainfm.learning import Finetuned, FinetunedRegressor, FrozenProbe, RidgeProbe
+from brainfm.windows.fitting import fit_validated
 from brainfm.windows.splits import SubjectFolds
 from brainfm.windows.trials import Trials
 
 CALL = {"folds": SubjectFolds(2, 0.3), "seeds": [0], "draws": 20}
+HALVING = {"cv": 2, "min_resources": 20, "factor": 2, "random_state": 0}
 STRENGTHS = [0.01, 0.1, 1.0, 10.0, 100.0]
 LR = baselines.tangent_space_lr()
 # What scikit-learn warns of where it is not said.
@@ -91,6 +101,28 @@ COUNTED: dict[str, tuple[Callable[[], BaseEstimator], int]] = {
             grid(grid(LogisticRegression(), C=STRENGTHS), estimator__class_weight=[None, "balanced"]),
         ),
         10,
+    ),
+    "scikit-learn's grid over searches of different sizes": (
+        lambda: grid(augmented(), lags=[[1], [1, 2]]),
+        2 + 4,
+    ),
+    "a grid by halving": (
+        lambda: make_pipeline(
+            flat(),
+            HalvingGridSearchCV(
+                LogisticRegression(), {"C": STRENGTHS}, **HALVING
+            ),
+        ),
+        5,
+    ),
+    "drawn and halved": (
+        lambda: make_pipeline(
+            flat(),
+            HalvingRandomSearchCV(
+                LogisticRegression(), {"C": STRENGTHS}, n_candidates=4, **HALVING
+            ),
+        ),
+        4,
     ),
     "drawn from lists": (
         lambda: make_pipeline(
@@ -203,6 +235,48 @@ def test_a_search_beyond_the_budget_is_refused_whatever_wraps_it(
     with pytest.raises(UsageError, match=r"'many' tries 6 settings .* the budget is 5"):
         run(trials, {"many": estimator}, out=tmp_path, budget=Budget(fits=5), **CALL)
     assert list(tmp_path.iterdir()) == []
+
+
+def searches_of_scikit_learn() -> list[str]:
+    """Return the names of whatever cross-validates in scikit-learn."""
+    return [name for name, kind in all_estimators() if "cv" in signature(kind).parameters]
+
+
+# Of a search of its own without further arguments, or None where it chooses nothing.
+PENALTIES = {
+    "ElasticNetCV": 100, "LassoCV": 100, "LogisticRegressionCV": 10, "MultiTaskElasticNetCV": 100,
+    "MultiTaskLassoCV": 100, "RidgeCV": 3, "RidgeClassifierCV": 3,
+    **dict.fromkeys(("CalibratedClassifierCV", "GraphicalLassoCV", "TargetEncoder"), 1),
+    **dict.fromkeys(("StackingClassifier", "StackingRegressor", "TunedThresholdClassifierCV"), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", searches_of_scikit_learn())
+def test_what_cross_validates_in_scikit_learn_is_counted_or_refused(name, tmp_path, trials) -> None:
+    kind, inner = dict(all_estimators())[name], LogisticRegression()
+    if name.startswith("Stacking"):
+        search = kind([("a", inner)])
+    elif "param_grid" in signature(kind).parameters:
+        search = kind(inner, {"C": STRENGTHS})
+    elif "param_distributions" in signature(kind).parameters:
+        search = kind(inner, {"C": STRENGTHS}).set_params(
+            **{"n_iter" if name == "RandomizedSearchCV" else "n_candidates": 3}
+        )
+    else:
+        search = kind(inner) if "estimator" in signature(kind).parameters else kind()
+    expected = {"GridSearchCV": 5, "HalvingGridSearchCV": 5} | PENALTIES
+    expected |= dict.fromkeys(("RandomizedSearchCV", "HalvingRandomSearchCV"), 3)
+    if name in expected:
+        assert planned_fits(search) == expected[name]
+        return
+    with pytest.raises(UsageError, match=f"{name} chooses by cross-validation and does not say"):
+        run(trials, {"it": make_pipeline(flat(), search, inner)}, out=tmp_path, **CALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_draws_as_it_will_is_refused() -> None:
+    with pytest.raises(UsageError, match="give `n_candidates`"):
+        planned_fits(HalvingRandomSearchCV(LogisticRegression(), {"C": STRENGTHS}))
 
 
 @pytest.mark.parametrize("name", ["quickstart-evaluate", "quickstart-adaptations-evaluate"])

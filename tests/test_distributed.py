@@ -27,11 +27,12 @@ from together import disturbed
 from brainfm.cli import main
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
-from brainfm.learning import Train, guard
+from brainfm.learning import Train, guard, validation
 from brainfm.learning.guard import FIRST, LossGuard
 from brainfm.learning.loop import Loop
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import TrainingShare, ValidationShare, choose_parts, every
+from brainfm.learning.validation import ValidationMeans
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import run
 from brainfm.tokenizers.quantizer import Quantizer
@@ -130,6 +131,24 @@ def test_only_the_process_whose_loss_explodes_names_its_recordings(
 
     assert names(99.0) == ["recording 0", "recording 1"]
     assert names(1.0) == []
+
+
+def test_all_processes_stop_where_one_of_them_validates_on_no_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good, bad = ValidationMeans(), ValidationMeans()
+    for means, loss in ((good, 1.0), (bad, float("nan")), (bad, float("inf"))):
+        means.add(windows(2), {"loss": torch.tensor(loss)})
+    told = [(m.sums, m.n_windows, m.spoilt) for m in (good, bad)]
+    monkeypatch.setattr(validation, "gather", lambda value: told)
+    for means in (good, bad):
+        with pytest.raises(
+            WorkError,
+            match=r"validation loss became nan at step 3, .*\['recording 0', 'recording 1'\]",
+        ):
+            means.end(3)
+    told.pop()
+    assert good.end(3) == {"loss": 1.0}
 
 
 def test_only_the_first_process_writes_the_configuration(
@@ -237,6 +256,8 @@ def together(place: Path) -> CompletedProcess[str]:
         {"argv": command(place, SHARED, "2 shared to 1", AVERAGED, SHARDED), "stop": 4},
         {"argv": command(place, SHARED, "2 shared to 2", AVERAGED, SHARDED), "stop": 4},
         {"argv": command(place, SHARED, "2 shared to 2", AVERAGED)},
+        {"argv": command(place, SHARED, "unsaved", AVERAGED, SHARDED), "unsaved": True},
+        {"argv": command(place, SHARED, "unsaved", AVERAGED, SHARDED)},
         {"argv": command(place, "FEMBA", "no number"), "nan": 3},
     ]
     (place / "full").mkdir()
@@ -247,7 +268,8 @@ def together(place: Path) -> CompletedProcess[str]:
     assert done.returncode == 0, done.stderr
     fails = {"2 to 1", "2 shared to 1", "no number", "full"}
     wanted = [int("stop" in job or out_of(job) in fails) for job in jobs]
-    assert json.loads((place / "codes.json").read_text()) == [wanted, wanted], done.stderr
+    first = [int("unsaved" in job) or code for job, code in zip(jobs, wanted, strict=True)]
+    assert json.loads((place / "codes.json").read_text()) == [first, wanted], done.stderr
     return done
 
 
@@ -285,6 +307,7 @@ def test_two_processes_learn_what_one_learns(
         ("2 shared to 1", "one averaged"),
         ("2 shared to 2", "one averaged"),
         ("shared averaged", "one averaged"),
+        ("unsaved", "one averaged"),
     ],
 )
 def test_a_run_goes_on_with_other_processes(
@@ -310,6 +333,16 @@ def test_a_shared_model_leaves_the_checkpoint_of_a_whole_one(
         for (path, value), (same, other) in zip(ours, theirs, strict=True):
             assert path == same
             torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_shared_run_that_ended_before_its_model_was_saved_saves_the_same(
+    place: Path, together: CompletedProcess[str]
+) -> None:
+    ours, theirs = (
+        (place / name / "model" / "model.safetensors").read_bytes()
+        for name in ("unsaved", "shared averaged")
+    )
+    assert ours == theirs
 
 
 def test_no_process_holds_more_than_its_share(together: CompletedProcess[str]) -> None:

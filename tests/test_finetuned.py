@@ -20,7 +20,7 @@ from torch import nn
 
 from brainfm.backbones import BiMamba
 from brainfm.contracts import Features, Head
-from brainfm.errors import UsageError
+from brainfm.errors import UsageError, WorkError
 from brainfm.heads import LinearHead, StampHead
 from brainfm.layers.spectrum import scale_by_percentile
 from brainfm.learning import Finetuned, Full, Train, Untrained
@@ -336,6 +336,13 @@ def test_a_head_for_other_windows_is_refused_before_the_training(
     with pytest.raises(UsageError, match=r"19 channels and 4 steps .* set `n_channels`"):
         estimator.fit(*trials())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_meets_no_number_names_the_trials(trained: Path) -> None:
+    steep = replace(FULL, lr=1e30, warmup=0, validate_every=1)
+    estimator = Finetuned(trained, "full", train=steep, sfreq=200.0)
+    with pytest.raises(WorkError, match=r"validation loss became nan at step 1, .*'trial 0', 'tri"):
+        estimator.fit(*trials(), validation=trials(seed=1))
 
 
 def test_a_tokenizer_s_folder_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -22,10 +23,11 @@ from torch.utils.data import Dataset
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
 from brainfm.learning import Train
-from brainfm.learning.callbacks import SPEED, BestState
-from brainfm.learning.health import BANDS
+from brainfm.learning.callbacks import SPEED
+from brainfm.learning.health import BANDS, feature_rank
 from brainfm.learning.lamb import Lamb
 from brainfm.learning.loop import TRAINING, VALIDATION, draw_seed, fit
+from brainfm.learning.outcome import BestState
 from brainfm.objectives import MaskedCodes, MotifReconstruction
 from brainfm.tokenizers import Frozen
 
@@ -387,6 +389,32 @@ def test_a_loss_that_is_no_number_is_named_with_its_recordings(tmp_path: Path) -
 
     with pytest.raises(WorkError, match=r"nan at step 3, .*'recording 0', 'recording 1'"):
         fit(reconstruction(), Spoilt(), train=TRAIN, seed=0, out=tmp_path)
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_a_validation_that_meets_no_number_is_named_with_its_recordings(
+    tmp_path: Path, average: float | None
+) -> None:
+    """The step before has blown the weights up, and the checkpoint is from before it."""
+    options = replace(TRAIN, warmup=0, lr=1e30, validate_every=1, checkpoint_every=1, clip=None)
+    with pytest.raises(
+        WorkError, match=r"validation loss became (nan|inf) at step 1, .*'recording 0', 'record"
+    ):
+        fit(
+            reconstruction(),
+            Noise(),
+            train=replace(options, average=average),
+            seed=0,
+            validation=HELD_OUT,
+            out=tmp_path,
+        )
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+def test_features_that_are_no_numbers_have_no_rank() -> None:
+    features = torch.randn(5, 3)
+    features[2, 1] = torch.inf
+    assert math.isnan(feature_rank(features))
 
 
 def test_ctrl_c_reaches_the_caller() -> None:

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from planted import planted
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import brier_score_loss
+from test_clinical import expected_error
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
 from brainfm.errors import UsageError
 from brainfm.evaluation import Calibration, Hypnograms, OverlapLabels, SeizureEvents, Task
-from brainfm.evaluation.calibration import at_temperature, brier, reliability
+from brainfm.evaluation.calibration import at_temperature
 from brainfm.evaluation.hypnogram import compare_hypnograms, unbroken
 from brainfm.evaluation.intervals import Interval
 from brainfm.evaluation.measures import Evidence, measure_all, over_subjects
@@ -182,8 +184,8 @@ def test_calibration_is_that_of_the_pooled_predictions(evaluated):
     for _, part in read(evaluated, "predictions").groupby("seed"):
         truth = (part["y_true"] == "seizure").to_numpy(dtype=np.int64)
         proba = part[["p_background", "p_seizure"]].to_numpy()
-        errors.append(reliability(truth, proba).expected_error)
-        scores.append(brier(truth, proba))
+        errors.append(expected_error(truth, proba))
+        scores.append(2 * brier_score_loss(truth, proba[:, 1]))
     assert measures["ece, as predicted"] == pytest.approx(np.mean(errors))
     assert measures["brier, as predicted"] == pytest.approx(np.mean(scores))
     table = read(evaluated, "calibration")

@@ -108,6 +108,7 @@ def test_what_several_trainings_have_seen_is_joined():
         "subjects": ["01", "02", "77"],
         "people": people,
         "people_of": {"b": "c"},
+        "labelled": {"fingerprints": [], "people": []},
     }
     assert join_seen(joined) == joined
 
@@ -223,5 +224,14 @@ def test_a_store_of_before_leaves_it_open_and_a_second_ingest_mends_it(corpora, 
         again = ["ingest", f"{corpora}/tuab", "--recipe", "tuab", "--store", str(place.parent)]
         assert main(again) == 0
         assert told(place.read_text()) == told(now)
+        # What is known now is said now, of folds that were computed before, too.
+        kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "folds").iterdir()}
+        assert call(tmp_path, "evaluate", bench(corpora, tmp_path / "out")) == 2
+        allowed = bench(corpora, tmp_path / "out", allow_leakage="to see what a leak is worth")
+        assert call(tmp_path, "evaluate", allowed) == 0
+        results = pd.read_csv(tmp_path / "out" / "results.csv")
+        assert set(results.loc[leaked, "overlap"]) == {"seen-unlabelled"}
+        after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "folds").iterdir()}
+        assert after == kept
     finally:
         place.write_text(now)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import sys
+import types
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 from planted import SFREQ, planted, sensors
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -19,16 +24,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from brainfm import baselines
+from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
-from brainfm.evaluation import ValidationThreshold
+from brainfm.evaluation import ValidationThreshold, jobs
 from brainfm.evaluation.attempt import SealedTest
+from brainfm.evaluation.fingerprints import describe
 from brainfm.evaluation.labels import AnnotationLabels, RecordingLabels
 from brainfm.evaluation.leakage import find_leaks
 from brainfm.evaluation.metrics import METRICS
-from brainfm.evaluation.overlap import Twice, find_twice, pretraining_of
+from brainfm.evaluation.overlap import Twice, find_twice, histories_of
 from brainfm.evaluation.parameters import flops_per_window
 from brainfm.evaluation.protocol import run
-from brainfm.evaluation.records import describe
 from brainfm.evaluation.shots import FewShot
 from brainfm.evaluation.task import PublishedSplit, Task
 from brainfm.evaluation.tuning import ValidationSearch
@@ -140,8 +146,20 @@ def test_finished_folds_are_not_computed_again(trials, tmp_path):
     assert len(SEEN) == 5
 
 
-@pytest.mark.parametrize("what", ["estimator", "data", "seed", "folds", "metrics"])
-def test_a_change_makes_new_folds(trials, tmp_path, what):
+CHANGES = {
+    "estimator": "an estimator's settings, code or checkpoint",
+    "data": "data",
+    "sensors": "data",
+    "bad": "data",
+    "folds": "the division into folds",
+    "metrics": "metrics, classes or budget",
+    "library": r"scikit-learn \(.*, now 99\)",
+    "seed": "",  # a fold that never was
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_makes_new_folds_and_says_so(trials, tmp_path, what, monkeypatch, caplog):
     call = {"folds": FOLDS, "seeds": [0], "metrics": list(METRICS)}
     run(trials, {"spy": Spy()}, out=tmp_path, **call)
     other, spy = trials, Spy()
@@ -151,6 +169,14 @@ def test_a_change_makes_new_folds(trials, tmp_path, what):
         X = trials.X.copy()
         X[0, 0, 0] += 1e-6
         other = Trials(X, trials.y, trials.meta, trials.sensors, trials.sfreq)
+    if what == "sensors":
+        turned = replace(trials.sensors, orientation=np.ones_like(trials.sensors.orientation))
+        other = replace(trials, sensors=turned)
+    if what == "bad":
+        other = replace(trials, sensors=replace(trials.sensors, bad=(True,) * 5))
+    if what == "library":
+        newer = {"scikit-learn": "99"}
+        monkeypatch.setattr(jobs, "version", lambda name: newer.get(name) or version(name))
     if what == "seed":
         call["seeds"] = [5]
     if what == "folds":
@@ -159,6 +185,68 @@ def test_a_change_makes_new_folds(trials, tmp_path, what):
         call["metrics"] = ["kappa"]
     run(other, {"spy": spy}, out=tmp_path, **call)
     assert len(SEEN) == 8
+    (said,) = [r.getMessage() for r in caplog.records] if CHANGES[what] else [""]
+    told = f"4 folds kept in .*folds are computed anew, as these changed: {CHANGES[what]}[.]"
+    assert re.fullmatch(told if CHANGES[what] else "", said)
+    run(trials, {"spy": Spy()}, out=tmp_path, folds=FOLDS, seeds=[0], metrics=list(METRICS))
+    assert len(SEEN) == 8  # what was made before is kept beside it
+
+
+MINE = """
+from sklearn.dummy import DummyClassifier
+
+from {package}.signs import SIGN
+
+
+class Mine(DummyClassifier):
+    def predict_proba(self, X):
+        return abs(super().predict_proba(X) - (X[:, :1, 0] > SIGN * 1e-5) * 0.1)
+"""
+
+
+def test_the_code_of_an_estimator_of_one_s_own_counts(store, tmp_path, monkeypatch, caplog):
+    """A lab changes what its estimator does, in a file beside it, and gives the same command again."""
+    package = tmp_path / "labcode"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "mine.py").write_text(MINE.format(package="labcode"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = {
+        "task": str(ROOT / "configs" / "tasks" / "eegmat-arithmetic.yaml"),
+        "estimators": {"mine": {"class_path": "labcode.mine.Mine"}},
+        "folds": {"folds": 2, "validation": 0},
+        "seeds": [0],
+        "out": str(tmp_path / "out"),
+    }
+    (tmp_path / "bench.yaml").write_text(yaml.safe_dump(config))
+    values = []
+    for sign in (0, 1, 1):
+        (package / "signs.py").write_text(f"SIGN = {sign}\n")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "labcode"]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        call = ["evaluate", "--config", f"{tmp_path}/bench.yaml", "--task.store", str(store)]
+        assert main(call) == 0
+        values.append(pd.read_csv(tmp_path / "out" / "results.csv")["value"].tolist())
+    assert values[0] != values[1] == values[2]
+    (said,) = [r.getMessage() for r in caplog.records if "computed anew" in r.getMessage()]
+    assert said.endswith("as these changed: an estimator's settings, code or checkpoint.")
+
+
+def test_what_stands_in_no_file_is_computed_anew():
+    """As of a notebook: nobody can see whether it changed."""
+    made = types.ModuleType("notebook_of_mine")
+    exec(
+        "from sklearn.dummy import DummyClassifier\nclass Mine(DummyClassifier): pass",
+        made.__dict__,
+    )
+    sys.modules[made.__name__] = made
+    try:
+        assert describe(made.Mine()) != describe(made.Mine())
+    finally:
+        del sys.modules[made.__name__]
+    assert describe(DummyClassifier()) == describe(DummyClassifier())
+    assert "code" not in json.dumps(describe(baselines.mdm()))  # what a version says
 
 
 class Loads(BaseEstimator):
@@ -327,8 +415,8 @@ def test_a_recording_under_two_names_or_in_two_data_sets_is_found(trials, tmp_pa
 
 def test_a_history_is_found_inside_a_pipeline():
     inside = make_pipeline(FunctionTransformer(), Pretrained())
-    assert pretraining_of(inside) == Pretrained.pretraining
-    assert pretraining_of(make_pipeline(FunctionTransformer(), Spy())) is None
+    assert histories_of(inside) == [Pretrained.pretraining]
+    assert histories_of(make_pipeline(FunctionTransformer(), Spy())) == []
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,10 @@ def test_a_planted_number_is_found_and_compared_subject_by_subject(tmp_path: Pat
     best = told.loc[("ridge", "neg_mean_absolute_error")]
     assert best["n_paired"] == 16
     assert best["difference_low"] > 0
-    assert np.isnan(told.loc[("ridge", "r2"), "difference"])  # one number a subject
+    assert best["paired_by"] == "subjects"
+    shared = told.loc[("ridge", "r2")]  # one number a subject has no variance to explain
+    assert (shared["paired_by"], shared["n_paired"]) == ("pooled", 16)
+    assert shared["difference_low"] > 0
     mine = outcome.predictions.query("estimator == 'ridge' and seed == 0")
     wanted = -mean_absolute_error(mine["y_true"], mine["y_pred"])
     seeds = [wanted] + [

@@ -16,7 +16,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brainfm.evaluation.intervals import Interval
 from brainfm.evaluation.journey import Journey
+from brainfm.evaluation.pairs import Difference, difference
 from brainfm.evaluation.report import write_report
 from brainfm.evaluation.report.comparison import compare_estimators
 from brainfm.evaluation.report.conditions import find_conditions
@@ -34,7 +36,7 @@ from brainfm.evaluation.report.training import scale_for
 from brainfm.evaluation.report.verdict import (
     Family,
     Standing,
-    compare,
+    against_baseline,
     family_of,
     pretraining_gain,
     verdict,
@@ -441,7 +443,8 @@ def test_estimators_are_ranked_and_the_alike_joined():
         names[2]: base.iloc[:, :18],
     }  # fmt: skip
     standings = [standing(name) for name in names]
-    ranking = ranking_of(standings, subjects)
+    assert ranking_of(standings, subjects, 20) is None  # two are not scored by all
+    ranking = ranking_of(standings, subjects, 18)
     assert (ranking.names[2], ranking.n_subjects, ranking.alike) == ("bandpower", 18, ((0, 1),))
     drawn = str(rank_diagram(ranking, standings))
     assert drawn.count('class="alike"') == 1
@@ -449,7 +452,7 @@ def test_estimators_are_ranked_and_the_alike_joined():
     assert "Not told apart" in drawn
     assert "<foundation>" not in drawn  # escaped
     lost = [*standings[:2], standing(names[2], complete=False)]
-    assert ranking_of(lost, subjects) is None
+    assert ranking_of(lost, subjects, 18) is None
 
 
 def test_hostile_names_stay_text(tmp_path):
@@ -495,73 +498,106 @@ def standing(name="foundation", value=0.7, half=0.05, **changes) -> Standing:
     )  # fmt: skip
 
 
-def paired(name, reference, low, high, **changes) -> Standing:
-    ends = {"difference": (low + high) / 2, "difference_low": low, "difference_high": high}
-    return standing(name, reference=reference, **ends, **changes)
+def gaps(**found: tuple[float, float]):
+    """Return differences by names as of ``foundation_mdm=(difference, p)``; None for all others."""
+    nothing = Interval(float("nan"), float("nan"))
+    return lambda a, b: (
+        Difference(*found[f"{a}_{b}"][:1], nothing, found[f"{a}_{b}"][1], 9)
+        if f"{a}_{b}" in found
+        else None
+    )
 
 
 VERDICTS = [
-    ([], "No estimator has finished every fold, so nothing can be said yet."),
+    ([], {}, "No estimator has finished every fold, so nothing can be said yet."),
     (
-        [standing(complete=False)],
+        [standing(complete=False)], {},
         "No estimator has finished every fold, so nothing can be said yet.",
     ),
-    ([standing(value=0.57), standing("mdm", 0.5)], "No estimator is distinguishable from chance."),
+    ([standing(value=0.57), standing("mdm", 0.5)], {}, "No estimator is distinguishable from chance."),
     # The labels are not luck, but the subjects may be.
-    ([standing(value=0.62, half=0.15)], "No estimator is distinguishable from chance."),
+    ([standing(value=0.62, half=0.15)], {}, "No estimator is distinguishable from chance."),
     # The subjects are not luck, but the labels may be, of so many estimators.
-    ([standing(p_chance_holm=0.03)], "No estimator is distinguishable from chance."),
+    ([standing(p_chance_holm=0.03)], {}, "No estimator is distinguishable from chance."),
     (
-        [standing(value=0.5), standing("mdm", complete=False)],
+        [standing(value=0.5), standing("mdm", complete=False)], {},
         "No estimator with all its folds is distinguishable from chance.",
     ),
     (
         [standing(), standing("mdm", 0.68), standing("band", 0.5)],
-        "foundation and mdm are above chance; the foundation model is not distinguishable from the best "
+        {"foundation_mdm": (0.02, 0.06), "foundation_band": (0.2, 0.001)},
+        "foundation and mdm are above chance; the foundation model is not distinguishable from the "
         "Riemannian baseline.",
     ),
     (
-        [standing(value=0.9), paired("mdm", "foundation", -0.3, -0.1, value=0.7)],
-        "Every estimator is above chance; the foundation model is better than the best Riemannian baseline.",
-    ),
-    (
-        [standing(value=0.65), paired("mdm", "foundation", 0.02, 0.2, value=0.8)],
-        "Every estimator is above chance; the foundation model is worse than the best Riemannian baseline.",
+        [standing(value=0.9), standing("mdm")], {"foundation_mdm": (0.2, 0.05)},
+        "Every estimator is above chance; the foundation model is better than the Riemannian baseline.",
     ),
     # Intervals overlap, but subject by subject the difference is clear: the paired one decides.
     (
-        [standing(half=0.1), paired("mdm", "foundation", 0.01, 0.04, value=0.72, half=0.1)],
-        "Every estimator is above chance; the foundation model is worse than the best Riemannian baseline.",
+        [standing(half=0.1), standing("mdm", 0.72, half=0.1)], {"foundation_mdm": (-0.02, 0.01)},
+        "Every estimator is above chance; the foundation model is worse than the Riemannian baseline.",
     ),
-    # Of two baselines the better one is the one to beat.
+    # Of two baselines the better one is the one to beat, and p is of having picked it.
     (
-        [
-            standing(value=0.8),
-            paired("mdm", "foundation", -0.4, -0.1, value=0.5),
-            paired("tangent", "foundation", -0.1, 0.1, value=0.79),
-        ],
-        "foundation and tangent are above chance; the foundation model is not distinguishable from the best "
-        "Riemannian baseline.",
+        [standing(value=0.8), standing("mdm", 0.7), standing("tangent", 0.79)],
+        {"foundation_mdm": (0.1, 0.5), "foundation_tangent": (0.01, 0.03)},
+        "Every estimator is above chance; the foundation model is not distinguishable from the best of 2 "
+        "Riemannian baselines.",
     ),
-    ([standing("mdm")], "mdm is above chance; no foundation model was evaluated."),
     (
-        [standing(complete=False), standing("mdm")],
+        [standing("foundation", 0.9), standing("probe", 0.8), standing("mdm", 0.7)],
+        {"foundation_mdm": (0.2, 0.02), "probe_mdm": (0.1, 0.03)},
+        "Every estimator is above chance; the best of 2 foundation models is better than the Riemannian "
+        "baseline.",
+    ),
+    ([standing("mdm")], {}, "mdm is above chance; no foundation model was evaluated."),
+    (
+        [standing(complete=False), standing("mdm")], {},
         "mdm is above chance; the foundation model has missing folds and is not judged.",
     ),
     (
-        [standing(value=0.9), standing("bandpower", 0.7)],
+        [standing(value=0.9), standing("bandpower", 0.7)], {"foundation_bandpower": (0.2, 0.01)},
         "Every estimator is above chance; the foundation model is better than the band-power baseline.",
     ),
+    # Where nothing is known of the difference, intervals that lie apart are not made one.
     (
-        [standing()],
+        [standing(value=0.9), standing("mdm", 0.7)], {},
+        "Every estimator is above chance; the foundation model cannot be compared with the Riemannian "
+        "baseline.",
+    ),
+    (
+        [standing(value=0.9), standing("mdm", 0.7)], {"foundation_mdm": (0.2, float("nan"))},
+        "Every estimator is above chance; the foundation model cannot be compared with the Riemannian "
+        "baseline.",
+    ),
+    (
+        [standing()], {},
         "foundation is above chance; no baseline has finished to compare the foundation model with.",
     ),
-]
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("standings", "sentence"), VERDICTS)
-def test_the_verdict_follows_from_the_intervals(standings, sentence):
-    assert verdict(standings, {}) == sentence
+@pytest.mark.parametrize(("standings", "found", "sentence"), VERDICTS)
+def test_the_verdict_follows_from_the_differences(standings, found, sentence):
+    assert verdict(standings, gaps(**found)) == sentence
+
+
+def test_the_best_of_several_equals_is_not_called_better():
+    """Of 1,000 evaluations, whose estimators are all alike, 50 may find a difference; unpicked, 130 do."""
+    rng = np.random.default_rng(0)
+    found, draws = 0, {"draws": 200, "seed": 0}
+    for _ in range(200):
+        hard = rng.normal(size=20)
+        names = [f"probe {i}" for i in range(8)] + ["mdm 0", "mdm 1"]
+        scores = {name: (hard + rng.normal(size=20))[None] for name in names}
+        table = [
+            standing(name, float(one.mean()), p_chance_holm=0.01) for name, one in scores.items()
+        ]
+        played = against_baseline(table, lambda a, b: difference(scores[a], scores[b], **draws))  # noqa: B023
+        found += played.p <= 0.05
+    assert (played.n_ours, played.n_theirs) == (8, 2)
+    assert found / 200 <= 0.07
 
 
 def test_too_few_shuffles_for_so_many_estimators_are_said():
@@ -571,19 +607,6 @@ def test_too_few_shuffles_for_so_many_estimators_are_said():
     assert caution(30, few).startswith(told)
     assert "Nobody" not in caution(8, few[:6])
     assert caution(30, [standing()]) == ""
-
-
-def test_a_comparison_has_two_sides():
-    a, b = standing("foundation"), paired("mdm", "foundation", 0.01, 0.2)
-    assert (compare(a, b, {}), compare(b, a, {})) == (-1, 1)
-    assert compare(a, paired("mdm", "foundation", -0.1, 0.1), {}) == 0
-    # Intervals that touch say nothing; a paired difference does.
-    c = standing("mdm", 0.75)
-    assert compare(a, c, {}) == 0
-    assert compare(a, c, {("foundation", "mdm"): (-0.09, -0.01)}) == -1
-    assert compare(a, standing("mdm", 0.9), {}) == -1
-    nan = float("nan")
-    assert compare(a, standing("mdm", 0.9), {("foundation", "mdm"): (nan, nan)}) == 0
 
 
 def test_the_best_baseline_is_compared_subject_by_subject_even_where_it_is_not_the_reference(root):
@@ -596,21 +619,56 @@ def test_the_best_baseline_is_compared_subject_by_subject_even_where_it_is_not_t
         mine = predictions["estimator"] == name
         predictions.loc[mine, "p_rhythm"] = p[mine]
         predictions.loc[mine, "p_none"] = 1 - p[mine]
-    predictions.to_csv(root / "eval/predictions.csv", index=False)
+    # Four subjects have too few signs for any difference.
+    copies = [predictions.assign(subject=predictions["subject"] + letter) for letter in "abc"]
+    pd.concat(copies).to_csv(root / "eval/predictions.csv", index=False)
     statistics.to_csv(root / "eval/statistics.csv", index=False)
     (comparison,) = compare_estimators(read_results(root / "eval"))
     assert comparison.scatter_says == (ours, theirs)
     assert comparison.verdict.endswith(
-        "the foundation model is better than the best Riemannian baseline."
+        "the best of 2 foundation models is better than the best of 2 Riemannian baselines."
     )
 
 
 def test_what_pretraining_gained():
-    assert pretraining_gain([standing()], {}) == ""
-    both = [standing(value=0.9), standing("random-probe", 0.6)]
-    assert pretraining_gain(both, {}) == (
-        "With its pretrained weights the network is better than itself with random weights."
+    assert pretraining_gain([standing()], gaps()) == ""
+    both = [standing(value=0.9), standing("random", 0.6)]
+    found = {"foundation_random": (0.3, 0.01), "probe_random": (-0.1, 0.03)}
+    assert pretraining_gain(both, gaps(**found)) == (
+        "With pretrained weights the network is better than itself with random weights."
     )
+    assert pretraining_gain([standing("probe", 0.5), *both[1:]], gaps(**found)) == (
+        "With pretrained weights the network is worse than itself with random weights."
+    )
+    assert pretraining_gain([standing("probe", 0.8), *both], gaps(**found)) == (
+        "With pretrained weights the best of 2 networks is better than the network with random weights."
+    )
+
+
+def test_patients_who_show_one_class_each_are_compared_by_what_all_predictions_give(tmp_path):
+    rng, rows, statistics = np.random.default_rng(0), [], []
+    truth = np.repeat(np.arange(24) % 2, 10)
+    subject = np.repeat([f"{i:02d}" for i in range(24)], 10)
+    windows = {
+        "task": "t", "fold": 0, "seed": 0, "subject": subject, "recording": subject,
+        "onset": np.tile(np.arange(10), 24), "y_true": np.take(["no", "yes"], truth),
+    }  # fmt: skip
+    about = {
+        "task": "t", "metric": "auroc", "low": 0.6, "high": 0.99, "chance_low": 0.45, "chance_high": 0.55,
+        "p_chance_holm": 0.01, "n_subjects": 24, "complete": True,
+    }  # fmt: skip
+    for name, skill in (("foundation", 3.0), ("mdm", 0.0)):
+        p = 1 / (1 + np.exp(-(skill * (truth - 0.5) + rng.normal(size=240))))
+        rows.append(pd.DataFrame({**windows, "estimator": name, "p_no": 1 - p, "p_yes": p}))
+        statistics.append({**about, "estimator": name, "value": 0.6 + skill / 9})
+    pd.concat(rows).to_csv(tmp_path / "predictions.csv", index=False)
+    pd.DataFrame(statistics).to_csv(tmp_path / "statistics.csv", index=False)
+    (comparison,) = compare_estimators(read_results(tmp_path))
+    assert comparison.verdict.endswith(
+        "the foundation model is better than the Riemannian baseline."
+    )
+    assert comparison.ranks is None
+    assert not comparison.scored
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ import yaml
 from conftest import ROOT, windows
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from killing import END
 from test_learning import (
     HELD_OUT,
     TRAIN,
@@ -39,12 +41,12 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.learning.callbacks import SPEED
 from brainfm.learning.checkpoint import LAST, PREVIOUS, SEAL, WholeFiles, find_checkpoint, is_whole
 from brainfm.learning.health import BANDS
-from brainfm.learning.loop import fit
+from brainfm.learning.loop import Loop, fit
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import Dealer, Feed
 from brainfm.recordings.synthetic import CH_NAMES, synthesise, write_edf
 
-STEPS, KILLS = 20, {"pretrain": 10, "finetune": 5}
+STEPS, KILLS = 20, {"pretrain": 10, "finetune": 5, "averaged": 1}
 SHORT = {
     "steps": STEPS,
     "batch_size": 2,
@@ -104,6 +106,9 @@ FAMILIES = {
 }
 
 
+FURTHER = ("averaged", "finetune")  # their last step's weights are not those that are kept
+
+
 def write(path: Path, config: dict[str, object]) -> str:
     path.write_text(yaml.safe_dump(config))
     return str(path)
@@ -118,7 +123,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = write(folder / "recipe.yaml", RECIPE)
     raw, store = str(folder / "raw"), f"--store={folder / 'store.zarr'}"
     assert main(["ingest", raw, store, f"--recipe={recipe}"]) == 0
-    for family in (*FAMILIES, "finetune"):
+    for family in (*FAMILIES, *FURTHER):
         assert main(command(folder, family, "whole")) == 0
     return folder
 
@@ -133,8 +138,9 @@ def command(folder: Path, family: str, name: str) -> list[str]:
         checkpoint = f"--checkpoint={folder / 'whole' / 'masked codes'}"
         return ["finetune", "--config", given, checkpoint, "--adaptation=full", out]
     data = {"store": str(folder / "store.zarr"), "seconds": 2.0, "validation": 0.25}
-    config = {"model": FAMILIES[family], "data": data, "train": SHORT, "seed": 3}
-    more = [out]
+    more = [out, "--train.average=0.9"] if family == "averaged" else [out]
+    model = FAMILIES.get(family, FAMILIES["patch transformer"])
+    config = {"model": model, "data": data, "train": SHORT, "seed": 3}
     if family == "masked codes":
         more.append(f"--tokenizer={folder / 'whole' / 'motif tokenizer'}")
     return ["pretrain", "--config", write(folder / f"{family}.yaml", config), *more]
@@ -162,12 +168,13 @@ def test_every_family_s_log_tells_its_health(place: Path) -> None:
 
 
 def test_every_family_killed_at_ten_random_steps_ends_as_if_it_had_not_been(place: Path) -> None:
+    """And twice between the last step and the manifest."""
     rng = random.Random(7)
-    families = (*FAMILIES, "finetune")
+    families = (*FAMILIES, *FURTHER)
     jobs = []
     for family in families:
         n = KILLS.get(family, KILLS["pretrain"])
-        strikes = sorted(rng.sample(range(STEPS), n))
+        strikes = [*sorted(rng.sample(range(STEPS), n)), END, END]
         jobs.append({"argv": command(place, family, "killed"), "strikes": strikes})
     (place / "jobs.json").write_text(json.dumps(jobs))
     harness = Path(__file__).parent / "killing.py"
@@ -301,6 +308,92 @@ def test_another_order_of_windows_is_not_gone_on_with(stopped: Path) -> None:
     with pytest.raises(UsageError, match="on other windows, or on these in another order"):
         fit(reconstruction(), Ordered(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
     assert (stopped / LAST).read_bytes() == before
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_whole_one_before_it(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = stopped / LAST
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.raises(WorkError, match="at step 9"):
+        fit(reconstruction(), Broken(), train=TRAIN, seed=1, validation=HELD_OUT, out=stopped)
+    assert [step_of(stopped / name) for name in (LAST, PREVIOUS)] == [8, 6]
+    assert is_whole(last)
+    assert is_whole(stopped / PREVIOUS)
+
+
+def broken_off(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a command whose training breaks off at step 5, after a checkpoint of step 4."""
+    plain = Loop.training_step
+
+    def training_step(loop: Loop, *arguments: object) -> object:
+        if loop.global_step == 5:
+            raise KeyError("broken off")
+        return plain(loop, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "training_step", training_step)
+        assert main(argv) == 1
+
+
+def replaced(place: Path, family: str, what: str) -> None:
+    """Put others in the place of what a family reads: the recordings, or a model."""
+    if what == "recordings":  # of the same names and lengths
+        shutil.rmtree(place / "store.zarr")
+        recipe = write(place / "other.yaml", RECIPE | {"unit_scale": 0.5, "unit_reason": "a test"})
+        store = f"--store={place / 'store.zarr'}"
+        assert main(["ingest", str(place / "raw"), store, f"--recipe={recipe}"]) == 0
+    else:
+        model = place / "whole" / what
+        shutil.rmtree(model)
+        assert main([*command(place, what, "whole"), "--seed=4"]) == 0
+
+
+REPLACED = [
+    ("patch transformer", "recordings", "training recordings and validation recordings"),
+    ("finetune", "recordings", "training recordings and validation recordings"),
+    ("masked codes", "motif tokenizer", "tokenizer"),
+    ("finetune", "masked codes", "checkpoint"),
+]
+
+
+@pytest.mark.parametrize(("family", "what", "told"), REPLACED)
+def test_a_run_does_not_go_on_with_what_was_put_in_the_place_of_what_it_read(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    family: str,
+    what: str,
+    told: str,
+) -> None:
+    shutil.copytree(place, copy := tmp_path / "copy")
+    argv = command(copy, family, "run")
+    broken_off(argv, monkeypatch)
+    replaced(copy, family, what)
+    capsys.readouterr()
+    before = (copy / "run" / family / LAST).read_bytes()
+    assert main(argv) == 2
+    assert f"The {told} of this run changed since it began" in capsys.readouterr().err
+    assert (copy / "run" / family / LAST).read_bytes() == before
+
+
+def test_a_run_of_an_earlier_version_goes_on_and_says_what_is_not_known(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = command(place, "patch transformer", "earlier")
+    broken_off(argv, monkeypatch)
+    run = place / "earlier" / "patch transformer"
+    kept = torch.load(run / LAST, weights_only=True)
+    del kept["origin"]
+    rows = kept["callbacks"]["MetricsFile"]
+    rows["rows"] = [{"step": rows.pop("step")}]
+    WholeFiles().save_checkpoint(kept, run / LAST)
+    capsys.readouterr()
+    assert main(argv) == 0
+    told = "did not note its training recordings and validation recordings; it goes on"
+    assert told in capsys.readouterr().err
+    same(place / "whole" / "patch transformer", run)
 
 
 @pytest.mark.parametrize("how", list(DAMAGE))

@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted import planted
 from scipy import stats
+from scipy.signal import lfilter
 from statsmodels.stats.multitest import multipletests
 
-from brainfm.evaluation.chance import (
-    all_shuffles,
-    chance,
-    count_shuffles,
-    exchangeable_unit,
-    permute_labels,
-)
+from brainfm.evaluation.chance import chance
+from brainfm.evaluation.contrast import Contestant, pooled_difference
 from brainfm.evaluation.intervals import bca, draw_subjects, interval_of, interval_of_mean
 from brainfm.evaluation.jackknife import AMOUNT, SHARE, Scale, free, jackknife, shown_by
 from brainfm.evaluation.metrics import METRICS
@@ -31,8 +28,12 @@ from brainfm.evaluation.pairs import (
     wilcoxon_p,
 )
 from brainfm.evaluation.ranks import rank_estimators
+from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.seeds import Error, error_of, shared_error
+from brainfm.evaluation.shuffles import all_shuffles, count_shuffles, permute_labels
 from brainfm.evaluation.statistics import Pooled, score_intervals
+from brainfm.evaluation.tables import pool, statistics_table
+from brainfm.windows.trials import Trials
 
 ONE = ["balanced_accuracy"]
 
@@ -183,6 +184,64 @@ def test_subjects_that_show_other_classes_are_another_sample_as_welch_has_it():
     assert found == pytest.approx(stats.ttest_ind(a, b, equal_var=False).df)
     assert free(spread, np.ones((26, 2), bool)) == pytest.approx(25)
     assert free(0 * spread, shown) == 25
+
+
+# ---- differences of pooled scores ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subjects", "seeds", "seed_effect", "mixed"), [(30, 1, 0.0, 0.1), (20, 5, 0.3, 0.0)]
+)
+def test_patients_and_controls_are_compared_and_the_level_is_kept(
+    subjects, seeds, seed_effect, mixed
+):
+    rng, two = np.random.default_rng(0), ["balanced_accuracy", "auroc"]
+    truth = np.repeat(np.arange(subjects) % 2, 6)
+    subject = np.repeat(np.arange(subjects), 6)
+    changes = (rng.random(subjects) < mixed)[subject] & (np.arange(len(truth)) % 6 < 3)
+    truth = np.where(changes, 1 - truth, truth)
+    names = subject.astype(str)
+
+    def contestant(skill: float, moved: np.ndarray) -> Contestant:
+        each, shift = moved + rng.normal(0, 0.4, subjects), rng.normal(0, seed_effect, (seeds, 1))
+        z = (skill + shift) * (truth - 0.5) + each[subject] + rng.normal(size=(seeds, len(truth)))
+        p = 1 / (1 + np.exp(-z))
+        return Contestant(Pooled(truth, names, names, np.stack([1 - p, p], axis=2)), two)
+
+    called = dict.fromkeys(two, 0)
+    for _ in range(200):
+        a, b = (contestant(1.0, moved) for moved in [rng.normal(0, 0.5, subjects)] * 2)
+        for name in two:
+            found = a.against(b, name, draws=10, seed=0)
+            assert (found.by, found.n_subjects) == ("pooled", subjects)
+            assert (found.p <= 0.05) == (not found.interval.low <= 0 <= found.interval.high)
+            called[name] += found.p <= 0.05
+    assert all(0.01 <= n / 200 <= 0.08 for n in called.values())
+    clear = contestant(4.0, np.zeros(subjects)).against(b, "auroc", draws=10, seed=0)
+    assert clear.p < 0.01
+    assert 0 < clear.interval.low < clear.value < clear.interval.high
+
+
+def test_whoever_can_be_scored_alone_is_compared_alone():
+    rng = np.random.default_rng(0)
+    a, b = (Contestant(simulate(rng, subjects=12, windows=10, skill=x), ONE) for x in (0.8, 0.6))
+    found = a.against(b, ONE[0], draws=200, seed=0)
+    assert found == difference(a.alone[ONE[0]], b.alone[ONE[0]], draws=200, seed=0)
+    assert found.by == "subjects"
+
+
+def test_a_pooled_difference_of_means_is_students_and_one_that_nobody_moves_is_not_certain():
+    x = np.random.default_rng(0).normal(0.5, 1, 15)
+    gap = np.concatenate([[x.mean()], (x.sum() - x) / 14])[None]
+    found = pooled_difference(gap)
+    want = stats.ttest_1samp(x, 0)
+    assert found.p == pytest.approx(want.pvalue)
+    assert found.interval.low == pytest.approx(want.confidence_interval(0.95).low)
+    shown = np.repeat(np.eye(2, dtype=bool), [3, 12], axis=0)
+    still = pooled_difference(np.full((2, 16), 0.5), shown)
+    assert (still.p, still.interval.low, still.interval.high) == (1 / 4, 0.5, 0.5)
+    assert pooled_difference(np.zeros((2, 16)), shown).p == 1
+    assert np.isnan(pooled_difference(gap, shown[1:] & [False, True]).p)  # nobody shows the first
 
 
 # ---- differences, with seeds -----------------------------------------------------------------------
@@ -378,32 +437,94 @@ def pooled_of(truth: list[int], subject: str, recording: str) -> Pooled:
     return Pooled(np.array(truth), np.array(list(subject)), np.array(list(recording)), proba)
 
 
-@pytest.mark.parametrize(
-    ("pooled", "unit"),
-    [
-        (pooled_of([0, 0, 1, 1, 0, 0], "aabbcc", "112233"), "subject"),
-        (pooled_of([0, 0, 1, 1, 0, 1], "aaaabb", "112234"), "recording"),
-        (pooled_of([0, 1, 1, 0, 0, 1], "aaaabb", "112233"), "window"),
-    ],
-)
-def test_labels_move_between_units_that_may_be_exchanged(pooled, unit):
-    assert exchangeable_unit(pooled) == unit
-    shuffled = permute_labels(pooled, 200, seed=0)
-    groups = {"subject": pooled.subject, "recording": pooled.recording}.get(unit)
-    moved = np.unique(shuffled, axis=0)
-    assert len(moved) > 1
-    every = all_shuffles(pooled)
-    assert len(every) == count_shuffles(pooled) == len(moved)
-    assert np.array_equal(np.unique(every, axis=0), moved)
-    for row in moved:
-        if groups is not None:  # a unit keeps one label
-            assert all(len(set(row[groups == g])) == 1 for g in set(groups))
-        if unit == "window":  # and a subject its labels
-            for s in set(pooled.subject):
-                mine = pooled.subject == s
-                assert sorted(row[mine]) == sorted(pooled.truth[mine])
-    if unit == "recording":  # a: 1 and 2 change places or not; b: 3 and 4 likewise
-        assert len(moved) == 4
+SHUFFLES = {
+    "subjects of one label each": (
+        pooled_of([0, 0, 1, 1, 0, 0], "aabbcc", "112233"), {"001100", "110000", "000011"}
+    ),
+    "recordings of one label each, within a subject": (
+        pooled_of([0, 0, 1, 1, 0, 1], "aaaabb", "112234"),
+        {"001101", "001110", "110001", "110010"},
+    ),
+    "windows turn within their recording": (
+        pooled_of([0, 1, 1, 0, 0, 1], "aaaabb", "111122"),
+        {"011001", "001101", "100101", "110001", "011010", "001110", "100110", "110010"},
+    ),
+    "a patient with both labels leaves the others theirs to exchange": (
+        pooled_of([0, 0, 1, 0, 1], "abbcd", "12345"),
+        {"00101", "00110", "10100", "01001", "01010", "11000"},
+    ),
+    "one subject alone of one label keeps it": (
+        pooled_of([0, 0, 1, 0, 1], "aabbb", "11222"), {"00101", "00110", "00011"}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pooled", "ways"), SHUFFLES.values(), ids=list(SHUFFLES))
+def test_labels_move_between_units_that_may_be_exchanged(pooled, ways):
+    drawn = {"".join(map(str, row)) for row in permute_labels(pooled, 300, seed=0)}
+    every = ["".join(map(str, row)) for row in all_shuffles(pooled)]
+    assert drawn == set(every) == ways
+    assert len(every) == count_shuffles(pooled) == len(ways)
+    shares = np.unique(permute_labels(pooled, 4000, seed=1), axis=0, return_counts=True)[1] / 4000
+    np.testing.assert_allclose(shares, 1 / len(ways), atol=0.03)  # each as often
+
+
+def record(trials: Trials, rows: np.ndarray, proba: np.ndarray, **changes) -> FoldRecord:
+    """Return a finished fold that has tested some rows."""
+    about = {"task": "t", "estimator": "e", "fold": 0, "seed": 0, "seconds": 0.0, "n_train": 40}
+    about |= {"test_subjects": sorted(set(trials.meta["subject"][rows])), "n_test": len(rows)}
+    return FoldRecord(**about | {"trials": rows.tolist(), "proba": proba.tolist()} | changes)
+
+
+def test_pooled_predictions_stand_in_order_of_time_whatever_order_the_windows_have():
+    rng = np.random.default_rng(0)
+    trials = planted(subjects=3, windows=5)
+    trials = trials.take(rng.permutation(len(trials)))
+    onset = trials.meta["onset"].to_numpy() / 10
+    proba = np.stack([onset, 1 - onset], axis=1)
+    folds = [
+        record(trials, rows, proba[rows], fold=i, seed=seed)
+        for seed in (0, 1)
+        for i, rows in enumerate(np.array_split(rng.permutation(len(trials)), 3))
+    ]
+    pooled = pool(folds, trials, trials.classes)
+    for name in set(pooled.recording):
+        mine = pooled.recording == name
+        np.testing.assert_array_equal(pooled.proba[:, mine, 0], [np.arange(5) / 5] * 2)
+        assert set(pooled.subject[mine]) == {name[4:6]}
+        assert set(pooled.truth[mine]) == {int(name.endswith("1"))}
+
+
+def test_one_patient_with_both_labels_leaves_the_chance_of_the_others_as_it_was():
+    rng = np.random.default_rng(0)
+    for mixed in (0, 1, 5):
+        truth = np.repeat(np.arange(60) % 2, 10)
+        subject = np.repeat(np.arange(60), 10).astype(str)
+        truth[: 10 * mixed] = np.arange(10 * mixed) % 10 < 5
+        recording = np.char.add(subject, np.where(np.arange(600) % 10 < 5, "a", "b"))
+        second = 1 / (1 + np.exp(-(1.5 * (truth - 0.5) + rng.normal(size=600))))
+        known = Pooled(truth, subject, recording, np.stack([1 - second, second], axis=1)[None])
+        luck = chance(known, ["auroc"], draws=500, seed=0)["auroc"]
+        assert luck.p == 1 / 501
+        assert 0.38 < luck.band.low < 0.47
+        assert 0.53 < luck.band.high < 0.62
+
+
+def test_windows_side_by_side_that_know_nothing_are_above_chance_as_often_as_they_may_be():
+    rng = np.random.default_rng(0)
+
+    def slow() -> np.ndarray:
+        """Eight recordings of 200 windows, whose values last some 15 windows."""
+        noise = lfilter([1], [1, -np.exp(-1 / 15)], rng.normal(size=(8, 400)))
+        return noise[:, 200:].ravel()
+
+    name = np.repeat(np.arange(8), 200).astype(str)
+    found = []
+    for _ in range(300):
+        truth, second = (slow() > 0).astype(int), 1 / (1 + np.exp(-slow()))
+        unrelated = Pooled(truth, name, name, np.stack([1 - second, second], axis=1)[None])
+        found.append(chance(unrelated, ONE, draws=100, seed=0)[ONE[0]].p <= 0.05)
+    assert 0.02 <= np.mean(found) <= 0.08
 
 
 def test_a_p_of_few_ways_to_shuffle_is_exact_and_the_same_of_every_seed():
@@ -497,7 +618,33 @@ def test_nadeau_and_bengios_p_is_students_without_sharing():
     assert nadeau_bengio_p(gap, 0.0) == pytest.approx(stats.ttest_1samp(gap, 0).pvalue)
     assert nadeau_bengio_p(gap, 0.25) > nadeau_bengio_p(gap, 0.0)
     assert nadeau_bengio_p(np.zeros(4), 0.2) == 1
+    assert np.isnan(nadeau_bengio_p(np.full(4, 0.1), 0.2))  # without spread nothing is known
     assert np.isnan(nadeau_bengio_p(np.array([0.3]), 0.2))
+
+
+def test_seeds_of_one_published_fold_are_not_taken_for_folds():
+    trials = planted(subjects=4, windows=5)
+    subject = trials.meta["subject"].to_numpy()
+    call = {"metrics": ONE, "reference": "b", "draws": 20, "seed": 0}
+
+    def p(*tested: tuple[str, ...]) -> float:
+        """Return the p of folds that test the same under all of three seeds, and differ a little."""
+        folds = [
+            record(
+                trials, rows := np.flatnonzero(np.isin(subject, who)), np.full((len(rows), 2), 0.5),
+                fold=fold, seed=seed, estimator=name,
+                scores={ONE[0]: 0.6 + (name == "a") * (fold + seed / 10 + 1) / 50},
+            )
+            for seed in range(3)
+            for fold, who in enumerate(tested)
+            for name in "ab"
+        ]  # fmt: skip
+        table = statistics_table(folds, trials, trials.classes, **call)
+        return table.set_index("estimator").loc["a", "p_nadeau_bengio"]
+
+    assert np.isnan(p(("00", "01")))
+    want = nadeau_bengio_p(np.array([1.1, 2.1]) / 50, 20 / 40)
+    assert p(("00", "01"), ("02", "03")) == pytest.approx(want)
 
 
 def test_holm_keeps_the_family_at_5_percent_and_finds_what_stands_out():

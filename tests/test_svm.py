@@ -24,7 +24,7 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.attempt import fill_in
 from brainfm.evaluation.protocol import run
 from brainfm.evaluation.shots import FewShot
-from brainfm.evaluation.tuning import fit_validated
+from brainfm.windows.fitting import fit_validated
 from brainfm.windows.splits import SubjectFolds
 from brainfm.windows.trials import Trials
 
@@ -94,6 +94,16 @@ def test_a_point_that_cannot_be_learned_from_is_refused_before_any_fit(
             trials, {"mdm": baselines.mdm(), "it": estimator}, folds=SubjectFolds(2, validation),
             few_shot=FewShot(trials=(1, 5)), out=tmp_path,
         )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_point_whose_subjects_lack_a_class_is_refused_before_any_fit(tmp_path) -> None:
+    trials = planted(subjects=12, windows=4)
+    one_each = np.where(trials.meta["subject"].astype(int) % 2, "rest", "arithmetic")
+    trials = trials.take(np.flatnonzero(trials.y == one_each))
+    call = {"folds": SubjectFolds(2, 0.2), "seeds": [0], "out": tmp_path}
+    with pytest.raises(UsageError, match="over 1 subjects, and in a fold those drawn have no"):
+        run(trials, {"mdm": baselines.mdm()}, few_shot=FewShot(subjects=(1,)), **call)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -531,6 +531,7 @@ def test_windows_in_the_store_are_those_of_the_array(arithmetic):
         strict=True,
     ):
         assert (one.signal == two.signal).all()
+        assert set(two.recording) <= set(stored.X.recording)  # an error names them
 
 
 def test_an_estimator_that_reads_in_batches_scores_the_same_and_another_is_told_why_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from brainfm.objectives import MaskedCodes, MotifReconstruction
 from brainfm.objectives.masks import frequency_time_mask, token_mask
 from brainfm.objectives.motif_reconstruction import perplexity
 from brainfm.tokenizers import Cached, Frozen, MotifTokenizer, MuLawPatches, WindowCache
+from brainfm.tokenizers import cached as cached_module
 from brainfm.tokenizers.quantizer import Quantizer
 from brainfm.weights import count_parameters
 
@@ -423,6 +425,57 @@ def test_a_small_cache_forgets_and_is_right_all_the_same() -> None:
             assert_same_tokens(cached(part(batch, rows)), plain(part(batch, rows)))
             assert cache.n_bytes <= 20_000
     assert cache.n_computed > 6
+
+
+class Clock:
+    """A clock that goes only where a test lets it, in place of the module ``time``."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_a_stopwatch_does_not_feel_what_others_left_in_the_cache(monkeypatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(cached_module, "time", clock)
+    batch = windows(4)
+
+    def made(seconds: float, lookup: Callable[[Batch], object] = lambda window: None):
+        def make(window: Batch) -> dict[str, torch.Tensor]:
+            lookup(window)
+            clock.now += seconds
+            return {"made": window.signal.mean(2)}
+
+        return make
+
+    def tokens(cache: WindowCache, rows: list[int]) -> None:
+        cache.rows(part(batch, rows), b"tokens", made(3.0))
+
+    def features(cache: WindowCache, rows: list[int]) -> None:
+        inside = lambda window: cache.rows(window, b"tokens", made(3.0))  # noqa: E731
+        cache.rows(part(batch, rows), b"features", made(5.0, inside))
+
+    def fit(cache: WindowCache) -> float:
+        with cache.stopwatch() as watch:
+            features(cache, [0, 1, 1])
+            clock.now += 2.0  # its own
+            features(cache, [1, 0])
+            tokens(cache, [1, 2])
+            return watch.seconds
+
+    alone = fit(WindowCache())
+    assert alone == 2 * (3 + 5) + 2 + 3
+    shared = WindowCache()
+    for before in (tokens, features, tokens):  # by others, each a little more
+        before(shared, [2, 1] if before is tokens else [1, 3])
+        assert fit(shared) == alone
+        n = shared.n_computed
+        assert fit(shared) == alone
+        assert shared.n_computed == n  # now all of it is looked up
+    small = WindowCache(max_bytes=1)
+    tokens(small, [0])
+    assert fit(small) >= alone  # what was forgotten is paid for
 
 
 # ------------------------------------------------------------------ linear attention

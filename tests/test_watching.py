@@ -6,12 +6,14 @@ import errno
 import io
 import os
 import re
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from test_learning import (
     HELD_OUT,
     TRAIN,
@@ -24,10 +26,11 @@ from test_learning import (
 )
 
 from brainfm.errors import UsageError, WorkError
-from brainfm.learning import callbacks, loggers
+from brainfm.learning import loggers, row_file
 from brainfm.learning.checkpoint import LAST, is_whole
 from brainfm.learning.loggers import make_loggers
 from brainfm.learning.loop import fit
+from brainfm.learning.row_file import RowFile
 
 ROWS = replace(TRAIN, log_every=1, checkpoint_every=4)
 
@@ -102,7 +105,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_the_same_command_goes_on(
     fit(whole, Noise(), train=ROWS, seed=1, out=tmp_path / "whole")
     with monkeypatch.context() as patch:
         if what == "metrics.csv":
-            patch.setattr(callbacks, "write_whole", full_after(7, callbacks.write_whole))
+            patch.setattr(RowFile, "_put", full_after(7, RowFile._put))
         else:  # two of its records come before the first row
             write = loggers.EventFile._write
             patch.setattr(loggers.EventFile, "_write", full_after(9, write))
@@ -115,6 +118,101 @@ def test_a_disk_that_fills_up_stops_the_run_and_the_same_command_goes_on(
     assert_same_weights(again, whole)
     pd.testing.assert_frame_equal(metrics(out), metrics(tmp_path / "whole"), check_exact=True)
     assert_tells_the_same(out)
+
+
+def rows(path: Path, kept: int = 0) -> RowFile:
+    """Return a file of rows that goes on after a step."""
+    file = RowFile(path)
+    file.kept = kept
+    return file
+
+
+def test_rows_are_appended_and_the_last_one_is_completed(tmp_path: Path) -> None:
+    file = rows(tmp_path / "m.csv")
+    file.add(1, {"loss": 0.1})
+    file.add(2, {"loss": 1 / 3})
+    file.add(2, {"val/a,b": float("nan")})
+    file.add(2, {"val/loss": -1e-9})
+    file.add(3, {"loss": 2.0})
+    assert file.path.read_text() == (
+        'step,loss,"val/a,b",val/loss\n1,0.1,,\n2,0.3333333333333333,nan,-1e-09\n3,2.0,,\n'
+    )
+    assert file.kept == 3
+
+
+def test_a_row_costs_the_same_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = rows(tmp_path / "m.csv", kept=20_000)
+    file.path.write_text("step,loss\n" + "".join(f"{n},0.5\n" for n in range(1, 20_001)))
+    file.add(20_001, {"loss": 0.5})
+    for name in ("write_whole", "takewhile"):  # nothing is read or written anew
+        monkeypatch.setattr(row_file, name, None)
+    before = file.path.stat().st_ino
+    file.add(20_002, {"loss": 0.5})
+    assert file.path.stat().st_ino == before
+    assert len(pd.read_csv(file.path)) == 20_002
+
+
+@pytest.mark.parametrize("end", ["", "3,0.", "3,0.3\n4,0.4\n", "\0\0\0\n", "3", ",,\n"])
+def test_what_comes_after_the_checkpoint_or_is_unfinished_is_cut_off(
+    tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("step,loss\n1,0.1\n2,0.2\n" + end)
+    rows(path, kept=2).add(5, {"loss": 0.5})
+    assert path.read_text() == "step,loss\n1,0.1\n2,0.2\n5,0.5\n"
+    rows(path).add(1, {"other": 0.5})  # a run without a checkpoint begins anew
+    assert path.read_text() == "step,other\n1,0.5\n"
+
+
+def test_a_killed_writer_leaves_whole_rows_and_at_most_a_part_of_one(tmp_path: Path) -> None:
+    """Broken off at every call that changes the file, it goes on as if it had not been."""
+    table = [(1, {"a": 0.1}), (2, {"a": 0.2}), (2, {"b": 0.3}), (3, {"a": 0.4}), (3, {"c": 0.5})]
+    whole = rows(tmp_path / "whole.csv")
+    for step, row in table:
+        whole.add(step, row)
+    for stop in range(len(table)):
+        for share in (0.0, 0.5, 1.0):
+            path = tmp_path / f"{stop} {share}.csv"
+            file = rows(path)
+            for step, row in table[:stop]:
+                file.add(step, row)
+            before = path.read_bytes() if stop else b""
+            file.add(*table[stop])
+            written = path.read_bytes()[len(before) :]
+            path.write_bytes(before + written[: int(share * len(written))])
+            kept = table[stop][0] - 1  # the last checkpoint was before the row
+            again = rows(path, kept)
+            for step, row in table:
+                if step > kept:
+                    again.add(step, row)
+            assert path.read_bytes() == whole.path.read_bytes(), (stop, share)
+
+
+def test_a_full_disk_leaves_no_part_of_a_row(tmp_path: Path) -> None:
+    file = rows(tmp_path / "m.csv")
+    file.add(1, {"loss": 0.123456789})
+    before = file.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            file.add(2, {"loss": 0.123456789})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.path.read_bytes() == before
+
+
+def test_a_checkpoint_holds_no_rows(tmp_path: Path) -> None:
+    sizes = []
+    for every in (1, 10):
+        (out := tmp_path / str(every)).mkdir()
+        fit(masked_codes(), Noise(), train=replace(ROWS, log_every=every), seed=1, out=out)
+        kept = torch.load(out / LAST, weights_only=True)["callbacks"]["MetricsFile"]
+        sizes.append(len(repr(kept)))
+        assert kept.keys() == {"step", "sums", "n"}
+    assert sizes[0] == sizes[1]
 
 
 class Terminal(io.StringIO):

@@ -2,8 +2,8 @@
 
 One start serves many trainings: it takes longer than they do. ``together.py JOBS RESULT``: each job has
 ``argv`` and, at will, ``nan`` (a step at which the last process's loss is no number), ``kill`` (a step at
-which the process ``victim`` kills itself) or ``stop`` (a step at which all stop without a word). RESULT lists
-the exit codes of every process.
+which the process ``victim`` kills itself), ``stop`` (a step at which all stop without a word) or ``unsaved``
+(the first process breaks off where it would save the model). RESULT lists the exit codes of every process.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch.distributed.fsdp import FSDPModule
 from brainfm.cli import main
 from brainfm.learning.loop import Loop
 from brainfm.learning.processes import gather, is_first
+from brainfm.stages import pretrain
 
-PLAIN = Loop.training_step
+PLAIN, SAVE = Loop.training_step, pretrain.save
 
 
 def say(line: str) -> None:
@@ -50,10 +51,16 @@ def disturbed(job: dict[str, Any]) -> Any:
     return training_step
 
 
+def unsaved(*_: Any) -> None:
+    """Break off in place of saving a model."""
+    raise KeyError("unsaved")
+
+
 if __name__ == "__main__":
     codes = []
     for job in json.loads(Path(sys.argv[1]).read_text()):
         Loop.training_step = disturbed(job)
+        pretrain.save = unsaved if "unsaved" in job else SAVE
         codes.append(main(job["argv"]))
     every = gather(codes)
     if is_first():

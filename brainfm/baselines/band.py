@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 from scipy.signal import butter, sosfiltfilt
@@ -12,6 +9,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, get_tags
 
 from brainfm.errors import UsageError
+from brainfm.windows.fitting import fit_validated
 
 Windows = Float[np.ndarray, "trial channel time"]
 
@@ -68,13 +66,9 @@ class InBand(BaseEstimator):
             cycle at its lower edge.
         """
         self._check(X)
-        inner: Any = clone(self.estimator)
-        asked, given = inspect.signature(inner.fit).parameters, {}
-        if validation is not None and "validation" in asked:
-            given["validation"] = (self._filtered(validation[0]), validation[1])
-        if groups is not None and "groups" in asked:
-            given["groups"] = groups
-        self.estimator_ = inner.fit(self._filtered(X), y, **given)
+        held_out = None if validation is None else (self._filtered(validation[0]), validation[1])
+        filtered = self._filtered(X)
+        self.estimator_ = fit_validated(clone(self.estimator), filtered, y, held_out, groups)
         if hasattr(self.estimator_, "classes_"):
             self.classes_ = self.estimator_.classes_
         return self

@@ -12,18 +12,20 @@ from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
+from brainfm.evaluation.jobs import Job
 from brainfm.evaluation.metrics import score
-from brainfm.evaluation.overlap import NAMES, overlap, pretraining_of
+from brainfm.evaluation.overlap import NAMES, histories_of
 from brainfm.evaluation.parameters import (
     filled_in,
     flops_per_window,
     scans_of,
     trained_parameters,
 )
-from brainfm.evaluation.records import FoldRecord, Job
+from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.shots import check_learns, draw_rows
-from brainfm.evaluation.tuning import check_tried, fit_validated
+from brainfm.evaluation.tuning import check_tried
 from brainfm.tokenizers import WindowCache
+from brainfm.windows.fitting import fit_validated
 from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
@@ -92,6 +94,7 @@ def attempt(job: Job, trials: Trials, cache: WindowCache) -> FoldRecord:
         "task": job.task, "estimator": job.name, "fold": job.fold.index, "seed": job.seed,
         "test_subjects": list(sealed.subjects), "n_test": len(sealed.rows), "n_train": len(train),
         "shots": job.shots.k if job.shots else None, "shots_of": job.shots.of if job.shots else None,
+        "made_of": job.made_of,
     }  # fmt: skip
     started = time.perf_counter()
     try:
@@ -126,33 +129,31 @@ def _measured(
     """Fit, then open the test and predict it."""
     # All names of the test subjects let an estimator with several checkpoints take one whose
     # pretraining has not seen them; of their windows it sees nothing.
-    known = {"test_subjects": names_tested(trials, job.fold), "cache": cache, "budget": job.budget}
-    blank, started = fill_in(job.estimator, trials, job.seed, **known), time.perf_counter()
+    known = {"test_subjects": job.tested, "cache": cache, "budget": job.budget}
     validation = np.flatnonzero(job.fold.rows("validation", trials.meta))
-    held_out = trials.take(validation)
-    fitted = _fit(blank, trials, trials.take(train), held_out, job.fold)
-    fit_seconds, tried = time.perf_counter() - started, check_tried(fitted, job.budget)
-    validation_proba = _answers(fitted, held_out.X, job.classes).tolist() if len(validation) else []
-    test = sealed.open()
-    proba = _answers(fitted, test.X, job.classes)
-    scores = score(job.metrics, test.y, proba, job.classes)
-    seconds = time.perf_counter() - started
+    blank, held_out = fill_in(job.estimator, trials, job.seed, **known), trials.take(validation)
+    with cache.stopwatch() as watch:  # what others have left in the cache makes nobody cheaper
+        fitted = _fit(blank, trials, trials.take(train), held_out, job.fold)
+        fit_seconds, tried = watch.seconds, check_tried(fitted, job.budget)
+        chosen_on = _answers(fitted, held_out.X, job.classes).tolist() if len(validation) else []
+        test = sealed.open()
+        proba = _answers(fitted, test.X, job.classes)
+        scores, seconds = score(job.metrics, test.y, proba, job.classes), watch.seconds
     # Once a seed: other folds' features are alike.
     checked = job.fold.index == 0 and job.shots is None
     return FoldRecord(
         **about,
-        identity=as_record(check_identity(fitted, trials)) if checked else None,
+        identity=as_record(check_identity(fitted, trials, job.fold)) if checked else None,
         seconds=seconds,
         fit_seconds=fit_seconds,
         fits=tried,
-        overlap=overlap(pretraining_of(fitted), test.known()),
         trained_parameters=trained_parameters(fitted),
         flops=flops_per_window(fitted, test.X),
         kernels=scans_of(fitted),
         trials=sealed.rows.tolist(),
         proba=proba.tolist(),
         validation=validation.tolist(),
-        validation_proba=validation_proba,
+        validation_proba=chosen_on,
         scores={m: s if np.isfinite(s) else None for m, s in scores.items()},
     )
 
@@ -166,7 +167,14 @@ def _fit(estimator: Any, trials: Trials, train: Trials, held_out: Trials, fold: 
         )
     validation = (held_out.X, held_out.y) if len(held_out) else None
     subjects = train.meta["subject"].to_numpy(dtype=str)
-    return fit_validated(estimator, train.X, train.y, validation, subjects)
+    told = len(histories_of(estimator))
+    fitted = fit_validated(estimator, train.X, train.y, validation, subjects)
+    if len(histories_of(fitted)) > told:
+        raise UsageError(
+            f"{type(fitted).__name__} says only after its fit what it was pretrained on: leakage is looked "
+            "for before, so let `pretraining` say it then."
+        )
+    return fitted
 
 
 def _answers(fitted: Any, X: Any, classes: tuple[str, ...]) -> Float[np.ndarray, "trial answer"]:

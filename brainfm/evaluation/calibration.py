@@ -27,31 +27,6 @@ Truth = Int[np.ndarray, " trial"]
 TINY = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """Predictions by how sure they were: the points of a reliability diagram.
-
-    Attributes
-    ----------
-    confidence
-        mean probability of the class predicted.
-    accuracy
-        share of the predictions that were right.
-    count
-        predictions in each bin; no bin is empty.
-    """
-
-    confidence: Float64[np.ndarray, " bin"]
-    accuracy: Float64[np.ndarray, " bin"]
-    count: Int[np.ndarray, " bin"]
-
-    @property
-    def expected_error(self) -> float:
-        """Expected calibration error: the mean distance of accuracy from confidence."""
-        gap = np.abs(self.accuracy - self.confidence)
-        return float((self.count * gap).sum() / self.count.sum())
-
-
 @dataclass(frozen=True)
 class Calibration(Measure):
     """Reliability, expected calibration error and Brier score, as predicted and at a temperature.
@@ -94,15 +69,29 @@ class Calibration(Measure):
             about | {"subject": str(who), "proba": name, "temperature": temperature} | one
             for name, (temperature, p) in versions.items()
             for who in np.unique(subject)
-            for one in _bins(evidence.truth[rows[subject == who]], p[subject == who], self.bins)
+            for one in binned(evidence.truth[rows[subject == who]], p[subject == who], self.bins)
         ]
 
 
 AS_PREDICTED, SCALED = "as predicted", "temperature-scaled"
 
 
-def _bins(truth: Truth, proba: Proba, bins: int) -> list[dict[str, Any]]:
-    """Return a row a bin, whose sums over subjects are those of all."""
+def binned(truth: Truth, proba: Proba, bins: int) -> list[dict[str, Any]]:
+    """Return a row a bin of equal width, by the probability of the class predicted; none is empty.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017. ``squared_error`` is Brier's (Mon.
+    Weather Rev. 78 (1950) 1), summed over classes: 0 is perfect, 2 the worst. Sums over subjects of all of
+    them, weighted by ``count``, are those of all predictions.
+
+    Parameters
+    ----------
+    truth
+        index of the true class.
+    proba
+        probability of every class.
+    bins
+        between 0 and 1.
+    """
     place, sure, right = _placed(truth, proba, bins)
     squared = ((proba - np.eye(proba.shape[1])[truth]) ** 2).sum(axis=1)
     return [
@@ -133,44 +122,12 @@ def _values(table: pd.DataFrame, name: str) -> tuple[Value, ...]:
     return Value(f"ece, {name}", error, n_subjects=brier_score.n_subjects), brier_score
 
 
-def reliability(truth: Truth, proba: Proba, *, bins: int = 15) -> Reliability:
-    """Sort predictions into bins of equal width by the probability of the class predicted.
-
-    Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    Parameters
-    ----------
-    truth
-        index of the true class.
-    proba
-        probability of every class.
-    bins
-        between 0 and 1.
-    """
-    place, sure, right = _placed(truth, proba, bins)
-    count = np.bincount(place, minlength=bins)
-    there = count > 0
-    sums = (np.bincount(place, weights=w, minlength=bins)[there] for w in (sure, right))
-    confidence, accuracy = (total / count[there] for total in sums)
-    return Reliability(confidence, accuracy, count[there])
-
-
 def _placed(truth: Truth, proba: Proba, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each prediction's bin, how sure it was, and whether it was right."""
     sure = proba.max(axis=1).astype(np.float64)
     right = proba.argmax(axis=1) == truth
     # A bin holds its upper edge, so that 1 is in the last.
     return np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1), sure, right
-
-
-def brier(truth: Truth, proba: Proba) -> float:
-    """Return the mean squared distance of probabilities from the truth, summed over classes.
-
-    Brier, Mon. Weather Rev. 78 (1950) 1: 0 is perfect, 2 the worst; of two classes twice
-    scikit-learn's ``brier_score_loss``.
-    """
-    aim = np.eye(proba.shape[1])[truth]
-    return float(((proba - aim) ** 2).sum(axis=1).mean())
 
 
 def find_temperature(truth: Truth, proba: Proba) -> float:

@@ -1,4 +1,6 @@
-"""What scores would be if labels had nothing to do with predictions: by shuffling the labels.
+"""What scores would be if labels had nothing to do with predictions: by labels that change places.
+
+Which may, and with which, is for `brainfm.evaluation.shuffles` to say.
 
 Where labels can be shuffled in no more ways than are drawn, each way is taken once and the p is exact; else
 it is counted as Phipson & Smyth ("Permutation P-values Should Never Be Zero", 2010) advise.
@@ -6,17 +8,15 @@ it is counted as Phipson & Smyth ("Permutation P-values Should Never Be Zero", 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import gammaln
 
 from brainfm.evaluation.intervals import NOTHING, Interval
-from brainfm.evaluation.statistics import Pooled, Truths
+from brainfm.evaluation.shuffles import all_shuffles, count_shuffles, permute_labels
+from brainfm.evaluation.statistics import Pooled
 
 LEVELS = (2.5, 97.5)
 
@@ -73,79 +73,3 @@ def _chance(values: Float64[np.ndarray, " draw"], found: float, own: int) -> Cha
     as_high = int((values >= found - 1e-9).sum())
     n = len(values) + own
     return Chance(Interval(float(low), float(high)), (as_high + own) / n, 1 / n)
-
-
-def exchangeable_unit(pooled: Pooled) -> str:
-    """Say what keeps its label when labels are shuffled: what may be exchanged, and within what.
-
-    ``"subject"`` where every subject has one label (patients against controls): labels are
-    exchanged between subjects. Otherwise ``"recording"`` where every recording has one label (rest
-    against arithmetic): between recordings of a subject. Otherwise ``"window"`` (cued trials):
-    between windows of a subject. Exchanging smaller units than these would call windows independent
-    that are not, and the band would come out too narrow.
-    """
-    if _one_label_each(pooled.truth, pooled.subject):
-        return "subject"
-    return "recording" if _one_label_each(pooled.truth, pooled.recording) else "window"
-
-
-def permute_labels(pooled: Pooled, draws: int, *, seed: int) -> Truths:
-    """Return labels shuffled between exchangeable units at random, one row a draw."""
-    rng = np.random.default_rng([seed, 1])
-    truth, block, units = _exchangeable(pooled)
-    labels = np.tile(truth, (draws, 1))
-    for part in np.unique(block):
-        members = np.flatnonzero(block == part)
-        labels[:, members] = rng.permuted(labels[:, members], axis=1)
-    return labels[:, units]
-
-
-def all_shuffles(pooled: Pooled) -> Truths:
-    """Return labels shuffled between exchangeable units in every way that there is, one row a way."""
-    truth, block, units = _exchangeable(pooled)
-    members = [np.flatnonzero(block == part) for part in np.unique(block)]
-    ways = product(*(list(_orders(truth[m].tolist())) for m in members))
-    rows = np.array([np.concatenate(way) for way in ways], truth.dtype)
-    labels = np.empty_like(rows)
-    labels[:, np.concatenate(members)] = rows
-    return labels[:, units]
-
-
-def count_shuffles(pooled: Pooled) -> float:
-    """Return in how many ways labels can be shuffled: few subjects allow few."""
-    truth, block, _ = _exchangeable(pooled)
-    ways = 0.0
-    for part in np.unique(block):
-        alike = np.unique(truth[block == part], return_counts=True)[1]
-        ways += gammaln(alike.sum() + 1) - gammaln(alike + 1).sum()
-    return float(np.rint(np.exp(ways))) if ways < 30 else float("inf")
-
-
-def _orders(labels: list[Any]) -> Iterator[list[Any]]:
-    """Yield every order of labels once, where some are alike."""
-    if not labels:
-        yield []
-    for first in sorted(set(labels)):
-        rest = labels.copy()
-        rest.remove(first)
-        for others in _orders(rest):
-            yield [first, *others]
-
-
-def _exchangeable(pooled: Pooled) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each unit's label and the block that it is shuffled within, and each trial's unit."""
-    unit = exchangeable_unit(pooled)
-    if unit == "window":
-        units, block = np.arange(len(pooled.truth)), pooled.subject
-    else:
-        units = np.unique(getattr(pooled, unit), return_inverse=True)[1]
-        everyone = np.zeros(len(pooled.truth), dtype=int)
-        block = pooled.subject if unit == "recording" else everyone
-    first = np.unique(units, return_index=True)[1]
-    return pooled.truth[first], block[first], units
-
-
-def _one_label_each(truth: np.ndarray, group: np.ndarray) -> bool:
-    number = np.unique(group, return_inverse=True)[1]
-    pairs = np.unique(np.stack([number, truth]), axis=1)
-    return pairs.shape[1] == len(np.unique(number))

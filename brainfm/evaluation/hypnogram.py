@@ -51,12 +51,6 @@ class Agreement:
     found_transitions: int
     false_transitions: int
 
-    @property
-    def transition_sensitivity(self) -> float:
-        """Share of the changes found; NaN for a night without one."""
-        total = self.true_transitions
-        return self.found_transitions / total if total else float("nan")
-
 
 @dataclass(frozen=True)
 class Hypnograms(Measure):

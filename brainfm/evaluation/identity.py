@@ -22,12 +22,12 @@ from sklearn.preprocessing import StandardScaler
 from brainfm.evaluation.intervals import NOTHING, Interval, leave_out
 from brainfm.evaluation.jackknife import SHARE, jackknife, shown_by
 from brainfm.evaluation.records import FoldRecord
+from brainfm.windows.splits import Fold
 from brainfm.windows.trials import Trials
 
 logger = logging.getLogger(__name__)
 
 PER_RECORDING = 20  # windows of each recording and label that are looked at, evenly spread
-PARTS = 5  # of the subjects, for the label
 
 Values = Float64[np.ndarray, "trial dim"]
 
@@ -50,12 +50,13 @@ class Identity:
         variance between subjects over that between recordings of a subject (F): 1 where a subject's
         recordings are no more alike than anybody's.
     label_accuracy, label_chance
-        balanced accuracy of naming the label in subjects that were not learned from, by the same
-        classifier; and 1 over the number of classes.
+        balanced accuracy of naming the label in test subjects, whom neither the features nor the same
+        classifier, which learns from all others, have learned from; and 1 over the number of classes.
     label_low, label_high
-        95 % interval of that accuracy over subjects, for the classifiers as learned.
+        95 % interval of that accuracy over subjects, for the classifier as learned.
     label_ratio
-        variance between labels over that between the windows' means of a recording and label (F).
+        variance between labels over that between the windows' means of a recording and label (F), in
+        those subjects.
     """
 
     n_subjects: int
@@ -79,7 +80,7 @@ class Named:
     interval: Interval = NOTHING
 
 
-def check_identity(fitted: Any, trials: Trials) -> Identity | None:
+def check_identity(fitted: Any, trials: Trials, fold: Fold) -> Identity | None:
     """Return what the features of a fitted estimator tell, or None where it gives none.
 
     Parameters
@@ -88,19 +89,27 @@ def check_identity(fitted: Any, trials: Trials) -> Identity | None:
         anything with ``transform``, or a pipeline whose steps before the last have it.
     trials
         of all subjects, also those that were tested: nothing is chosen by it.
+    fold
+        on which it was fitted.
     """
     chosen = trials.take(_spread(trials.meta, trials.y))
     try:
         features = _features(fitted, chosen.X)
     except Exception as error:  # a diagnosis must not cost the fold, whatever an estimator raises
-        logger.warning("%s gives no features for the identity check: %s", _name(fitted), error)
+        logger.warning(
+            "%s gives no features for the identity check: %s", type(fitted).__name__, error
+        )
         return None
     # Numbers are no labels to be told apart: of those, only the subjects are looked at.
     label = chosen.y if trials.classes else np.full(len(chosen), "")
-    return None if features is None else measure_identity(features, label, chosen.meta)
+    if features is None:
+        return None
+    return measure_identity(features, label, chosen.meta, unseen=_unseen(fold, chosen.meta))
 
 
-def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Identity:
+def measure_identity(
+    features: Values, y: np.ndarray, meta: pd.DataFrame, *, unseen: Bool[np.ndarray, " trial"]
+) -> Identity:
     """Return what features tell of subjects and of labels.
 
     Parameters
@@ -111,18 +120,21 @@ def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Ide
         (trial,) label of each.
     meta
         with the columns subject and recording.
+    unseen
+        whether it is of a subject whose labels the features were not learned from. Features that were
+        fitted on labels tell those of the subjects fitted on, whatever a classifier leaves out later.
     """
     X = StandardScaler().fit_transform(features)
     subject, recording = (meta[c].to_numpy(dtype=str) for c in ("subject", "recording"))
     order = recording_number(subject, recording)
     often = np.isin(subject, subject[order > 0])
     n_subjects, n_labels = len(np.unique(subject[often])), len(np.unique(y))
-    part = pd.factorize(subject, sort=True)[0] % PARTS
     cell = np.char.add(np.char.add(recording, "\n"), y)
-    people = _predict(X[often], subject[often], order[often] % 2)
-    labels = _predict(X, y, part)
+    people = _name_people(X[often], subject[often], order[often] % 2)
     who = judge(subject[often], people, subject[often])
-    what = judge(y, labels, subject, shown=shown_by(y, subject))
+    new, true = subject[unseen], y[unseen]
+    labels = _name(X, y, ~unseen) if len(np.unique(true)) > 1 else None
+    what = judge(true, labels, new, shown=shown_by(true, new))
     return Identity(
         n_subjects=n_subjects,
         subject_accuracy=who.accuracy,
@@ -134,7 +146,7 @@ def measure_identity(features: Values, y: np.ndarray, meta: pd.DataFrame) -> Ide
         label_low=what.interval.low,
         label_high=what.interval.high,
         label_chance=1 / n_labels if n_labels > 1 else float("nan"),
-        label_ratio=variance_ratio(X, y, cell),
+        label_ratio=variance_ratio(X[unseen], true, cell[unseen]),
     )
 
 
@@ -201,18 +213,32 @@ def _features(fitted: Any, X: Any) -> Values | None:
     return features.reshape(len(features), -1)
 
 
-def _predict(X: Values, y: np.ndarray, part: np.ndarray) -> np.ndarray | None:
-    """Return each part's windows as named after learning from the others; None where nothing can be."""
-    predicted = np.empty(len(y), dtype=y.dtype)
-    for held_out in np.unique(part):
-        learned = part != held_out
-        if len(np.unique(y[learned])) < 2:
+def _unseen(fold: Fold, meta: pd.DataFrame) -> Bool[np.ndarray, " trial"]:
+    """Say which windows are of test subjects of whom no window was fitted or chosen on."""
+    subject = meta["subject"].to_numpy(dtype=str)
+    seen = fold.rows("train", meta) | fold.rows("validation", meta)
+    return np.isin(subject, np.setdiff1d(subject[fold.rows("test", meta)], subject[seen]))
+
+
+def _name_people(X: Values, subject: np.ndarray, half: np.ndarray) -> np.ndarray | None:
+    """Return whom each half's windows were taken for after learning from the other; None without two."""
+    named = np.empty(len(subject), dtype=subject.dtype)
+    for learned in (half == 0, half == 1):
+        found = _name(X, subject, learned)
+        if found is None:
             return None
-        model = make_pipeline(
-            StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-        )
-        predicted[~learned] = model.fit(X[learned], y[learned]).predict(X[~learned])
-    return predicted if len(y) else None
+        named[~learned] = found
+    return named
+
+
+def _name(X: Values, y: np.ndarray, learned: Bool[np.ndarray, " trial"]) -> np.ndarray | None:
+    """Return what the other windows were taken for; None where there are no two things to learn."""
+    if len(np.unique(y[learned])) < 2:
+        return None
+    model = make_pipeline(
+        StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    )
+    return model.fit(X[learned], y[learned]).predict(X[~learned])
 
 
 def judge(
@@ -247,7 +273,3 @@ def judge(
     recall = np.where(there, (right @ weights) / np.where(there, below, 1), 0)
     values = recall.sum(axis=0) / there.sum(axis=0)
     return Named(float(values[0]), jackknife(values[None], SHARE, shown=shown))
-
-
-def _name(fitted: Any) -> str:
-    return type(fitted).__name__

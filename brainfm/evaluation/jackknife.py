@@ -72,12 +72,11 @@ class Scale:
         return Interval(self.highest - far, self.highest)
 
 
+Shown = Bool[np.ndarray, "subject class"]
 SHARE, AGREEMENT, AMOUNT = Scale(), Scale(lowest=-1.0), Scale(highest=float("inf"))
 
 
-def shown_by(
-    label: Shaped[np.ndarray, " trial"], subject: Shaped[np.ndarray, " trial"]
-) -> Bool[np.ndarray, "subject class"]:
+def shown_by(label: Shaped[np.ndarray, " trial"], subject: Shaped[np.ndarray, " trial"]) -> Shown:
     """Return which classes each subject shows, both in sorted order."""
     people, place = np.unique(subject, return_inverse=True)
     labels, number = np.unique(label, return_inverse=True)
@@ -90,7 +89,7 @@ def jackknife(
     values: Float64[np.ndarray, "seed sample"],
     scale: Scale,
     *,
-    shown: Bool[np.ndarray, "subject class"] | None = None,
+    shown: Shown | None = None,
 ) -> Interval:
     """Return the interval of a measure's mean over seeds.
 
@@ -108,24 +107,47 @@ def jackknife(
     interval
         nothing where fewer than two subjects show a class, or one alone makes it known.
     """
-    whole, left_out = values[:, 0], values[:, 1:]
-    n, value = left_out.shape[1], float(whole.mean())
-    shown = np.ones((n, 1), bool) if shown is None else shown
-    independent = int(shown.sum(axis=0).min())
-    if independent < 2 or not np.isfinite(values).all():
+    error = error_without(values, shown)
+    if error is None:
         return NOTHING
+    value = float(values[:, 0].mean())
     if not scale.lowest < value < scale.highest:
-        return scale.at_the_end(value, independent)
+        return scale.at_the_end(value, fewest(shown, values.shape[1] - 1))
+    return scale.interval(value, error.reach(CONFIDENCE))
+
+
+def error_without(
+    values: Float64[np.ndarray, "seed sample"], shown: Shown | None = None
+) -> Error | None:
+    """Return the error of a measure's mean over seeds, by what it is without each subject.
+
+    Parameters
+    ----------
+    values, shown
+        as in `jackknife`.
+
+    Returns
+    -------
+    error
+        None where fewer than two subjects show a class, or one alone makes the measure known.
+    """
+    whole, left_out = values[:, 0], values[:, 1:]
+    n = left_out.shape[1]
+    if fewest(shown, n) < 2 or not np.isfinite(values).all():
+        return None
     mean = left_out.mean(axis=0)
     spread = (n - 1) / n * (mean - mean.mean()) ** 2
     shared = shared_error(whole, -(n - 1) * left_out)
-    both = Error(float(np.sqrt(spread.sum())), shared, free(spread, shown), len(whole) - 1)
-    return scale.interval(value, both.reach(CONFIDENCE))
+    alike = np.ones((n, 1), bool) if shown is None else shown
+    return Error(float(np.sqrt(spread.sum())), shared, free(spread, alike), len(whole) - 1)
 
 
-def free(
-    spread: Float64[np.ndarray, " subject"], shown: Bool[np.ndarray, "subject class"]
-) -> float:
+def fewest(shown: Shown | None, n_subjects: int) -> int:
+    """Return how many subjects show the class that fewest show: all where all speak of one thing."""
+    return n_subjects if shown is None else int(shown.sum(axis=0).min())
+
+
+def free(spread: Float64[np.ndarray, " subject"], shown: Shown) -> float:
     """Return Welch's degrees of freedom of a variance that each subject adds a part to."""
     sample = np.unique(shown, axis=0, return_inverse=True)[1].ravel()
     part, n = np.bincount(sample, spread), np.bincount(sample)

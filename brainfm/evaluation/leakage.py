@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import pandas as pd
-from sklearn.base import BaseEstimator
 
 from brainfm.errors import UsageError
-from brainfm.evaluation.overlap import find_twice, overlap, pretraining_of, seen_people
+from brainfm.evaluation.overlap import find_twice
 from brainfm.windows.people import persons, with_store
 from brainfm.windows.purge import apart
 from brainfm.windows.splits import Fold
 
 SIDES = ("train", "validation", "test")
-FEW = 5  # names in a sentence
 
 
 def find_leaks(
@@ -43,34 +41,6 @@ def find_leaks(
     found += [_on_two_sides(table, folds, "subject"), _content(table, folds)]
     found += [_shared_samples(table, folds)]
     return [sentence for sentence in found if sentence]
-
-
-def seen_before(
-    estimators: Mapping[str, Sequence[tuple[BaseEstimator, pd.DataFrame]]],
-) -> list[str]:
-    """Return a sentence for every estimator whose pretraining has seen what it is tested on.
-
-    Parameters
-    ----------
-    estimators
-        by name, as they are before each fit, with the windows that each is tested on.
-    """
-    sentences = []
-    for name, tested in estimators.items():
-        pairs = [(pretraining_of(e), rows) for e, rows in tested]
-        seen = [
-            (p, rows)
-            for p, rows in pairs
-            if p is not None and overlap(p, rows) == "seen-unlabelled"
-        ]
-        if seen:
-            people = sorted({code for p, rows in seen for code in seen_people(p, rows)})
-            listed = ", ".join(people[:FEW]) + (" …" if len(people) > FEW else "")
-            sentences.append(
-                f"The checkpoint of {name!r} has seen test recordings or subjects"
-                f"{f' ({listed})' if people else ''} of {len(seen)} of {len(pairs)} folds in pretraining"
-            )
-    return sentences
 
 
 def check_leaks(leaks: Sequence[str], reason: str | None) -> None:

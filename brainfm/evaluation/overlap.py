@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from brainfm.card import join_seen
 
-Status = Literal["clean", "seen-unlabelled", "unknown"]
+Status = Literal["clean", "unknown", "seen-unlabelled", "seen-labelled"]
+WORST: tuple[Status, ...] = ("seen-labelled", "seen-unlabelled", "unknown", "clean")
+"""What counts of several: the first that is among them."""
+
 NAMES = ("subject", "case")
 """Columns with names of a person: of the person, and as the data set names each of a person's cases."""
 
@@ -69,19 +72,27 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
     Returns
     -------
     status
-        ``"clean"``; ``"seen-unlabelled"`` where pretraining has seen a test recording or subject,
-        without its label; ``"unknown"`` where the card does not say, or the codes of people cannot be
-        compared.
+        ``"clean"``; ``"seen-labelled"`` where training has seen the label of a test recording, or of any
+        recording of a test subject; ``"seen-unlabelled"`` where it has seen them without; ``"unknown"``
+        where the card does not say, or not whether with labels, or the codes of people cannot be compared.
     """
     if pretraining is None:
         return "clean"
+    if has_seen(pretraining, rows):
+        labelled = pretraining.get("labelled", {})
+        if labelled is None:
+            return "unknown"
+        with_labels = has_seen({**pretraining, "subjects": (), **labelled}, rows)
+        return "seen-labelled" if labelled and with_labels else "seen-unlabelled"
     known, tested = pretrained_people(pretraining), _people(rows)
-    fingerprints = pretraining.get("fingerprints") or []
-    same = _compared(known, tested)
-    if rows["fingerprint"].isin(fingerprints).any() or any(is_ for is_, _ in same):
-        return "seen-unlabelled"
-    told = fingerprints and known and not same and not _other_codes(known, tested)
-    return "clean" if told else "unknown"
+    told = pretraining.get("fingerprints") and known and not _compared(known, tested)
+    return "clean" if told and not _other_codes(known, tested) else "unknown"
+
+
+def has_seen(pretraining: Mapping[str, Any], rows: pd.DataFrame) -> bool:
+    """Say whether a training is known to have seen some of the recordings, or others of their subjects."""
+    same = bool(rows["fingerprint"].isin(pretraining.get("fingerprints") or []).any())
+    return same or bool(seen_people(pretraining, rows))
 
 
 def seen_people(pretraining: Mapping[str, Any], rows: pd.DataFrame) -> list[str]:
@@ -137,16 +148,19 @@ def find_twice(rows: pd.DataFrame) -> list[Twice]:
     ]
 
 
-def pretraining_of(estimator: BaseEstimator) -> Mapping[str, Any] | None:
-    """Return what an estimator says it was pretrained on, wherever in a pipeline it stands.
+def histories_of(estimator: BaseEstimator) -> list[Mapping[str, Any]]:
+    """Return what an estimator and each of those inside it say that they were pretrained on.
 
-    An estimator says so by an attribute ``pretraining`` or ``checkpoint_data_``.
+    An estimator says so by an attribute ``pretraining``, before it is fitted.
     """
-    for part in _parts(estimator):
-        for name in ("pretraining", "checkpoint_data_"):
-            if (data := getattr(part, name, None)) is not None:
-                return data
-    return None
+    said = (getattr(part, "pretraining", None) for part in _parts(estimator))
+    return [data for data in said if data is not None]
+
+
+def worst_overlap(histories: Iterable[Mapping[str, Any]], rows: pd.DataFrame) -> Status:
+    """Return the worst `overlap` of several histories, such as of checkpoints that vote; clean of none."""
+    found = {overlap(history, rows) for history in histories}
+    return next((status for status in WORST if status in found), "clean")
 
 
 def _people(rows: pd.DataFrame) -> set[Person]:
@@ -186,11 +200,20 @@ def _form(code: str) -> str:
 
 
 def _parts(value: Any) -> Iterator[BaseEstimator]:
-    """Yield an estimator and all estimators inside it."""
+    """Yield an estimator and all inside it, also what a search makes of other checkpoints."""
     if isinstance(value, BaseEstimator):
+        given = value.get_params(deep=False)
         yield value
-        for inner in value.get_params(deep=False).values():
+        yield from _parts(given)
+        yield from _parts([*_searched(given)])
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
             yield from _parts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _parts(inner)
+
+
+def _searched(given: Mapping[str, Any]) -> Iterator[BaseEstimator]:
+    """Yield what a search will try, once for each checkpoint that its grid names."""
+    for grid in given.values() if isinstance(given.get("estimator"), BaseEstimator) else ():
+        for name, values in grid.items() if isinstance(grid, dict) else ():
+            for folder in values if name.rpartition("__")[2] == "checkpoint" else ():
+                yield clone(given["estimator"]).set_params(**{name: folder})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -25,24 +26,26 @@ ENOUGH_FOR_EFFECT = 8
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over subjects of one estimator's score minus another's.
+    """One estimator's score minus another's: the mean over subjects, or that of pooled scores.
 
     Attributes
     ----------
     value
-        the mean difference.
+        the difference.
     interval
-        95 %, by drawing subjects and seeds.
+        95 %, over subjects and seeds.
     p
-        two-sided, by flipping the sign of whole subjects, and by what seeds shift.
+        two-sided, over subjects, and by what seeds shift.
     n_subjects
-        subjects for whom both scores are defined.
+        subjects that it is of.
     p_wilcoxon
         two-sided, by the subjects' signed ranks, and by what seeds shift of those.
     effect
         Hedges' g of the paired differences: the mean in units of their spread over subjects.
     effect_interval
         95 %, by drawing subjects and seeds; nothing below eight subjects.
+    by
+        whether subjects are scored one by one, or pooled.
     """
 
     value: float
@@ -52,6 +55,7 @@ class Difference:
     p_wilcoxon: float = float("nan")
     effect: float = float("nan")
     effect_interval: Interval = NOTHING
+    by: Literal["subjects", "pooled"] = "subjects"
 
 
 def difference(
@@ -177,15 +181,21 @@ def nadeau_bengio_p(gap: Float64[np.ndarray, " fold"], test_share: float) -> flo
     Parameters
     ----------
     gap
-        a difference a fold and seed.
+        a difference for each fold that tests other windows.
     test_share
         test windows for each training window.
+
+    Returns
+    -------
+    p
+        NaN of fewer than two folds, or of equal differences other than 0.
     """
     if len(gap) < 2:
         return float("nan")
     variance = gap.var(ddof=1) * (1 / len(gap) + test_share)
-    if variance == 0:
-        return 1.0 if gap.mean() == 0 else 0.0
+    # Equal up to rounding, they say nothing of how folds differ.
+    if variance <= 1e-24:
+        return float("nan") if abs(gap.mean()) > 1e-12 else 1.0
     return float(2 * t.sf(abs(gap.mean()) / np.sqrt(variance), len(gap) - 1))
 
 

@@ -8,8 +8,9 @@ another. The test subjects lie sealed until the fit is over and are opened once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +19,25 @@ from sklearn.base import BaseEstimator, is_regressor
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
-from brainfm.evaluation.attempt import attempt, fill_in, names_tested, training_rows
+from brainfm.evaluation.attempt import attempt, names_tested, training_rows
+from brainfm.evaluation.audit import look_back, seen_before
+from brainfm.evaluation.fingerprints import fingerprint, identify
 from brainfm.evaluation.identity import identity_table
-from brainfm.evaluation.leakage import check_leaks, find_leaks, seen_before
+from brainfm.evaluation.jobs import Job, changes
+from brainfm.evaluation.leakage import check_leaks, find_leaks
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
 from brainfm.evaluation.metrics import check_metrics, metrics_of
-from brainfm.evaluation.overlap import pretraining_of
-from brainfm.evaluation.records import FoldRecord, Job, fingerprint, read_record, write_record
+from brainfm.evaluation.overlap import histories_of
+from brainfm.evaluation.records import FoldRecord, read_record, write_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
 from brainfm.evaluation.tuning import UNLIMITED, Budget, check_budget
 from brainfm.progress import watched
 from brainfm.tokenizers import WindowCache
-from brainfm.windows.splits import NESTED, Fold, Split
+from brainfm.windows.splits import NESTED, Split
 from brainfm.windows.trials import Trials
+
+logger = logging.getLogger(__name__)
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -97,8 +103,9 @@ def run(
 ) -> Outcome:
     """Fit and test every estimator on every fold of every seed, and write the tables.
 
-    A fold that is already in ``out/folds`` with the same data, estimator, subjects and seed is not
-    computed again. A fold that fails is recorded with its error and does not stop the others.
+    A fold that is already in ``out/folds``, made of the same data, estimator, subjects and seed by the same
+    code, is not computed again, see `brainfm.evaluation.jobs`; what changed is logged. A fold that fails is
+    recorded with its error and does not stop the others.
 
     Parameters
     ----------
@@ -154,24 +161,37 @@ def run(
     )  # fmt: skip
     _check_classes(trials, classes)
     divided = {seed: folds.split(trials.table, seed) for seed in seeds}
-    leaks = _leaks(trials, estimators, divided)
+    every = [fold for mine in divided.values() for fold in mine]
+    pasts = look_back(trials, estimators, divided)
+    leaks = find_leaks(trials.table, every, trials.recordings) + seen_before(pasts)
     check_leaks(leaks, allow_leakage)
-    data = fingerprint(trials)
+    data, described = fingerprint(trials), {name: identify(e) for name, e in estimators.items()}
     jobs = [
-        Job(task, data, name, estimator, fold, seed, tuple(metrics), classes, budget, shots)
+        Job(
+            task, data, name, estimator, described[name], fold, seed, tested,
+            tuple(metrics), classes, budget, shots,
+        )
         for seed, mine in divided.items()
         for fold in mine
+        for tested in [names_tested(trials, fold)]
         for shots in (None, *few_shot)
         for name, estimator in estimators.items()
-    ]
+    ]  # fmt: skip
     evidence = Evidence(trials, classes, store)
     for measure in measures:
-        measure.check(evidence, [fold for mine in divided.values() for fold in mine])
+        measure.check(evidence, every)
     for job in jobs:
         training_rows(job, trials)  # refuses a curve with too many or too few labels
+    if said := changes(jobs, out / "folds"):
+        logger.warning(said)
     cache = WindowCache()
+    status = {(past.estimator, past.seed, past.fold): past.status for past in pasts}
     records = [
-        _recorded(job, trials, out / "folds", cache) for job in watched(jobs, "Folds", len(jobs))
+        replace(
+            _recorded(job, trials, out / "folds", cache),
+            overlap=status[job.name, job.seed, job.fold.index],
+        )
+        for job in watched(jobs, "Folds", len(jobs))
     ]
     whole = [r for r in records if r.shots is None]
     statistics = statistics_table(
@@ -193,31 +213,9 @@ def run(
     return outcome
 
 
-def _leaks(
-    trials: Trials,
-    estimators: Mapping[str, BaseEstimator],
-    divided: Mapping[int, list[Fold]],
-) -> list[str]:
-    """Return what is known of the test beforehand: by the folds, and by the checkpoints."""
-    folds = [(seed, fold) for seed, mine in divided.items() for fold in mine]
-    tested = [
-        (seed, names_tested(trials, fold), trials.known(fold.rows("test", trials.meta)))
-        for seed, fold in folds
-    ]
-    before = {
-        name: [
-            (fill_in(e, trials, seed, test_subjects=names), rows) for seed, names, rows in tested
-        ]
-        for name, e in estimators.items()
-        if pretraining_of(e) is not None
-    }
-    divisions = [fold for _, fold in folds]
-    return find_leaks(trials.table, divisions, trials.recordings) + seen_before(before)
-
-
 def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:
     """Return a fold's result from its file, or compute it and write the file."""
-    path = folder / f"{job.key}.json"
+    path = folder / job.file
     record = read_record(path)
     if record is None:
         record = attempt(job, trials, cache)
@@ -255,7 +253,7 @@ def check_call(
     for name, estimator in estimators.items():
         _check_kind(name, estimator, classes)
         check_budget(name, estimator, budget)
-        pretraining_of(estimator)
+        histories_of(estimator)  # refuses a checkpoint that cannot be read
 
 
 def _check_kind(name: str, estimator: BaseEstimator, classes: Sequence[str]) -> None:

@@ -58,9 +58,13 @@ class Error:
         """Return how far the mean errs at most, in so many of all cases."""
         return float(t.ppf((1 + confidence) / 2, self.free)) * self.total
 
+    def p_of(self, mean: float) -> float:
+        """Return the two-sided p of a mean, were it truly 0."""
+        return float(2 * t.sf(abs(mean) / self.total, self.free))
+
     def of_subjects(self, mean: float) -> float:
         """Return the Student's t that would be as improbable as this mean, were there no seeds."""
-        return float(t.isf(t.sf(abs(mean) / self.total, self.free), self.free_subjects))
+        return float(t.isf(self.p_of(mean) / 2, self.free_subjects))
 
     def widened(self, p: float) -> float:
         """Return a two-sided p of a test over subjects as it is of subjects and seeds."""

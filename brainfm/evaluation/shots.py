@@ -85,7 +85,7 @@ def draw_rows(
     Raises
     ------
     UsageError
-        Where there are not so many.
+        Where there are not so many, or those drawn do not show every class.
     """
     if shots.of == "trials" and table["label"].dtype.kind == "f":
         raise UsageError(
@@ -97,13 +97,15 @@ def draw_rows(
     if shots.of == "subjects":
         there = np.unique(names)
         _check(shots, len(there), "subjects")
-        return rows[np.isin(names, rng.permutation(there)[: shots.k])]
-    kept = []
+        kept = rows[np.isin(names, rng.permutation(there)[: shots.k])]
+        _check_classes(shots, table["label"], rows, kept)
+        return kept
+    parts = []
     for label in np.unique(names):
         mine = rng.permutation(rows[names == label])
         _check(shots, len(mine), f"windows of {label}")
-        kept.append(mine[: shots.k])
-    return np.sort(np.concatenate(kept))
+        parts.append(mine[: shots.k])
+    return np.sort(np.concatenate(parts))
 
 
 def check_learns(name: str, estimator: Any, shots: Shots, *, validated: bool) -> None:
@@ -138,4 +140,12 @@ def _check(shots: Shots, there: int, what: str) -> None:
         raise UsageError(
             f"A few-shot curve over {shots.k} {shots.of}, and a fold trains on {there} {what}: "
             "take that point out."
+        )
+
+
+def _check_classes(shots: Shots, label: pd.Series, rows: np.ndarray, kept: np.ndarray) -> None:
+    if label.dtype.kind != "f" and (lacking := set(label.iloc[rows]) - set(label.iloc[kept])):
+        raise UsageError(
+            f"A few-shot curve over {shots.k} subjects, and in a fold those drawn have no window of "
+            f"{sorted(lacking)}: take that point out, or give `trials` of each class."
         )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
 from brainfm.evaluation.intervals import Interval, leave_out
-from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, jackknife, shown_by
+from brainfm.evaluation.jackknife import AGREEMENT, SHARE, Scale, Shown, jackknife, shown_by
 from brainfm.evaluation.weighted import weighted_scores
 
 Truths = Int[np.ndarray, "#draw trial"] | Float64[np.ndarray, "#draw trial"]
@@ -29,6 +29,8 @@ SCALES = {
 @dataclass(frozen=True, eq=False)
 class Pooled:
     """Out-of-fold predictions of one estimator for all test subjects.
+
+    The trials of a recording are in order of time.
 
     Attributes
     ----------
@@ -87,6 +89,18 @@ class Pooled:
         each = np.arange(self.n_subjects)[:, None] == self.subject_index[None]
         return self.seed_scores(metrics, weight=each.astype(np.float32))
 
+    def scores_without(
+        self, metrics: Sequence[str]
+    ) -> dict[str, Float64[np.ndarray, "seed sample"]]:
+        """Measure everybody, and then all but each subject in turn, seed by seed."""
+        weights = leave_out(self.n_subjects).astype(np.float32)
+        return self.seed_scores(metrics, weight=weights[:, self.subject_index])
+
+    @property
+    def shown(self) -> Shown | None:
+        """Which classes each subject shows; None of numbers, of which all subjects speak."""
+        return None if self.proba.shape[2] == 1 else shown_by(self.truth, self.subject)
+
 
 def score_intervals(pooled: Pooled, metrics: Sequence[str]) -> dict[str, Interval]:
     """Return the 95 % interval of every measure, over subjects and seeds.
@@ -100,11 +114,7 @@ def score_intervals(pooled: Pooled, metrics: Sequence[str]) -> dict[str, Interva
     metrics
         names of the measures.
     """
-    weights = leave_out(pooled.n_subjects).astype(np.float32)
-    scores = pooled.seed_scores(metrics, weight=weights[:, pooled.subject_index])
-    numbers = pooled.proba.shape[2] == 1
-    shown = None if numbers else shown_by(pooled.truth, pooled.subject)
     return {
-        name: jackknife(values, SCALES.get(name, SHARE), shown=shown)
-        for name, values in scores.items()
+        name: jackknife(values, SCALES.get(name, SHARE), shown=pooled.shown)
+        for name, values in pooled.scores_without(metrics).items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from brainfm.evaluation.chance import Chance, chance
+from brainfm.evaluation.contrast import Contestant
 from brainfm.evaluation.intervals import NOTHING, Interval
-from brainfm.evaluation.pairs import Difference, difference, holm, nadeau_bengio_p
+from brainfm.evaluation.pairs import Difference, holm, nadeau_bengio_p
 from brainfm.evaluation.records import FoldRecord
 from brainfm.evaluation.statistics import Pooled, score_intervals
 from brainfm.windows.trials import Trials
@@ -109,18 +111,20 @@ def statistics_table(
     """
     names = list(dict.fromkeys(r.estimator for r in records))
     by_name = {n: [r for r in records if r.estimator == n] for n in names}
-    pooled = {n: pool(rs, trials, classes) for n, rs in by_name.items() if all(r.done for r in rs)}
-    alone = {n: p.subject_scores(metrics) for n, p in pooled.items()}
+    judged = {
+        n: Contestant(pool(rs, trials, classes), metrics)
+        for n, rs in by_name.items()
+        if all(r.done for r in rs)
+    }
     rows = []
     for name, mine in by_name.items():
         done = sum(r.done for r in mine)
         counted = {"folds_done": done, "folds_expected": len(mine), "complete": done == len(mine)}
-        scored = _scored(pooled.get(name), metrics, draws=draws, seed=seed)
+        scored = _scored(judged.get(name), metrics, draws=draws, seed=seed)
         for metric in metrics:
             gap, p_folds = NO_DIFFERENCE, float("nan")
-            if reference in alone and name in alone and name != reference:
-                pair = alone[name][metric], alone[reference][metric]
-                gap = difference(*pair, draws=draws, seed=seed)
+            if reference in judged and name in judged and name != reference:
+                gap = judged[name].against(judged[reference], metric, draws=draws, seed=seed)
                 p_folds = _fold_p(mine, by_name[reference], metric)
             head = {"task": mine[0].task, "estimator": name, "metric": metric}
             compared = _compared(gap, name, reference) | {"p_nadeau_bengio": p_folds}
@@ -133,43 +137,53 @@ def statistics_table(
 
 
 def _fold_p(mine: Sequence[FoldRecord], theirs: Sequence[FoldRecord], metric: str) -> float:
-    """Return the p of the folds' differences, corrected for the windows that folds share."""
+    """Return the p of the folds' differences, corrected for the windows that folds share.
+
+    Seeds that test the same windows, as those of a published split do, are one fold: their mean counts.
+    """
     other = {(r.fold, r.seed): r.scores.get(metric) for r in theirs}
-    pairs = [(r.scores.get(metric), other.get((r.fold, r.seed)), r) for r in mine]
-    known = [(a - b, r) for a, b, r in pairs if a is not None and b is not None and r.n_train]
-    if len(known) < 2:
+    gaps, shares = defaultdict(list), []
+    for r in mine:
+        ours, reference = r.scores.get(metric), other.get((r.fold, r.seed))
+        if ours is not None and reference is not None and r.n_train:
+            gaps[tuple(r.trials)].append(ours - reference)
+            shares.append(r.n_test / r.n_train)
+    if len(gaps) < 2:
         return float("nan")
-    share = float(np.mean([r.n_test / r.n_train for _, r in known]))
-    return nadeau_bengio_p(np.array([gap for gap, _ in known]), share)
+    return nadeau_bengio_p(np.array([np.mean(g) for g in gaps.values()]), float(np.mean(shares)))
 
 
 def pool(records: Sequence[FoldRecord], trials: Trials, classes: tuple[str, ...]) -> Pooled:
     """Join the out-of-fold predictions of one estimator, seed by seed."""
     tested = np.unique(np.concatenate([r.trials for r in records]))
+    about = trials.meta.iloc[tested]
+    in_time = np.lexsort((about["onset"], about["recording"]))
+    tested, about = tested[in_time], about.iloc[in_time]
     number = {name: index for index, name in enumerate(classes)}
     proba = []
     for seed in dict.fromkeys(r.seed for r in records):
         mine = [r for r in records if r.seed == seed]
         rows = np.concatenate([r.trials for r in mine])
         values = np.concatenate([np.asarray(r.proba) for r in mine])
-        proba.append(values[np.argsort(rows)])
+        proba.append(values[np.argsort(rows)][in_time])
     truth = trials.y[tested]
     return Pooled(
         truth=np.array([number[str(name)] for name in truth])
         if classes
         else truth.astype(np.float64),
-        subject=trials.meta["subject"].to_numpy(dtype=str)[tested],
-        recording=trials.meta["recording"].to_numpy(dtype=str)[tested],
+        subject=about["subject"].to_numpy(dtype=str),
+        recording=about["recording"].to_numpy(dtype=str),
         proba=np.stack(proba),
     )
 
 
 def _scored(
-    pooled: Pooled | None, metrics: Sequence[str], *, draws: int, seed: int
+    judged: Contestant | None, metrics: Sequence[str], *, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Return value, interval and chance band of every measure."""
-    if pooled is None:
+    if judged is None:
         return {m: _values(float("nan"), NOTHING, Chance(), 0) for m in metrics}
+    pooled = judged.pooled
     value = pooled.scores(metrics)
     interval = score_intervals(pooled, metrics)
     shuffled = chance(pooled, metrics, draws=draws, seed=seed)
@@ -198,6 +212,7 @@ def _compared(gap: Difference, name: str, reference: str | None) -> dict[str, An
         "difference_high": gap.interval.high,
         "p": gap.p,
         "n_paired": gap.n_subjects,
+        "paired_by": gap.by if gap.n_subjects else None,
         "p_wilcoxon": gap.p_wilcoxon,
         "effect": gap.effect,
         "effect_low": gap.effect_interval.low,

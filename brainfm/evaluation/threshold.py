@@ -12,7 +12,7 @@ from sklearn.metrics import roc_curve
 
 from brainfm.errors import UsageError
 from brainfm.evaluation.parameters import trained_parameters
-from brainfm.evaluation.tuning import fit_validated
+from brainfm.windows.fitting import fit_validated
 
 
 class ValidationThreshold(ClassifierMixin, BaseEstimator):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import check_metrics, score
 from brainfm.evaluation.parameters import filled_in
 from brainfm.evaluation.settings import planned_fits, tried_fits
+from brainfm.windows.fitting import fit_validated
 
 
 @dataclass(frozen=True)
@@ -154,23 +154,6 @@ class ValidationSearch(ClassifierMixin, BaseEstimator):
     def predict(self, X: Float[np.ndarray, "trial channel time"]) -> np.ndarray:
         """Predict with the best setting."""
         return self.best_estimator_.predict(X)
-
-
-def fit_validated(
-    estimator: Any,
-    X: Any,
-    y: np.ndarray,
-    validation: tuple[Any, np.ndarray] | None,
-    groups: np.ndarray | None = None,
-) -> Any:
-    """Fit, handing over what ``fit`` has an argument for: ``validation`` windows, the windows' ``groups``.
-
-    Groups are the training windows' subjects, for estimators that leave windows out to choose by.
-    """
-    asked = inspect.signature(estimator.fit).parameters
-    given = {"validation": validation, "groups": groups}
-    known = {name: value for name, value in given.items() if value is not None and name in asked}
-    return estimator.fit(X, y, **known)
 
 
 def check_budget(name: str, estimator: BaseEstimator, budget: Budget) -> None:

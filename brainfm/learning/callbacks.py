@@ -1,4 +1,4 @@
-"""What a training leaves behind while it runs."""
+"""The rows of metrics.csv: what a training tells of itself while it runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from brainfm.disk import write_whole
+from brainfm.learning.row_file import RowFile
 from brainfm.learning.shares import Feed
-from brainfm.learning.strategies import load_whole, whole_state
 
 SPEED = ("windows_per_second", "hours_per_second", "data_wait", "memory_gb")
 """Columns of metrics.csv that depend on the machine, and differ from run to run."""
@@ -47,20 +45,20 @@ class MetricsFile(Callback):
     """
 
     def __init__(self, path: Path, every: int, feed: Feed, read: Callable[[int], dict[str, float]]):
-        self.path, self.every, self.feed, self.read = path, every, feed, read
-        self.rows: list[dict[str, float]] = []
+        self.file, self.every, self.feed, self.read = RowFile(path), every, feed, read
         self.sums: dict[str, float] = defaultdict(float)
         self.n = 0
         self._restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rows so far and what the next one has gathered, for last.ckpt."""
-        return {"rows": self.rows, "sums": dict(self.sums), "n": self.n}
+        """Return the last row's step and what the next one has gathered, for last.ckpt."""
+        return {"step": self.file.kept, "sums": dict(self.sums), "n": self.n}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the rows of a run that is being resumed."""
-        self.rows, self.n = state["rows"], state["n"]
-        self.sums = defaultdict(float, state["sums"])
+        """Go on after the rows of a run that is being resumed; earlier versions kept them here."""
+        earlier = state.get("rows", [])
+        self.file.kept = earlier[-1]["step"] if earlier else state.get("step", 0)
+        self.sums, self.n = defaultdict(float, state["sums"]), state["n"]
 
     def _restart(self) -> None:
         """Begin to measure speed."""
@@ -113,12 +111,8 @@ class MetricsFile(Callback):
     def add(self, trainer: lightning.Trainer, row: dict[str, float]) -> None:
         """Write measures into the row of the step that the trainer is at."""
         step = trainer.global_step
-        if self.rows and self.rows[-1]["step"] == step:
-            self.rows[-1] |= row
-        else:
-            self.rows.append({"step": step} | row)
         if trainer.is_global_zero:
-            write_whole(self.path, pd.DataFrame(self.rows).to_csv(index=False).encode())
+            self.file.add(step, row)
         for logger in trainer.loggers:
             logger.log_metrics(row, step)
 
@@ -129,38 +123,3 @@ def memory() -> int:
         return torch.cuda.max_memory_allocated()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
-
-
-class EndAtAverage(Callback):
-    """Lets a training end at its averaged weights, before a best step is put back."""
-
-    def on_train_end(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Take the averaged weights."""
-        load_whole(loop.objective, whole_state(loop.judged))
-
-
-class BestState(Callback):
-    """Remembers the weights with the lowest validation loss and puts them back at the end."""
-
-    def __init__(self) -> None:
-        self.loss, self.step, self.state = float("inf"), 0, None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what last.ckpt keeps, so that a resumed training knows the best step before it."""
-        return {"loss": self.loss, "step": self.step, "state": self.state}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what `state_dict` kept."""
-        self.loss, self.step = state_dict["loss"], state_dict["step"]
-        self.state = state_dict["state"]
-
-    def on_validation_end(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Keep the weights where they are the best so far."""
-        if (loss := loop.validation["loss"]) < self.loss:
-            self.loss, self.step = loss, trainer.global_step
-            self.state = whole_state(loop.judged)
-
-    def on_train_end(self, trainer: lightning.Trainer, loop: Any) -> None:
-        """Put the best weights back."""
-        if self.state is not None:
-            load_whole(loop.objective, self.state)

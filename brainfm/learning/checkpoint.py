@@ -111,7 +111,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint as a file that is there whole or not at all, keeping the one before."""
+    """Writes a checkpoint as a file that is there whole or not at all, keeping the one before.
+
+    One that another process has left is looked at first: a damaged one is replaced, and the whole one
+    before it stays.
+    """
+
+    def __init__(self) -> None:
+        self.wrote = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -131,9 +138,10 @@ class WholeFiles(TorchCheckpointIO):
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        if path.exists():
+        if path.exists() and (self.wrote or is_whole(path)):
             path.replace(path.with_name(PREVIOUS))
         partial.replace(path)
+        self.wrote = True
         flush_folder(path.parent)
 
 

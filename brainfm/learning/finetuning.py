@@ -14,15 +14,15 @@ import torch
 from jaxtyping import Float, Float64
 from sklearn.base import BaseEstimator
 
-from brainfm.card import Use, check_card, join_seen
+from brainfm.card import Use, check_card, data_of, join_seen, with_labels
 from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import check_scans
 from brainfm.learning.adaptation import Adaptation, Name, adaptation_of
-from brainfm.learning.callbacks import BestState
 from brainfm.learning.candidates import choose_checkpoint, load_pretrained
 from brainfm.learning.inference import infer, pooled_features
 from brainfm.learning.loop import fit as train_loop
+from brainfm.learning.outcome import BestState
 from brainfm.learning.probe import Features, HeldOut, Probe
 from brainfm.learning.train import Train
 from brainfm.learning.trial_batches import (
@@ -35,6 +35,7 @@ from brainfm.objectives import Supervised
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, WindowCache
 from brainfm.weights import build, count_parameters, load_card, save
+from brainfm.windows.order import digest
 from brainfm.windows.stored import StoredWindows
 
 FULL = Train(
@@ -79,6 +80,8 @@ class FineTuning(BaseEstimator, ABC):
         tokens and pooled features that other fits have made of the same windows; its own where None.
     out
         folder for metrics.csv and last.ckpt, from which an interrupted training goes on.
+    origin
+        digests of what the trials are cut from, by its name; with others it does not go on.
 
     Attributes
     ----------
@@ -108,11 +111,13 @@ class FineTuning(BaseEstimator, ABC):
         test_subjects: Sequence[str] = (),
         cache: WindowCache | None = None,
         out: Path | None = None,
+        origin: Mapping[str, str] | None = None,
     ):
         self.checkpoint, self.adaptation = checkpoint, adaptation
         self.head, self.train = head, train
         self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
         self.test_subjects, self.cache, self.out = test_subjects, cache, out
+        self.origin = origin
 
     @abstractmethod
     def _study(self, y: np.ndarray) -> int:
@@ -147,7 +152,7 @@ class FineTuning(BaseEstimator, ABC):
     @property
     def pretraining(self) -> dict[str, Any]:
         """What the checkpoint was trained on: subjects and content fingerprints."""
-        return load_card(self._chosen()).get("data", {})
+        return data_of(load_card(self._chosen()))
 
     @property
     def planned_fits(self) -> int:
@@ -274,6 +279,7 @@ class FineTuning(BaseEstimator, ABC):
             train=options,
             seed=self.random_state,
             out=self.out,
+            origin={**(self.origin or {}), "checkpoint": digest(self.card_)},
             validation=held_out,
             callbacks=(chosen,),
         )
@@ -306,11 +312,11 @@ class FineTuning(BaseEstimator, ABC):
             where to.
         seen
             the recordings that it was fitted or chosen on, see `brainfm.card.join_seen`; the card counts
-            them with those of the pretraining, so that nobody tests on them unawares.
+            them with those of the pretraining, and as labelled, so that nobody tests on them unawares.
         """
         own = {"adaptation": self.adaptation_.word, "seed": self.random_state}
-        before = self.card_.get("data", {})
-        data = before | join_seen(before, seen or {})
+        before = data_of(self.card_)
+        data = before | join_seen(before, with_labels(seen or {}))
         model = copy.deepcopy(self.model_)
         self.adaptation_.close(model.backbone)
         save(model, folder, self.card_ | own | self._about() | {"data": data})

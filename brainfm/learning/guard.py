@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import NoReturn
 
 from brainfm.contracts import Batch
 from brainfm.errors import WorkError
@@ -53,12 +55,8 @@ class LossGuard:
         """
         if not math.isfinite(loss) or self._exploded(loss):
             named = gather(_recordings(batches) if self._bad(own) else [])
-            names = sorted({name for names in named for name in names})
             usual = "" if not math.isfinite(loss) else f" (about {self.usual:.3g} before)"
-            raise WorkError(
-                f"The loss became {loss:.6g}{usual} at step {step}, on windows of {names}; the last "
-                "checkpoint is from before that: look at these recordings or lower train.lr."
-            )
+            refuse(f"loss became {loss:.6g}{usual}", step, chain.from_iterable(named))
         self.n += 1
         weight = max(1 / self.n, 1 - MEMORY)
         self.usual += weight * (abs(loss) - self.usual)
@@ -72,17 +70,37 @@ class LossGuard:
             If it is none, naming the recordings.
         """
         if not math.isfinite(norm):
-            names = sorted({name for names in gather(_recordings(batches)) for name in names})
-            raise WorkError(
-                f"The gradient became {norm:.6g} at step {step}, on windows of {names}; the last "
-                "checkpoint is from before that: look at these recordings or lower train.lr."
-            )
+            named = gather(_recordings(batches))
+            refuse(f"gradient became {norm:.6g}", step, chain.from_iterable(named))
 
     def _exploded(self, loss: float) -> bool:
         return self.n >= FIRST and abs(loss) > self.explosion * self.usual > 0
 
     def _bad(self, loss: float) -> bool:
         return not math.isfinite(loss) or self._exploded(loss)
+
+
+def refuse(what: str, step: int, recordings: Iterable[str]) -> NoReturn:
+    """Stop a training because of what was met.
+
+    Parameters
+    ----------
+    what
+        was met.
+    step
+        at which.
+    recordings
+        on whose windows.
+
+    Raises
+    ------
+    WorkError
+        Always.
+    """
+    raise WorkError(
+        f"The {what} at step {step}, on windows of {sorted(set(recordings))}; the last checkpoint is from "
+        "before that: look at these recordings or lower train.lr."
+    )
 
 
 def _recordings(batches: Sequence[Batch]) -> list[str]:

@@ -30,8 +30,10 @@ def feature_rank(features: Float[Tensor, "window dim"]) -> float:
     Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
     Representations by Their Rank", ICML 2023: exp of the entropy of the singular values' shares.
     Between 1, where all windows have the same features up to a factor, and the smaller of the
-    number of windows and that of features.
+    number of windows and that of features; NaN where a feature is no number.
     """
+    if not features.isfinite().all():
+        return math.nan
     values = torch.linalg.svdvals(features.double())
     share = values / values.sum().clamp_min(torch.finfo(torch.float64).tiny)
     return float(torch.special.entr(share).sum().exp())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,10 +28,8 @@ from torch.utils.data import Dataset
 from brainfm.contracts import Batch, Objective
 from brainfm.disk import sweep
 from brainfm.layers.average import WeightAverage
-from brainfm.layers.mamba import kernels, mixers
-from brainfm.layers.scan import running
 from brainfm.learning.blocks import compiled, recomputed
-from brainfm.learning.callbacks import EndAtAverage, MetricsFile
+from brainfm.learning.callbacks import MetricsFile
 from brainfm.learning.checkpoint import (
     LastCheckpoint,
     discard_previous,
@@ -41,21 +39,24 @@ from brainfm.learning.checkpoint import (
 from brainfm.learning.guard import LossGuard
 from brainfm.learning.health import Health
 from brainfm.learning.loggers import make_loggers
+from brainfm.learning.origin import Origin
+from brainfm.learning.outcome import settle
 from brainfm.learning.processes import (
     Process,
     average,
     companions,
-    gather,
     is_first,
     one_update,
 )
 from brainfm.learning.profile import Trace
 from brainfm.learning.progress import ProgressBar
+from brainfm.learning.scans import Scans
 from brainfm.learning.shares import Dealer, Feed, StepsAhead, ValidationShare
 from brainfm.learning.strategies import Sharded, kept_whole, shard, whole
 from brainfm.learning.train import Train
 from brainfm.learning.trainer import interruptible, make_trainer, quiet, supervised
 from brainfm.learning.utilisation import Utilisation
+from brainfm.learning.validation import ValidationMeans
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers
 
@@ -131,26 +132,12 @@ class Loop(lightning.LightningModule):
                 shard(model, mesh)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the usual size of the loss, and which scans have run."""
+        """Keep the usual size of the loss."""
         checkpoint["guard"] = self.guard.state_dict()
-        checkpoint["kernels"] = kernels(self.objective)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take them up; earlier versions kept no scans."""
+        """Take it up."""
         self.guard.load_state_dict(checkpoint["guard"])
-        for mixer in mixers(self.objective):
-            mixer.kernels = tuple(checkpoint.get("kernels", ()))
-
-    def on_train_start(self) -> None:
-        """Say so where a run goes on with another path of the scan."""
-        earlier = kernels(self.objective)
-        new = {running(mixer.scan, self.device) for mixer in mixers(self.objective)} - {*earlier}
-        if earlier and new and is_first():
-            print(
-                f"brainfm: the run goes on with the scan {', '.join(sorted(new))}; before, it took "
-                f"{', '.join(earlier)}.",
-                file=sys.stderr,
-            )
 
     def transfer_batch_to_device(
         self, batch: list[Batch], device: torch.device, index: int
@@ -228,25 +215,19 @@ class Loop(lightning.LightningModule):
         return dict(zip(own, means, strict=True))
 
     def on_validation_epoch_start(self) -> None:
-        """Begin a mean over windows."""
-        self.sums: dict[str, float] = defaultdict(float)
-        self.n_windows = 0
+        """Begin anew."""
+        self.measured = ValidationMeans()
 
     def validation_step(self, batch: list[Batch], batch_idx: int) -> None:
-        """Add a validation batch, with the same masks at every validation."""
+        """Measure a batch, with the same masks at every validation."""
         place = batch_idx * self.trainer.world_size + self.global_rank
         generator = torch.Generator().manual_seed(draw_seed(self.seed, VALIDATION, place))
         for part in batch:
-            self.n_windows += len(part.signal)
-            for name, value in self.judged(part, generator).items():
-                self.sums[name] += len(part.signal) * float(value)
+            self.measured.add(part, self.judged(part, generator))
 
     def on_validation_epoch_end(self) -> None:
-        """Take the mean over the windows of all processes, each counted once."""
-        found = gather((dict(self.sums), self.n_windows))
-        n = sum(count for _, count in found)
-        names = found[0][0]
-        self.validation = {k: sum(s.get(k, 0.0) for s, _ in found) / n for k in names}
+        """Take the means over all processes; they stop where the loss is no number."""
+        self.validation = self.measured.end(self.global_step)
 
 
 def fit(
@@ -257,6 +238,7 @@ def fit(
     seed: int,
     validation: Dataset | None = None,
     out: Path | None = None,
+    origin: Mapping[str, str] | None = None,
     callbacks: tuple[Callback, ...] = (),
     profile: bool = False,
 ) -> None:
@@ -276,6 +258,8 @@ def fit(
         batches to measure on every ``train.validate_every`` steps.
     out
         folder for metrics.csv and last.ckpt. Where it holds a last.ckpt, training goes on from it.
+    origin
+        digests of what is read, by its name; with others a run does not go on.
     callbacks
         further Lightning callbacks.
     profile
@@ -284,7 +268,7 @@ def fit(
     Raises
     ------
     UsageError
-        If the device cannot do what ``train`` asks for.
+        If the device cannot do what ``train`` asks for, or the run in ``out`` began with something else.
     WorkError
         If the loss is no number any more.
     """
@@ -313,12 +297,11 @@ def fit(
             health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
             traces = (Trace(out, feed),) if profile else ()
             callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
-        if train.average is not None:
-            callbacks = (EndAtAverage(), *callbacks)
         if sys.stderr.isatty() and is_first():
             callbacks = (*callbacks, ProgressBar(train.batch_size))
         dealer, loggers = Dealer(batches, feed, train), make_loggers(train.loggers, out)
-        trainer = make_trainer(train, every, (dealer, *callbacks), loggers)
+        callbacks = (Scans(), Origin(origin or {}), dealer, *callbacks)
+        trainer = make_trainer(train, every, callbacks, loggers)
         process = Process(trainer.global_rank, trainer.world_size)
         dealer.deal(process)
         held_out = ValidationShare(validation, process) if every else None
@@ -332,6 +315,7 @@ def fit(
             ckpt_path=checkpoint,
             weights_only=True,
         )
+        settle(loop, callbacks)
     if out is not None and is_first():
         discard_previous(out)
     objective.end()

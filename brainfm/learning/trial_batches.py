@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,8 +43,12 @@ class LabelledTrials:
         return len(self.X)
 
     def batch(self, rows: Int[np.ndarray, " row"] | slice) -> LabelledBatch:
-        """Return some of the trials."""
-        batch = batch_of(self.X[rows], self.sensors, self.sfreq)
+        """Return some of the trials, named by their recordings or, where these are unknown, by number."""
+        if isinstance(self.X, StoredWindows):
+            names = tuple(self.X.recording[rows].tolist())
+        else:
+            names = tuple(f"trial {i}" for i in np.arange(len(self))[rows].tolist())
+        batch = replace(batch_of(self.X[rows], self.sensors, self.sfreq), recording=names)
         return LabelledBatch(**vars(batch), label=torch.from_numpy(self.label[rows]))
 
 

@@ -25,7 +25,8 @@ from brainfm.stages.pretrain import coverage, use_of
 from brainfm.stages.run import MANIFEST, now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
-from brainfm.windows.reader import Selection
+from brainfm.windows.order import digest
+from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.splits import hold_out, subjects_of
 from brainfm.windows.trials import Trials
 
@@ -109,7 +110,8 @@ def finetune(
     check_card(card, use_of(open_store(task.store), selection))
     Finetuned(checkpoint, head=head, train=train, random_state=seed).check_scans()
     trials = task.load()
-    covered = coverage(selection.reader(), trials.meta.rename(columns={"recording": "id"}))
+    reader = selection.reader()
+    covered = coverage(reader, trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
     known = seen(card, set(trials.meta["fingerprint"]))
@@ -126,6 +128,10 @@ def finetune(
         sfreq=trials.sfreq,
         random_state=seed,
         out=out,
+        origin={
+            "training recordings": _content(reader, training),
+            "validation recordings": _content(reader, validation),
+        },
     )
     groups = training.meta["subject"].to_numpy(dtype=str)
     estimator.fit(training.X, training.y, validation=(validation.X, validation.y), groups=groups)
@@ -152,6 +158,12 @@ def finetune(
     print(f"{out}: on {len(fold.validation)} validation subjects {listed}")
     if known:
         print(f"{known} of the recordings were seen in pretraining; a test wants others.")
+
+
+def _content(reader: WindowReader, trials: Trials) -> str:
+    """Return a digest of the recordings that trials are cut from, and of where."""
+    held = reader.store.content(trials.meta["recording"].unique())
+    return digest(held, trials.meta["recording"].tolist(), trials.meta["onset"].tolist())
 
 
 def _check_classes(training: Trials, validation: Trials, classes: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from brainfm.card import UNIT, Use, check_card, join_seen, seen_of
+from brainfm.card import UNIT, Use, check_card, data_of, join_seen, seen_of
 from brainfm.contracts import Objective
 from brainfm.errors import UsageError
 from brainfm.layers.mamba import adapted, check_scans, kernels, mixers
@@ -22,18 +22,21 @@ from brainfm.stages.run import MANIFEST, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
 from brainfm.stages.sources import (
     Data,
+    Division,
     Source,
+    content_of,
     divide,
     sources_of,
     training_batches,
     validation_batches,
 )
 from brainfm.store.read import Store
-from brainfm.tokenizers import Frozen
-from brainfm.weights import count_parameters, save
+from brainfm.tokenizers import Frozen, Pretrained
+from brainfm.weights import count_parameters, load_card, save
 from brainfm.windows.dataset import RandomBatches
 from brainfm.windows.description import describe_coverage, describe_view
 from brainfm.windows.mixture import MixedBatches
+from brainfm.windows.order import digest
 from brainfm.windows.people import known_of
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.views import Native
@@ -97,6 +100,7 @@ def pretrain(
         seed=seed,
         validation=held_out,
         out=out,
+        origin=_origin(objective, sources, division),
         profile=profile,
     )
     if not is_first():
@@ -174,6 +178,17 @@ def _rehearse(objective: Objective, batches: RandomBatches | MixedBatches) -> No
     objective.train()
 
 
+def _origin(objective: Objective, sources: Sequence[Source], division: Division) -> dict[str, str]:
+    """Return digests of what is trained on, with which a run that is interrupted has to go on."""
+    origin = {
+        "training recordings": content_of(sources, division.training),
+        "validation recordings": content_of(sources, division.validation),
+    }
+    if isinstance(objective.tokenizer, Pretrained):
+        origin["tokenizer"] = digest(load_card(objective.tokenizer.checkpoint))
+    return origin
+
+
 def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int) -> dict[str, Any]:
     """Say what the model was made for and of."""
     hours = float(sum(source.table["seconds"].sum() for source in sources) / 3600)
@@ -188,7 +203,7 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
         "seconds": data.seconds,
         "preprocessing": _one_or_all([c["preprocessing"] for c in cleaned]),
         "preprocessing_hash": _one_or_all([c["preprocessing_hash"] for c in cleaned]),
-        "data": join_seen(*seen, earlier.get("data", {})) | {"hours": hours},
+        "data": join_seen(*seen, data_of(earlier)) | {"hours": hours},
         "seed": seed,
         "licence": data.licence,
         "versions": versions(),

@@ -14,6 +14,7 @@ from brainfm.errors import UsageError
 from brainfm.store.read import Store, open_store
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.mixture import JoinedBatches, Member, MixedBatches
+from brainfm.windows.order import digest
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
@@ -208,6 +209,12 @@ def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
         for held in (False, True)
     ]
     return Division(*sides)
+
+
+def content_of(sources: Sequence[Source], tables: Sequence[pd.DataFrame]) -> str:
+    """Return a digest of what some recordings of every source hold."""
+    pairs = zip(sources, tables, strict=bool(tables))
+    return digest([source.reader.store.content(table["id"]) for source, table in pairs])
 
 
 def _people(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -179,6 +179,13 @@ class Store:
         """Hash over the fingerprints of all recordings, whatever their order."""
         text = "\n".join(sorted(self.table.fingerprint))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def content(self, ids: Iterable[str]) -> str:
+        """Return a digest of the samples of some recordings, by their checksums, and of their sensors."""
+        whole = hashlib.sha256()
+        for entry in map(self.entry, ids):
+            whole.update(json.dumps([entry.id, entry.checksum, entry.sensors]).encode())
+        return whole.hexdigest()[:16]
 
     @property
     def quarantined(self) -> pd.DataFrame:

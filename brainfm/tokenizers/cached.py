@@ -2,15 +2,18 @@
 
 A window is always computed by itself. In a batch its last bits may depend on the other windows, and which
 others are new depends on what was computed before: a run that is resumed would end at other numbers.
+What it took is kept with it, so that the cost of a fit does not depend on what was fitted before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -22,6 +25,65 @@ from brainfm.weights import describe
 
 Row = dict[str, Tensor]
 WINDOW = ("signal", "position", "orientation", "kind", "mask")  # what decides a window's tokens
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it took to make something of a window.
+
+    Attributes
+    ----------
+    key
+        of what was made.
+    seconds
+        without those of what was looked up or made for it.
+    inside
+        of that.
+    """
+
+    key: bytes
+    seconds: float
+    inside: tuple[Cost, ...]
+
+
+@dataclass
+class Making:
+    """What is being made of a window: what was looked up or made for it, and the seconds of that."""
+
+    inside: list[Cost] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
+class Stopwatch:
+    """Measures what something would take if it had the cache to itself, see `WindowCache.stopwatch`.
+
+    Attributes
+    ----------
+    started
+        when, in seconds of ``time.perf_counter``.
+    spared
+        seconds that lookups would have taken.
+    counted
+        keys of what is in those, or was made since the start.
+    """
+
+    started: float
+    spared: float = 0.0
+    counted: set[bytes] = field(default_factory=set)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start, and those that were spared."""
+        return time.perf_counter() - self.started + self.spared
+
+    def add(self, cost: Cost) -> None:
+        """Count something that was looked up, and what it was made of, unless it is counted."""
+        if cost.key not in self.counted:
+            self.counted.add(cost.key)
+            self.spared += cost.seconds
+            for part in cost.inside:
+                self.add(part)
 
 
 class WindowCache:
@@ -44,7 +106,9 @@ class WindowCache:
 
     def __init__(self, max_bytes: int = 1_000_000_000):
         self.max_bytes, self.n_bytes, self.n_computed = max_bytes, 0, 0
-        self._rows: OrderedDict[bytes, Row] = OrderedDict()
+        self._rows: OrderedDict[bytes, tuple[Row, Cost]] = OrderedDict()
+        self._making: list[Making] = []
+        self._watch: Stopwatch | None = None
 
     def __deepcopy__(self, memo: Any) -> WindowCache:
         return self
@@ -66,18 +130,48 @@ class WindowCache:
             window = _window(batch, i)
             key = by + _digest(repr(batch.sfreq), *(getattr(window, name) for name in WINDOW))
             if key not in self._rows:
-                self._put(key, make(window))
+                self._put(key, *self._timed(key, make, window))
             self._rows.move_to_end(key)
-            found.append(self._rows[key])
+            row, cost = self._rows[key]
+            if self._watch is not None:
+                self._watch.add(cost)
+            if self._making:
+                self._making[-1].inside.append(cost)
+            found.append(row)
         return found
 
-    def _put(self, key: bytes, made: Row) -> None:
+    @contextmanager
+    def stopwatch(self) -> Generator[Stopwatch]:
+        """Measure time from here on as if nothing had been made before."""
+        before, self._watch = self._watch, Stopwatch(time.perf_counter())
+        try:
+            yield self._watch
+        finally:
+            self._watch = before
+
+    def _timed(self, key: bytes, make: Callable[[Batch], Row], window: Batch) -> tuple[Row, Cost]:
+        """Make something that is new, and say what that took."""
+        if self._watch is not None:
+            self._watch.counted.add(key)
+        self._making.append(Making())
+        started = time.perf_counter()
+        try:
+            made = make(window)
+        finally:
+            mine = self._making.pop()
+        seconds = time.perf_counter() - started
+        if self._making:
+            self._making[-1].seconds += seconds
+        return made, Cost(key, seconds - mine.seconds, tuple(mine.inside))
+
+    def _put(self, key: bytes, made: Row, cost: Cost) -> None:
         # Copies: a view would keep all that it is a view of in memory.
-        self._rows[key] = row = {k: v.clone() for k, v in made.items()}
+        row = {k: v.clone() for k, v in made.items()}
+        self._rows[key] = row, cost
         self.n_bytes += _size(row)
         self.n_computed += 1
         while self.n_bytes > self.max_bytes and len(self._rows) > 1:
-            self.n_bytes -= _size(self._rows.popitem(last=False)[1])
+            self.n_bytes -= _size(self._rows.popitem(last=False)[1][0])
 
 
 class Cached(Frozen):

@@ -42,10 +42,16 @@ from brainfm.evaluation.report.strips import (
 from brainfm.evaluation.report.subjects import (
     class_names,
     confusion,
-    paired_interval,
+    gaps_in,
     subject_scores,
 )
-from brainfm.evaluation.report.verdict import Family, Standing, pretraining_gain, rivals, verdict
+from brainfm.evaluation.report.verdict import (
+    Family,
+    Standing,
+    against_baseline,
+    pretraining_gain,
+    verdict,
+)
 
 PRIMARY = "balanced_accuracy"
 NOTHING = pd.DataFrame()
@@ -158,6 +164,8 @@ class Comparison:
         of the task, where predictions are there.
     reference
         what paired differences are to.
+    pooled
+        whether paired differences are of pooled scores.
     corrected
         whether the p values are corrected for the number of comparisons.
     ranks
@@ -192,6 +200,7 @@ class Comparison:
     scored: bool
     classes: tuple[str, ...]
     reference: str
+    pooled: bool
     corrected: bool
     ranks: Markup | None
     ranks_p: str
@@ -260,12 +269,10 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         for s in standings
     )
     n = count_subjects(main, predictions)
-    gaps = {
-        (a.estimator, b.estimator): paired_interval(by_seed[a.estimator], by_seed[b.estimator])
-        for a, b in rivals(standings)
-    }
-    pair = _against(standings)
-    ranking = ranking_of(standings, by_seed)
+    gaps = gaps_in(predictions, primary)
+    played = against_baseline(standings, gaps)
+    pair = (played.ours, played.theirs) if played else None
+    ranking = ranking_of(standings, by_seed, n)
     return Comparison(
         task=task,
         metric=METRIC_WORDS.get(primary, primary),
@@ -291,6 +298,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         scored=any(len(scores) for scores in subjects.values()),
         classes=labels,
         reference=next((s.reference for s in standings if s.reference), ""),
+        pooled="pooled" in set(main.get("paired_by", ())),
         corrected="p_holm" in table.columns,
         ranks=rank_diagram(ranking, standings) if ranking else None,
         ranks_p=figure(ranking.p) if ranking else NONE,
@@ -306,9 +314,3 @@ def _cell(table: pd.DataFrame, s: Standing, metric: str) -> tuple[str, str]:
         return NONE, ""
     first = row.iloc[0]
     return figure(first["value"]), interval(first.get("low"), first.get("high"))
-
-
-def _against(standings: list[Standing]) -> tuple[Standing, Standing] | None:
-    """Return the best foundation model and the best baseline."""
-    pairs = [(a, b) for a, b in rivals(standings) if b.family is not Family.random]
-    return pairs[0] if pairs else None

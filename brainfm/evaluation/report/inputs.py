@@ -133,7 +133,7 @@ class _Reader:
 TEXT = (
     *("task", "estimator", "metric", "subject", "test_subjects", "recording", "y_true"),
     *("measure", "quantity", "proba", "before", "after", "locked"),
-    *("reference", "overlap", "error", "complete", "leakage", "shots_of"),
+    *("reference", "overlap", "error", "complete", "leakage", "shots_of", "paired_by"),
 )
 """Columns that are text even where they look like numbers or like no value: subject ``01``, class ``NA``."""
 

@@ -16,8 +16,10 @@ ROW, TOP, BAR = 24, 34, 11
 """Pixels: between estimators, above the first, between bars."""
 
 
-def ranking_of(standings: list[Standing], by_seed: dict[str, pd.DataFrame]) -> Ranking | None:
-    """Rank the complete estimators over the seeds and subjects that all of them were scored on.
+def ranking_of(
+    standings: list[Standing], by_seed: dict[str, pd.DataFrame], n_subjects: int | None
+) -> Ranking | None:
+    """Rank the complete estimators over subjects; None where not every subject can be scored alone.
 
     Parameters
     ----------
@@ -25,6 +27,8 @@ def ranking_of(standings: list[Standing], by_seed: dict[str, pd.DataFrame]) -> R
         of all estimators.
     by_seed
         each one's scores, a row a seed and a column a subject.
+    n_subjects
+        that were tested; None where that is not known.
     """
     scores = [by_seed[s.estimator] for s in standings if s.complete and by_seed[s.estimator].size]
     names = [s.estimator for s in standings if s.complete and by_seed[s.estimator].size]
@@ -34,6 +38,8 @@ def ranking_of(standings: list[Standing], by_seed: dict[str, pd.DataFrame]) -> R
         sorted(set.intersection(*(set(ends(table)) for table in scores)))
         for ends in (lambda t: t.index, lambda t: t.columns)
     )
+    if n_subjects is not None and len(subjects) < n_subjects:
+        return None
     tables = (table.loc[seeds, subjects].to_numpy(dtype=np.float64) for table in scores)
     return rank_estimators(dict(zip(names, tables, strict=True)))
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brainfm.evaluation.overlap import WORST
 from brainfm.evaluation.report.inputs import parsed
 from brainfm.evaluation.report.numbers import (
     NONE,
@@ -27,9 +28,13 @@ OVERLAP_WORDS = {
         "seen unlabelled",
         "Pretraining saw test recordings or subjects, without labels.",
     ),
+    "seen-labelled": (
+        "seen labelled",
+        "Training saw test recordings or subjects with labels, as where a fine-tuned checkpoint is tested.",
+    ),
     "unknown": (
         "unknown",
-        "The checkpoint does not say whom it was pretrained on, or by other codes.",
+        "The checkpoint does not say whom it was trained on, or by other codes, or not whose labels it saw.",
     ),
 }
 
@@ -133,7 +138,7 @@ def overlap_status(results: pd.DataFrame, estimator: str) -> tuple[str, str]:
     # A fold that failed never got as far as being compared; one whose value is NaN has no error.
     failed = rows["error"].fillna("").astype(str) != "" if "error" in rows else None
     statuses = set((rows if failed is None else rows[~failed])["overlap"].dropna())
-    for status in ("seen-unlabelled", "unknown", "clean"):
+    for status in WORST:
         if status in statuses:
             return OVERLAP_WORDS[status]
     other = sorted(str(s) for s in statuses if s)

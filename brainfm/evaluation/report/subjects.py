@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from brainfm.evaluation.contrast import Contestant
 from brainfm.evaluation.metrics import metrics_of, score
-from brainfm.evaluation.pairs import difference
+from brainfm.evaluation.pairs import Difference
 from brainfm.evaluation.report.cells import row_shares
+from brainfm.evaluation.statistics import Pooled
 
 DRAWS = 2000
 """Bootstrap draws of a paired difference that the statistics do not have."""
+KEY = ["subject", "recording", "onset", "y_true"]
+"""What a window is known by in every seed."""
 
 
 def of_estimator(table: pd.DataFrame, estimator: str) -> pd.DataFrame:
@@ -43,15 +49,39 @@ def subject_scores(predictions: pd.DataFrame, estimator: str, metric: str) -> pd
     return pd.DataFrame({who: scores[who] for who in sorted(scores)}, dtype=float)
 
 
-def paired_interval(scores: pd.DataFrame, reference: pd.DataFrame) -> tuple[float, float]:
-    """Return the 95 % interval of the mean difference over the subjects that both were tested on.
+def contestant(predictions: pd.DataFrame, estimator: str, metric: str) -> Contestant | None:
+    """Return what an estimator predicted, to be held against others; None where that is not all there."""
+    rows = of_estimator(predictions, estimator)
+    classes = class_names(rows)
+    answers = [f"p_{c}" for c in classes] or ["y_pred"]
+    there = {*KEY, "seed", *answers} <= set(rows.columns) and metric in metrics_of(classes)
+    if rows.empty or len(classes) == 1 or not there:
+        return None
+    seeds = [part.sort_values(KEY) for _, part in rows.groupby("seed")]
+    about = seeds[0][KEY].to_numpy(dtype=str)
+    given = [part[answers].to_numpy(dtype=np.float64) for part in seeds]
+    same = all(np.array_equal(part[KEY].to_numpy(dtype=str), about) for part in seeds)
+    if not same or not all(np.isfinite(one).all() for one in given):
+        return None
+    subject, recording, _, label = about.T
+    truth = np.array([classes.index(y) for y in label]) if classes else label.astype(np.float64)
+    return Contestant(Pooled(truth, subject, recording, np.stack(given)), [metric])
 
-    As the protocol's own paired differences: by drawing subjects, and what seeds shift.
-    """
-    gap = (scores - reference).dropna(how="all", axis="index").dropna(axis="columns")
-    there = np.atleast_2d(gap.to_numpy(dtype=np.float64)) if gap.size else np.zeros((1, 0))
-    found = difference(there, np.zeros_like(there), draws=DRAWS, seed=0)
-    return found.interval.low, found.interval.high
+
+def gaps_in(predictions: pd.DataFrame, metric: str) -> Callable[[str, str], Difference | None]:
+    """Return what gives the paired difference of two estimators: None where they were not tested alike."""
+    judged = cache(lambda estimator: contestant(predictions, estimator, metric))
+
+    @cache
+    def gap(name: str, other: str) -> Difference | None:
+        ours, theirs = judged(name), judged(other)
+        if ours is None or theirs is None or ours.pooled.proba.shape != theirs.pooled.proba.shape:
+            return None
+        if not np.array_equal(ours.pooled.subject, theirs.pooled.subject):
+            return None
+        return ours.against(theirs, metric, draws=DRAWS, seed=0)
+
+    return gap
 
 
 def class_names(predictions: pd.DataFrame) -> tuple[str, ...]:

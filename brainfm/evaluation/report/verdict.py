@@ -2,22 +2,29 @@
 
 An estimator is *above chance* where shuffled labels score as high in fewer than 2.5 of 100 cases, after
 Holm's correction over the estimators, and its whole interval lies above the middle of the chance band:
-neither these labels nor these subjects are luck. Two estimators are *distinguishable* where the interval of
-their paired difference over subjects leaves out 0. An estimator with a missing fold is not judged.
+neither these labels nor these subjects are luck. The best of one family is *distinguishable* from the best of
+another where the p of their paired difference is at most 5 %, after Holm's correction over every pair of
+the two families: whoever is the best of several is so by luck too. An estimator with a missing fold is not
+judged.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import numpy as np
+
+from brainfm.evaluation.pairs import Difference, holm
 from brainfm.evaluation.report.numbers import is_number, listed
 
 ALPHA = 0.025
 """Of a one-sided test, as wide as one side of an interval of 95 %."""
+LEVEL = 0.05
+"""Of a two-sided one."""
 
 
 class Family(Enum):
@@ -29,6 +36,8 @@ class Family(Enum):
     bandpower = "band power"
     other = "other"
 
+
+BASELINES = {Family.riemann: "Riemannian baseline", Family.bandpower: "band-power baseline"}
 
 # The first that matches holds: a random-initialised foundation model is not a foundation model.
 _WORDS = (
@@ -110,34 +119,66 @@ class Standing:
         return self.judged and self.p_chance_holm <= ALPHA and self.low > middle
 
 
-Gaps = Mapping[tuple[str, str], tuple[float, float]]
-"""By two names, the interval of the first one's score minus the second one's, subject by subject."""
+Gaps = Callable[[str, str], Difference | None]
+"""Gives the paired difference of two estimators by name, first minus second; None where there is none."""
 
 
-def compare(a: Standing, b: Standing, gaps: Gaps) -> int:
-    """Return 1 where ``a`` is distinguishably higher than ``b``, −1 where it is lower, else 0.
+@dataclass(frozen=True)
+class Match:
+    """The best estimator of one family against the best of another.
 
-    Without a paired difference of the two, only intervals that lie apart say anything.
+    Attributes
+    ----------
+    ours, theirs
+        the two.
+    n_ours, n_theirs
+        of how many each is the best.
+    difference
+        the first one's score minus the second one's; NaN where they cannot be compared.
+    p
+        two-sided, corrected for every pair of the families that might have been the best.
     """
-    low, high = gaps.get((a.estimator, b.estimator), (a.low - b.high, a.high - b.low))
-    for one, other, sign in ((a, b, 1), (b, a, -1)):
-        if one.reference == other.estimator and is_number(one.difference_low):
-            low, high = sorted((sign * one.difference_low, sign * one.difference_high))
-    return int(low > 0) - int(high < 0)
+
+    ours: Standing
+    theirs: Standing
+    n_ours: int
+    n_theirs: int
+    difference: float
+    p: float
+
+    @property
+    def relation(self) -> str:
+        """What may be said of the first one, before the second is named."""
+        if not is_number(self.p):
+            return "cannot be compared with"
+        if self.p > LEVEL:
+            return "is not distinguishable from"
+        return "is better than" if self.difference > 0 else "is worse than"
 
 
-def best(standings: list[Standing], family: Family) -> Standing | None:
-    """Return the highest judged estimator of a family, or None."""
-    some = [s for s in standings if s.family is family and s.judged]
-    return max(some, key=lambda s: (s.value, s.estimator)) if some else None
+def match(standings: list[Standing], ours: Family, theirs: Family, gaps: Gaps) -> Match | None:
+    """Return how the best of two families compare; None where nobody of one is judged."""
+    sides = [
+        sorted((s for s in standings if s.family is family and s.judged), key=_by_value)
+        for family in (ours, theirs)
+    ]
+    if not all(sides):
+        return None
+    found = [gaps(a.estimator, b.estimator) for a in sides[0] for b in sides[1]]
+    value, p = np.array([(gap.value, gap.p) if gap else (np.nan, np.nan) for gap in found]).T
+    (first, n_ours), (second, n_theirs) = ((side[0], len(side)) for side in sides)
+    return Match(first, second, n_ours, n_theirs, float(value[0]), float(holm(p)[0]))
 
 
-def rivals(standings: list[Standing]) -> list[tuple[Standing, Standing]]:
-    """Return the pairs that the verdict compares: the best foundation model and what it stands against."""
-    model = best(standings, Family.foundation)
-    baseline = best(standings, Family.riemann) or best(standings, Family.bandpower)
-    untrained = best(standings, Family.random)
-    return [(model, other) for other in (baseline, untrained) if model and other]
+def _by_value(s: Standing) -> tuple[float, str]:
+    return -s.value, s.estimator
+
+
+def against_baseline(standings: list[Standing], gaps: Gaps) -> Match | None:
+    """Return the foundation models against the Riemannian baselines, or else those of band power."""
+    families = (Family.riemann, Family.bandpower)
+    played = (match(standings, Family.foundation, other, gaps) for other in families)
+    return next((one for one in played if one), None)
 
 
 def verdict(standings: list[Standing], gaps: Gaps) -> str:
@@ -161,35 +202,30 @@ def verdict(standings: list[Standing], gaps: Gaps) -> str:
 
 
 def _against_baseline(standings: list[Standing], gaps: Gaps) -> str:
-    model = best(standings, Family.foundation)
-    if model is None:
-        any_model = any(s.family is Family.foundation for s in standings)
-        return (
-            "the foundation model has missing folds and is not judged"
-            if any_model
-            else "no foundation model was evaluated"
-        )
-    for family, words in (
-        (Family.riemann, "the best Riemannian baseline"),
-        (Family.bandpower, "the band-power baseline"),
-    ):
-        rival = best(standings, family)
-        if rival is not None:
-            return f"the foundation model {_relation(model, rival, gaps)} {words}"
-    return "no baseline has finished to compare the foundation model with"
+    models = [s for s in standings if s.family is Family.foundation]
+    if not models:
+        return "no foundation model was evaluated"
+    if not any(s.judged for s in models):
+        return "the foundation model has missing folds and is not judged"
+    played = against_baseline(standings, gaps)
+    if played is None:
+        return "no baseline has finished to compare the foundation model with"
+    ours = _one_or_best("foundation model", played.n_ours)
+    return (
+        f"{ours} {played.relation} {_one_or_best(BASELINES[played.theirs.family], played.n_theirs)}"
+    )
 
 
-def _relation(a: Standing, b: Standing, gaps: Gaps) -> str:
-    words = {1: "is better than", -1: "is worse than", 0: "is not distinguishable from"}
-    return words[compare(a, b, gaps)]
+def _one_or_best(noun: str, n: int) -> str:
+    return f"the {noun}" if n == 1 else f"the best of {n} {noun}s"
 
 
 def pretraining_gain(standings: list[Standing], gaps: Gaps) -> str:
     """Return what pretraining did, beside the same network with random weights; or nothing."""
-    model, untrained = best(standings, Family.foundation), best(standings, Family.random)
-    if model is None or untrained is None:
+    played = match(standings, Family.foundation, Family.random, gaps)
+    if played is None:
         return ""
-    return (
-        f"With its pretrained weights the network {_relation(model, untrained, gaps)} "
-        "itself with random weights."
-    )
+    ours, theirs = _one_or_best("network", played.n_ours), "itself"
+    if max(played.n_ours, played.n_theirs) > 1:
+        theirs = _one_or_best("network", played.n_theirs)
+    return f"With pretrained weights {ours} {played.relation} {theirs} with random weights."

@@ -1,8 +1,11 @@
-"""A person under two names, from the recordings' files to the sentence about the leak."""
+"""What is known of the test beforehand is found, from the recordings' files to the report."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +14,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
+from sklearn.pipeline import make_pipeline
 
-from brainfm.card import join_seen
+from brainfm.backbones import PatchTransformer
+from brainfm.card import data_of, join_seen, with_labels
 from brainfm.cli import main
-from brainfm.errors import UsageError
-from brainfm.evaluation import RecordingLabels
+from brainfm.errors import UsageError, WorkError
+from brainfm.evaluation import RecordingLabels, ValidationSearch
+from brainfm.evaluation.overlap import histories_of, overlap
 from brainfm.evaluation.task import Task
+from brainfm.learning import Finetuned
+from brainfm.stages.evaluate import evaluate
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.people import is_copy, known_of, persons
 from brainfm.windows.reader import Selection
+from brainfm.windows.splits import SubjectFolds
 
 LABELS = ("Fp1", "Fp2", "C3", "C4")
 RECIPE = {"name": "lab", "pattern": r"(?P<subject>s\d)_(?P<run>\d)\.edf$"}
@@ -82,6 +93,12 @@ def foundation(folder: Path) -> dict[str, Any]:
     return {"fm": {"class_path": "brainfm.learning.Finetuned", "init_args": init}}
 
 
+def overlaps(out: Path) -> dict[str, set[str]]:
+    """Return the statuses of each tested subject's rows, folds having one each."""
+    results = pd.read_csv(out / "results.csv")
+    return results.groupby("test_subjects")["overlap"].agg(set).to_dict()
+
+
 def test_a_person_under_two_names_is_a_leak_until_the_task_says_who_it_is(lab, tmp_path, capsys):
     assert call(tmp_path, "evaluate", bench(lab, tmp_path / "out")) == 2
     said = capsys.readouterr().err
@@ -123,8 +140,6 @@ def test_a_checkpoint_that_saw_a_person_by_the_other_name_is_found(lab, tmp_path
 
 def test_a_card_of_before_that_names_one_of_a_person_s_names_is_understood(lab):
     """Pretraining saw the second run of s2, which nobody has twice; s5 is tested on its own second run."""
-    from brainfm.evaluation.overlap import overlap
-
     trials = Task("t", lab / "lab.zarr", RecordingLabels("run", {"1": "a", "2": "b"}), 5.0).load()
     store = open_store(lab / "lab.zarr").table.query("subject == 's2' and run == '2'")
     card = join_seen({"fingerprints": list(store["fingerprint"]), "people": [["lab", "s2"]]})
@@ -185,3 +200,144 @@ def test_a_person_is_followed_from_name_to_name():
     assert sorted(found["fingerprint"]) == ["f", "g", "g", "h"]
     assert len(known_of(table.iloc[[6]], pd.DataFrame())) == 1
     assert persons(table.iloc[:0]).tolist() == []
+
+
+# ------------------------------------------------------------------ with labels or without
+
+
+@pytest.fixture(scope="module")
+def finetuned(lab, tmp_path_factory) -> Path:
+    """Pretrained on s0 and s1, and fine-tuned with the labels of s1 and s3."""
+    root = tmp_path_factory.mktemp("finetuned")
+    pretrain(lab, root / "pretrained", subjects=["s0", "s1"])
+    one = {"column": "run", "classes": {"1": "rest", "2": "act"}}
+    label = {"class_path": "brainfm.evaluation.RecordingLabels", "init_args": one}
+    split = {"validation": 0.5, "exclude_subjects": ["s0", "s2", "s4", "s5"]}
+    config = {"task": task(lab, label=label), "split": split, "adaptation": "probe"}
+    places = {"checkpoint": f"{root}/pretrained", "out": f"{root}/finetuned"}
+    assert call(root, "finetune", config | places) == 0
+    return root
+
+
+def test_a_checkpoint_that_was_fitted_with_the_labels_of_the_test_says_so(
+    lab, finetuned, tmp_path, capsys
+):
+    card = load_card(finetuned / "finetuned")["data"]
+    assert card["people"] == [["lab", "s0"], ["lab", "s1"], ["lab", "s3"]]
+    assert card["labelled"]["people"] == [["lab", "s1"], ["lab", "s3"]]
+    assert len(card["labelled"]["fingerprints"]) == 4  # of two runs
+    assert load_card(finetuned / "pretrained")["data"]["labelled"]["people"] == []
+    folds = {"folds": 4, "validation": 0, "test_subjects": ["s0", "s1", "s3", "s4"]}
+    more = {"folds": folds, "estimators": foundation(finetuned / "finetuned")}
+    more["task"] = task(lab, people={"s5": "s2"})
+    assert call(tmp_path, "evaluate", bench(lab, tmp_path / "out", **more)) == 2
+    said = capsys.readouterr().err
+    assert f"{SEEN} (s0, s1, s3) of 3 of 4 folds in training, with labels" in said
+    more["allow_leakage"] = "to see what it is worth"
+    assert call(tmp_path, "evaluate", bench(lab, tmp_path / "out", **more)) == 0
+    seen = {"s0": {"seen-unlabelled"}, "s1": {"seen-labelled"}, "s3": {"seen-labelled"}}
+    assert overlaps(tmp_path / "out") == seen | {"s4": {"clean"}}
+    assert ">seen labelled<" in (tmp_path / "out" / "report.html").read_text()
+
+    # A card of before does not say whose labels were seen, and the pretraining's own need not.
+    for name in ("finetuned", "pretrained"):
+        shutil.copytree(finetuned / name, tmp_path / name)
+        place = tmp_path / name / "model" / "config.json"
+        old = json.loads(place.read_text())
+        del old["data"]["labelled"]
+        place.write_text(json.dumps(old))
+        more["estimators"] = foundation(tmp_path / name)
+        assert call(tmp_path, "evaluate", bench(lab, tmp_path / "old", **more)) == 0
+        found = overlaps(tmp_path / "old")
+        fitted = name == "finetuned"
+        assert found["s0"] == {"unknown" if fitted else "seen-unlabelled"}
+        assert found["s3"] == {"unknown" if fitted else "clean"}
+        assert found["s4"] == {"clean"}
+        how = "training, perhaps with labels" if fitted else "pretraining"
+        assert how in (tmp_path / "old" / "report.html").read_text()
+
+
+def test_every_checkpoint_of_a_vote_is_looked_at(lab, finetuned, tmp_path):
+    pretrain(lab, tmp_path / "other", subjects=["s4"])
+    pair = [
+        (name, Finetuned(folder, "ridge"))
+        for name, folder in (("clean", tmp_path / "other"), ("seen", finetuned / "finetuned"))
+    ]
+    vote = make_pipeline(VotingClassifier(pair, voting="soft"))
+    labels = RecordingLabels("run", {"1": "rest", "2": "act"})
+    named = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s2"})
+    folds = SubjectFolds(3, 0.0, test_subjects=("s0", "s2", "s3"))
+    call = {"folds": folds, "seeds": [0], "out": tmp_path / "out"}
+    with pytest.raises(UsageError, match=r"\(s0, s3\) of 2 of 3 folds in training, with labels"):
+        evaluate(named, {"vote": vote}, **call)
+    evaluate(named, {"vote": vote}, allow_leakage="to see it", **call)
+    wanted = {"s0": {"seen-unlabelled"}, "s2": {"clean"}, "s3": {"seen-labelled"}}
+    assert overlaps(tmp_path / "out") == wanted
+
+
+def test_every_checkpoint_that_a_search_may_choose_is_looked_at(lab, finetuned, tmp_path):
+    folders = [str(finetuned / name) for name in ("pretrained", "finetuned")]
+    search = ValidationSearch(Finetuned(folders[0], "ridge"), {"checkpoint": folders})
+    histories = [load_card(Path(folder))["data"] for folder in (folders[0], *folders)]
+    assert histories_of(make_pipeline(search)) == histories
+    labels = RecordingLabels("run", {"1": "rest", "2": "act"})
+    named = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s2"})
+    call = {"folds": SubjectFolds(2, 0.3, test_subjects=("s2", "s3")), "seeds": [0]}
+    with pytest.raises(UsageError, match=r"\(s3\) of 1 of 2 folds in training, with labels"):
+        evaluate(named, {"search": search}, out=tmp_path, **call)
+
+
+def test_a_history_that_is_told_after_the_fit_is_told_too_late(lab, tmp_path):
+    class Late(DummyClassifier):
+        def fit(self, X, y):
+            self.pretraining = {"fingerprints": ["f"], "subjects": ["s0"]}
+            return super().fit(X, y)
+
+    labels = RecordingLabels("run", {"1": "rest", "2": "act"})
+    named = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s2"})
+    with pytest.raises(WorkError, match="says only after its fit what it was pretrained on"):
+        evaluate(named, {"l": Late()}, folds=SubjectFolds(2, 0.0), seeds=[0], out=tmp_path)
+
+
+def test_whose_labels_were_seen_is_joined_and_stays_open_where_one_part_does_not_say():
+    old = data_of({"data": {"subjects": ["1"], "fingerprints": ["f"]}, "adaptation": "probe"})
+    assert old["labelled"] is None
+    own = with_labels({"subjects": ["2"], "fingerprints": ["g"]})
+    assert join_seen(old, own)["labelled"] is None
+    plain = data_of({"data": {"subjects": ["1"], "fingerprints": ["f"]}})
+    joined = join_seen(plain, own)
+    assert joined["labelled"] == {"fingerprints": ["g"], "people": [["", "2"]]}
+    assert joined["subjects"] == ["1", "2"]
+    rows = pd.DataFrame({"fingerprint": ["x"], "subject": ["2"]})
+    one = rows.assign(subject="1")
+    assert [overlap(joined, r) for r in (rows, one)] == ["seen-labelled", "seen-unlabelled"]
+    assert [overlap(old, r) for r in (rows, one)] == ["clean", "unknown"]
+
+
+# ------------------------------------------------------------------ what a row costs, whoever else is there
+
+
+def test_an_estimator_costs_what_it_costs_alone_in_every_fold_and_row(
+    lab, finetuned, tmp_path, monkeypatch, capsys
+):
+    """The cache computes each window's features once for all of them, which no row's time shows."""
+    forward, window = PatchTransformer.forward, 0.02
+
+    def slow(self, tokens):
+        time.sleep(window)
+        return forward(self, tokens)
+
+    monkeypatch.setattr(PatchTransformer, "forward", slow)
+    (probe,) = foundation(finetuned / "pretrained").values()
+    more = {"estimators": {"first": probe, "again": probe}, "task": task(lab, people={"s5": "s2"})}
+    more |= {"seeds": [0, 1], "allow_leakage": "of times alone"}
+    assert call(tmp_path, "evaluate", bench(lab, tmp_path / "out", **more)) == 0
+    once = pd.read_csv(tmp_path / "out" / "results.csv").drop_duplicates(
+        ["estimator", "fold", "seed"]
+    )
+    assert len(once) == 8
+    assert (once["fit_seconds"] >= window * once["n_train"]).all()
+    assert (once["seconds"] >= window * (once["n_train"] + once["n_test"])).all()
+    said = re.findall(r"(first|again): .*fitted in ([0-9.e+-]+) s a fold", capsys.readouterr().out)
+    assert {name for name, _ in said} == {"first", "again"}
+    assert all(float(seconds) >= window * once["n_train"].mean() * 0.99 for _, seconds in said)
