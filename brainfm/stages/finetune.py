@@ -11,6 +11,7 @@ import pandas as pd
 
 from brainfm.card import check_card, seen, seen_of
 from brainfm.contracts import Head
+from brainfm.disk import write_whole
 from brainfm.errors import UsageError
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
@@ -141,7 +142,7 @@ def finetune(
     scores = _scores(estimator, task, validation)
     if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step
         row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}
-        pd.DataFrame([row]).to_csv(out / "metrics.csv", index=False)
+        write_whole(out / "metrics.csv", pd.DataFrame([row]).to_csv(index=False).encode())
     write_manifest(
         out,
         started,
@@ -161,9 +162,10 @@ def finetune(
 
 
 def _content(reader: WindowReader, trials: Trials) -> str:
-    """Return a digest of the recordings that trials are cut from, and of where."""
-    held = reader.store.content(trials.meta["recording"].unique())
-    return digest(held, trials.meta["recording"].tolist(), trials.meta["onset"].tolist())
+    """Return a digest of the recordings that trials are cut from, of where, and of their answers."""
+    recording, onset = trials.meta["recording"], trials.meta["onset"]
+    held = reader.store.content(recording.unique())
+    return digest(held, recording.tolist(), onset.tolist(), trials.y.tolist())
 
 
 def _check_classes(training: Trials, validation: Trials, classes: tuple[str, ...]) -> None:
