@@ -233,6 +233,12 @@ def test_the_code_of_an_estimator_of_one_s_own_counts(store, tmp_path, monkeypat
     assert said.endswith("as these changed: an estimator's settings, code or checkpoint.")
 
 
+def test_a_class_that_was_given_another_value_counts(monkeypatch):
+    before = describe(Spy())
+    monkeypatch.setattr(Spy, "bias", 0.9, raising=False)
+    assert describe(Spy()) != before
+
+
 def test_what_stands_in_no_file_is_computed_anew():
     """As of a notebook: nobody can see whether it changed."""
     made = types.ModuleType("notebook_of_mine")
@@ -243,6 +249,7 @@ def test_what_stands_in_no_file_is_computed_anew():
     sys.modules[made.__name__] = made
     try:
         assert describe(made.Mine()) != describe(made.Mine())
+        assert describe(Spy()) == describe(Spy())
     finally:
         del sys.modules[made.__name__]
     assert describe(DummyClassifier()) == describe(DummyClassifier())

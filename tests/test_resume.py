@@ -45,6 +45,7 @@ from brainfm.learning.loop import Loop, fit
 from brainfm.learning.processes import Process
 from brainfm.learning.shares import Dealer, Feed
 from brainfm.recordings.synthetic import CH_NAMES, synthesise, write_edf
+from brainfm.weights import load, save
 
 STEPS, KILLS = 20, {"pretrain": 10, "finetune": 5, "averaged": 1}
 SHORT = {
@@ -344,9 +345,11 @@ def replaced(place: Path, family: str, what: str) -> None:
         store = f"--store={place / 'store.zarr'}"
         assert main(["ingest", str(place / "raw"), store, f"--recipe={recipe}"]) == 0
     else:
-        model = place / "whole" / what
-        shutil.rmtree(model)
-        assert main([*command(place, what, "whole"), "--seed=4"]) == 0
+        folder = place / "whole" / what / "model"
+        model, card = load(folder)
+        with torch.no_grad():
+            next(model.parameters()).mul_(1.01)
+        save(model, folder, card)
 
 
 REPLACED = [

@@ -14,7 +14,7 @@ from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation.identity import as_record, check_identity
 from brainfm.evaluation.jobs import Job
 from brainfm.evaluation.metrics import score
-from brainfm.evaluation.overlap import NAMES, histories_of
+from brainfm.evaluation.overlap import histories_of
 from brainfm.evaluation.parameters import (
     filled_in,
     flops_per_window,
@@ -63,12 +63,6 @@ def subjects_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
     """Return the sorted names of a fold's test subjects."""
     rows = fold.rows("test", trials.meta)
     return tuple(sorted({str(s) for s in trials.meta["subject"][rows]}))
-
-
-def names_tested(trials: Trials, fold: Fold) -> tuple[str, ...]:
-    """Return all names under which the store has a fold's test subjects, sorted."""
-    known = trials.known(fold.rows("test", trials.meta))
-    return tuple(sorted({str(s) for column in NAMES if column in known for s in known[column]}))
 
 
 def fill_in(estimator: BaseEstimator, trials: Trials, seed: int, **further: Any) -> BaseEstimator:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from brainfm.evaluation.attempt import fill_in, names_tested
+from brainfm.evaluation.attempt import fill_in
 from brainfm.evaluation.overlap import (
     WORST,
     Status,
+    all_names,
     has_seen,
     histories_of,
     seen_people,
@@ -52,8 +53,34 @@ class Past:
     people: tuple[str, ...]
 
 
+def tested_in(
+    trials: Trials, divided: Mapping[int, Sequence[Fold]]
+) -> dict[tuple[int, int], pd.DataFrame]:
+    """Return all recordings of the people whom each seed's folds test, under all their names.
+
+    Parameters
+    ----------
+    trials
+        of the task.
+    divided
+        the folds by seed.
+
+    Returns
+    -------
+    tested
+        by seed and number of the fold, see `Trials.known`.
+    """
+    return {
+        (seed, fold.index): trials.known(fold.rows("test", trials.meta))
+        for seed, folds in divided.items()
+        for fold in folds
+    }
+
+
 def look_back(
-    trials: Trials, estimators: Mapping[str, BaseEstimator], divided: Mapping[int, Sequence[Fold]]
+    trials: Trials,
+    estimators: Mapping[str, BaseEstimator],
+    tested: Mapping[tuple[int, int], pd.DataFrame],
 ) -> list[Past]:
     """Compare every estimator's history with what each fold of each seed tests.
 
@@ -63,19 +90,16 @@ def look_back(
         of the task.
     estimators
         by name, not fitted.
-    divided
-        the folds by seed.
+    tested
+        see `tested_in`.
     """
     told = {name: bool(histories_of(e)) for name, e in estimators.items()}
     return [
-        _past(name, filled, seed, fold.index, rows)
-        for seed, folds in divided.items()
-        for fold in folds
-        for rows in [trials.known(fold.rows("test", trials.meta))]
-        for names in [names_tested(trials, fold)]
+        _past(name, filled, seed, fold, rows)
+        for (seed, fold), rows in tested.items()
         for name, e in estimators.items()
         # Which of several checkpoints a fold takes depends on whom it tests.
-        for filled in [fill_in(e, trials, seed, test_subjects=names) if told[name] else e]
+        for filled in [fill_in(e, trials, seed, test_subjects=all_names(rows)) if told[name] else e]
     ]
 
 

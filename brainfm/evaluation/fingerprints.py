@@ -90,11 +90,23 @@ def _describe_leaf(value: Any) -> Any:
 
 
 def _name(value: type | FunctionType) -> Any:
-    """Return the name of a class or function, and a hash of every package from elsewhere that makes it."""
+    """Return the name of a class or function, and what it does if it is from elsewhere."""
     name = f"{value.__module__}.{value.__qualname__}"
     made_in = value.__mro__ if isinstance(value, type) else (value,)
-    packages = {part.__module__.partition(".")[0] for part in made_in} - COVERED
-    return {"name": name, "code": [_code(p) for p in sorted(packages)]} if packages else name
+    foreign = [part for part in made_in if part.__module__.partition(".")[0] not in COVERED]
+    if not foreign:
+        return name
+    packages = sorted({part.__module__.partition(".")[0] for part in foreign})
+    # A class may have been given other values than its file says.
+    plain = [
+        {
+            k: v
+            for k, v in vars(part).items()
+            if k[:2] != "__" and isinstance(v, bool | int | float | str)
+        }
+        for part in foreign
+    ]
+    return {"name": name, "code": [_code(package) for package in packages], "values": plain}
 
 
 def _code(package: str) -> str:

@@ -163,6 +163,11 @@ def worst_overlap(histories: Iterable[Mapping[str, Any]], rows: pd.DataFrame) ->
     return next((status for status in WORST if status in found), "clean")
 
 
+def all_names(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of everybody in some rows, of persons and of their cases, sorted."""
+    return tuple(sorted({str(name) for c in NAMES if c in rows for name in rows[c]}))
+
+
 def _people(rows: pd.DataFrame) -> set[Person]:
     """Return everybody under all their names."""
     blank = pd.Series("", index=rows.index)

@@ -13,15 +13,13 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.special import gammaln
 from scipy.stats import t, wilcoxon
 
-from brainfm.evaluation.intervals import NOTHING, Interval, interval_of, interval_of_mean
+from brainfm.evaluation.effects import hedges_g, interval_of_effect
+from brainfm.evaluation.intervals import NOTHING, Interval, interval_of_mean
 from brainfm.evaluation.seeds import error_of
 
 Gaps = Float64[np.ndarray, "seed subject"]
-# With fewer subjects the interval of an effect size covers too seldom to be shown.
-ENOUGH_FOR_EFFECT = 8
 
 
 @dataclass(frozen=True)
@@ -90,36 +88,8 @@ def difference(
         n_subjects=n,
         p_wilcoxon=wilcoxon_p(gaps),
         effect=float(hedges_g(gaps.mean(axis=0)[None], np.ones((1, n)))[0]),
-        effect_interval=(
-            interval_of(hedges_g, gaps, **options) if n >= ENOUGH_FOR_EFFECT else NOTHING
-        ),
+        effect_interval=interval_of_effect(gaps, **options),
     )
-
-
-def hedges_g(
-    gap: Float64[np.ndarray, "#sample subject"], weights: Float64[np.ndarray, "sample subject"]
-) -> Float64[np.ndarray, " sample"]:
-    """Return the mean of the differences over their standard deviation, corrected for few subjects.
-
-    Hedges, J. Educ. Stat. 6 (1981) 107. NaN where the differences do not vary.
-
-    Parameters
-    ----------
-    gap
-        a difference a subject; one row where all samples share it.
-    weights
-        how often each subject counts in each sample.
-    """
-    n = weights.sum(axis=1)
-    mean = (weights * gap).sum(axis=1) / n
-    free = np.maximum(n - 1, 1)
-    variance = (weights * (gap - mean[:, None]) ** 2).sum(axis=1) / free
-    correction = np.exp(gammaln(free / 2) - gammaln(np.maximum(free - 1, 1) / 2)) * np.sqrt(
-        2 / free
-    )
-    # Differences that are equal up to rounding have no spread to be measured by.
-    known = (variance > 1e-24) & (free > 1)
-    return np.where(known, correction * mean / np.sqrt(np.where(known, variance, 1)), np.nan)
 
 
 def sign_flip_p(gaps: Gaps, *, draws: int, seed: int) -> float:

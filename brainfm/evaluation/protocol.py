@@ -19,15 +19,15 @@ from sklearn.base import BaseEstimator, is_regressor
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
-from brainfm.evaluation.attempt import attempt, names_tested, training_rows
-from brainfm.evaluation.audit import look_back, seen_before
+from brainfm.evaluation.attempt import attempt, training_rows
+from brainfm.evaluation.audit import look_back, seen_before, tested_in
 from brainfm.evaluation.fingerprints import fingerprint, identify
 from brainfm.evaluation.identity import identity_table
 from brainfm.evaluation.jobs import Job, changes
 from brainfm.evaluation.leakage import check_leaks, find_leaks
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
 from brainfm.evaluation.metrics import check_metrics, metrics_of
-from brainfm.evaluation.overlap import histories_of
+from brainfm.evaluation.overlap import all_names, histories_of
 from brainfm.evaluation.records import FoldRecord, read_record, write_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
@@ -162,18 +162,19 @@ def run(
     _check_classes(trials, classes)
     divided = {seed: folds.split(trials.table, seed) for seed in seeds}
     every = [fold for mine in divided.values() for fold in mine]
-    pasts = look_back(trials, estimators, divided)
+    tested = tested_in(trials, divided)
+    pasts = look_back(trials, estimators, tested)
     leaks = find_leaks(trials.table, every, trials.recordings) + seen_before(pasts)
     check_leaks(leaks, allow_leakage)
+    names = {place: all_names(rows) for place, rows in tested.items()}
     data, described = fingerprint(trials), {name: identify(e) for name, e in estimators.items()}
     jobs = [
         Job(
-            task, data, name, estimator, described[name], fold, seed, tested,
-            tuple(metrics), classes, budget, shots,
+            task, data, name, estimator, described[name], fold, seed,
+            names[seed, fold.index], tuple(metrics), classes, budget, shots,
         )
         for seed, mine in divided.items()
         for fold in mine
-        for tested in [names_tested(trials, fold)]
         for shots in (None, *few_shot)
         for name, estimator in estimators.items()
     ]  # fmt: skip

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.stats import chi2, t
 
-# Quantiles of χ² that the seeds' sum of squares is taken for; two or three seeds hardly tell, and lean to
-# the wide side.
-MIDDLE, LOWER = 1 / 2, 1 / 3
+# Quantile of χ² that the seeds' sum of squares is taken for: the middle; two or three seeds hardly tell, and
+# lean to the wide side.
+MIDDLE, OF_FEW = 1 / 2, {2: 1 / 3, 3: 2 / 5}
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,6 @@ def shared_error(
     if k < 2 or n < 2 or between <= 1e-24 * float((parts**2).max()):
         return 0.0
     apart = parts - parts.mean(axis=0) - parts.mean(axis=1, keepdims=True) + parts.mean()
-    of_seeds = between / chi2.ppf(MIDDLE if k > 3 else LOWER, k - 1)
+    of_seeds = between / chi2.ppf(OF_FEW.get(k, MIDDLE), k - 1)
     of_subjects = (apart**2).sum() / (n * (k - 1) * (n - 1))
     return float(np.sqrt(max(of_seeds - of_subjects, 0) / k))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from brainfm.card import check_card, seen, seen_of
 from brainfm.contracts import Head
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError
+from brainfm.evaluation.leakage import find_leaks
 from brainfm.evaluation.metrics import score
 from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
@@ -30,6 +32,8 @@ from brainfm.windows.order import digest
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.splits import hold_out, subjects_of
 from brainfm.windows.trials import Trials
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ def finetune(
     covered = coverage(reader, trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
+    for leak in find_leaks(trials.table, [fold], trials.recordings):
+        logger.warning("%s.", leak)
     known = seen(card, set(trials.meta["fingerprint"]))
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
     if task.classes:
