@@ -287,7 +287,11 @@ def validation_batches(
                 f"No validation recording of {source.name} (subjects {sorted(set(table['subject']))}) has "
                 f"{data.seconds:g} s; ask for shorter windows or for no validation."
             )
-        n = data.validation_windows or len(places)
-        places = places[:: -(-len(places) // n)]
+        places = places[:: stride(len(places), data.validation_windows)]
         lists.append(ListedBatches(source.reader, places, source.sfreq, batch))
     return JoinedBatches(tuple(lists)) if lists else None
+
+
+def stride(n: int, most: int | None) -> int:
+    """Return of how many windows one is measured on, so that of ``n`` no more than ``most`` are."""
+    return 1 if most is None else -(-n // most)
