@@ -154,8 +154,8 @@ def sources_of(data: Data) -> tuple[Source, ...]:
     for source in found if len(found) > 1 else ():
         if source.table.empty:
             raise UsageError(
-                f"Every recording of {source.name} is a copy of one that is read as another data set's; leave "
-                "it out of the mixture."
+                f"Every recording of {source.name} is a copy of one that is read as another data set's; "
+                "leave it out of the mixture."
             )
         for fingerprint, recording in source.table[["fingerprint", "id"]].itertuples(index=False):
             if fingerprint in seen:
