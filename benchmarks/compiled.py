@@ -17,7 +17,7 @@ from brainfm.learning.cost import measure
 from brainfm.learning.train import Train
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import load_model
-from brainfm.stages.plan import noise
+from brainfm.stages.workload import noise
 
 MODELS = ("femba-tiny", "eegdm", "tfm-encoder", "patch-transformer")
 

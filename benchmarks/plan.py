@@ -4,7 +4,7 @@
 
 FEMBA-tiny on the sample in this repository (configs/runs/femba-sample-pretrain.yaml), planned and trained in
 turns with the same options. Memory is compared by what more windows at once take, so that the libraries' own
-part, of which a plan knows nothing, falls out.
+part, of which a plan knows nothing, falls out; validations by their own time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 
-from brainfm.stages.plan import Corpus, Plan, draw_up
+from brainfm.cli import main as brainfm
+from brainfm.learning.loop import Loop
+from brainfm.stages.plan import Plan, draw_up
+from brainfm.stages.workload import Corpus
 from sample import ROOT, ingest_sample
 
 CONFIG = ROOT / "configs/runs/femba-sample-pretrain.yaml"
@@ -54,6 +62,24 @@ def trained(options: list[str], out: Path) -> pd.Series:
     return row
 
 
+def validated(options: list[str], out: Path) -> float:
+    """Train in this process and return the seconds of all validations."""
+    stamps = []
+
+    def timed(plain: Callable[[Loop], None]) -> Callable[[Loop], None]:
+        return lambda loop: stamps.append(time.perf_counter()) or plain(loop)
+
+    ends = {
+        name: getattr(Loop, name) for name in ("on_validation_epoch_start", "on_validation_end")
+    }
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(StringIO()))
+        for name, plain in ends.items():
+            stack.enter_context(patch.object(Loop, name, timed(plain)))
+        brainfm(["pretrain", f"--config={CONFIG}", *options, f"--out={out}"])
+    return sum(stamps[1::2]) - sum(stamps[::2])
+
+
 def main() -> None:
     """Print planned beside reached, for two sizes of a batch."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -85,12 +111,20 @@ def main() -> None:
                 f"({reached / rate:.2f} ×)",
                 flush=True,
             )
+        often = [*options, "--train.validate_every=3"]
+        validating = planned(folder / "store.zarr", often)
+        took = validated(often, folder / "validating")
     (few, run_few), (many, run_many) = rows
     expected, found = many.memory - few.memory, run_many["memory_gb"] - run_few["memory_gb"]
     print(
-        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected / 1e9:.2f} GB"
+        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected / 1e9:.2f} GB, "
+        f"trained {found:.2f} GB ({found * 1e9 / expected:.2f} ×)"
     )
-    print(f"trained {found:.2f} GB ({found * 1e9 / expected:.2f} ×); load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{validating.validations} validations of {validating.validated} windows: planned "
+        f"{validating.validating:.1f} s, took {took:.1f} s ({took / validating.validating:.2f} ×); "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
 
 
 if __name__ == "__main__":

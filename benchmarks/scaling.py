@@ -25,7 +25,7 @@ from brainfm.learning.train import Train
 from brainfm.learning.utilisation import find_peak
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import Model, load_model
-from brainfm.stages.plan import noise
+from brainfm.stages.workload import noise
 from brainfm.weights import count_parameters
 
 MODELS = (

@@ -11,7 +11,8 @@ import inspect
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -38,7 +39,7 @@ class Verb:
         True where the command keeps its resolved configuration in ``--out``, and goes on only with
         the same one.
     submits
-        True where the command may be a job of SLURM.
+        module and function that check it as a job of SLURM; empty where it cannot be one.
     """
 
     stage: str
@@ -46,7 +47,7 @@ class Verb:
     positional: dict[str, str | None] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
     claims: bool = False
-    submits: bool = False
+    submits: str = ""
 
 
 VERBS = {
@@ -59,16 +60,24 @@ VERBS = {
     "status": Verb("status:status", "what a store holds and what was refused", {"store": None}),
     "verify": Verb("verify:verify", "check every recording of a store", {"store": None}),
     "pretrain": Verb(
-        "pretrain:pretrain", "train a tokenizer or a foundation model", claims=True, submits=True
+        "pretrain:pretrain",
+        "train a tokenizer or a foundation model",
+        claims=True,
+        submits="readiness:pretraining",
     ),
     "tokenize": Verb(
         "tokenize:tokenize", "every window of a store → discrete tokens", {"store": None}
     ),
     "finetune": Verb(
-        "finetune:finetune", "fine-tune a checkpoint on one split", claims=True, submits=True
+        "finetune:finetune",
+        "fine-tune a checkpoint on one split",
+        claims=True,
+        submits="readiness:finetuning",
     ),
     "evaluate": Verb(
-        "evaluate:evaluate", "every estimator on the same folds, and a report", submits=True
+        "evaluate:evaluate",
+        "every estimator on the same folds, and a report",
+        submits="readiness:evaluation",
     ),
     "plan": Verb("plan:plan", "what a training will need: parameters, memory, days"),
     "list": Verb("listing:list_known", "what there is, a line each", {"what": "?"}),
@@ -134,8 +143,7 @@ def _run(name: str, arguments: list[str]) -> int:
     if name not in VERBS:
         raise UsageError(f"There is no verb {name!r}; known: {', '.join(VERBS)}.")
     verb = VERBS[name]
-    module, function = verb.stage.split(":")
-    stage = getattr(importlib.import_module(f"brainfm.stages.{module}"), function)
+    stage = _import(verb.stage)
     parser = build_parser(f"brainfm {name}", verb, stage)
     config = _parse(parser, name_files(arguments))
     for argument, folder in verb.named.items():
@@ -148,40 +156,53 @@ def _run(name: str, arguments: list[str]) -> int:
         if dry_run and slurm is None:
             raise UsageError("--dry-run prints a job's script; say with --slurm what job.")
         if slurm is not None:
-            return _submit(name, slurm, Path(values["out"]), _dump(parser, config), dry_run)
+            asked = _import(verb.submits)(slurm, **values)
+            return _submit(name, asked, Path(values["out"]), _dump(parser, config), dry_run)
     if "out" not in values or name == "plan":
         stage(**values)
         return 0
     return _run_into(Path(values["out"]), verb, stage, values, _dump(parser, config))
 
 
+def _import(place: str) -> Callable[..., Any]:
+    module, function = place.split(":")
+    return getattr(importlib.import_module(f"brainfm.stages.{module}"), function)
+
+
 def _run_into(
     out: Path, verb: Verb, stage: Callable[..., Any], values: dict[str, Any], config: str
 ) -> int:
     """Run a stage that keeps its resolved configuration beside its results."""
+    with _taken(out, verb, config):
+        stage(**values)
+    return 0
+
+
+@contextmanager
+def _taken(out: Path, verb: Verb, config: str) -> Generator[None]:
+    """Leave the configuration in a folder, and take it back where what follows leaves nothing."""
     from brainfm.stages import run
 
     before = run.contents(out)
-    if verb.claims:
-        run.claim(out, config)
-    else:
-        run.note(out, config)
+    (run.claim if verb.claims else run.note)(out, config)
     try:
-        stage(**values)
+        yield
     except BaseException:
         run.release(out, before)
         raise
-    return 0
 
 
 def _submit(name: str, slurm: Any, out: Path, config: str, dry_run: bool) -> int:
     """Make a job of a command: the job gives it again, with the same resolved configuration."""
-    from brainfm.stages import run, submission
+    from brainfm.stages import submission
 
     script = submission.write_script(slurm, name, config, out)
-    print(script, end="")
-    if not dry_run:
-        (run.claim if VERBS[name].claims else run.note)(out, config)
+    if dry_run:
+        print(script, end="")
+        return 0
+    submission.check_place()
+    with _taken(out, VERBS[name], config):
+        print(script, end="")
         print(submission.submit(script, out))
     return 0
 
@@ -207,7 +228,7 @@ def build_parser(program: str, verb: Verb, stage: Callable[..., Any]) -> Any:
         stage, skip={*verb.positional, *switches}, as_positional=False, sub_configs=True
     )
     if verb.submits:
-        from brainfm.stages.submission import Allocation
+        from brainfm.stages.allocation import Allocation
 
         told = "make it a job of SLURM, which asks for this; the job is queued and the call ends"
         parser.add_argument("--slurm", type=Allocation | None, default=None, help=told)
@@ -229,7 +250,9 @@ def _parse(parser: Any, arguments: list[str]) -> Any:
     try:
         return parser.parse_args(arguments)
     except ArgumentError as error:
-        raise UsageError(_sentence(str(error))) from error
+        from brainfm.stages.refusals import explain
+
+        raise UsageError(explain(str(error), tuple(FILES))) from error
 
 
 def _instantiate(parser: Any, config: Any) -> dict[str, Any]:
@@ -261,32 +284,3 @@ def _lookup(value: Any, folder: str) -> Any:
     from brainfm.stages.catalog import find
 
     return find(str(value), folder)
-
-
-def _sentence(message: str) -> str:
-    """Make one sentence of a parser's message; where a class is not known, say which are."""
-    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
-    key = re.search(r'Parser key "([\w.]+)"', message)
-    if unknown:
-        from brainfm.stages.catalog import known_classes
-
-        known = known_classes((key.group(1) if key else "").rsplit(".", maxsplit=1)[-1])
-        where = f"{key.group(1)}: " if key else ""
-        return f"{where}there is no {unknown.group(1)!r}; known: {', '.join(known)}."
-    refused = re.search(
-        r"Option '(\w+)' is not accepted.*class_path='([\w.]+)'", message, re.DOTALL
-    )
-    if refused and key:
-        from brainfm.stages.catalog import options
-
-        option, path = refused.groups()
-        listed = ", ".join(options(path))
-        return f"{key.group(1)}: {path} has no option {option!r}; known: {listed}."
-    absent = re.search(r'Parser key "(\w+)": Unable to load config "([^"\n]+)"', message)
-    if absent and f"--{absent.group(1)}" in FILES:
-        key, file = absent.groups()
-        return (
-            f"{key}: there is no file {file!r}, and paths in a configuration start from its folder; one that "
-            f"comes with brainfm (`brainfm list {key}s`) is named on the command line, --{key} NAME."
-        )
-    return re.sub(r"\s+", " ", message).strip()

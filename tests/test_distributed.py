@@ -244,6 +244,7 @@ def together(place: Path) -> CompletedProcess[str]:
         jobs.append({"argv": command(place, family, f"shared {family}", SHARDED)})
     jobs.append({"argv": command(place, SHARED, "shared averaged", AVERAGED, SHARDED)})
     jobs.append({"argv": command(place, "FEMBA", "two thrifty", *THRIFTY)})
+    jobs.append({"argv": command(place, "FEMBA", "two untold", "--train.parts=null", "--profile")})
     jobs.append({"argv": command(place, "FEMBA", "shared thrifty", *THRIFTY, SHARDED)})
     stopped(place, PARTED, "1 to 2")
     for name in ("1 to 2 averaged", "1 to 2 shared"):
@@ -295,6 +296,18 @@ def test_two_processes_learn_what_one_learns(
 ) -> None:
     """Each computes two of a step's four parts; in ``shared`` each also holds half of the model."""
     assert_same_curves(place / f"one {family}", place / f"{how} {family}")
+
+
+def test_processes_say_at_the_start_what_gives_their_losses(
+    place: Path, together: CompletedProcess[str]
+) -> None:
+    """Only where nobody said in how many parts, and once; one process then does as it is told."""
+    assert re.findall(r"computed in (\d) parts for 2 .* --train.parts (\d)", together.stderr) == [
+        ("2", "2")
+    ]
+    assert "profiler_start" not in together.stderr  # nor does PyTorch's profiler speak for itself
+    assert main(command(place, "FEMBA", "one told", "--train.parts=2")) == 0
+    assert_same_curves(place / "one told", place / "two untold")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ from brainfm.learning.cost import Cost, Same, measure
 from brainfm.learning.loop import fit
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import Model, Window, load_model
-from brainfm.stages.plan import Corpus, Part, Plan, describe, draw_up, noise
+from brainfm.stages.plan import Part, Plan, describe, draw_up, duration, size
+from brainfm.stages.sources import divide, sources_of, validation_batches
+from brainfm.stages.workload import Corpus, noise, validated_of
 from brainfm.weights import count_parameters
 
 CPU = Train(accelerator="cpu")
@@ -55,11 +57,33 @@ def test_a_plan_needs_no_store_and_leaves_nothing(
     assert told["the training"] == "36,000 windows of 2 s, 20 h"
     assert set(told) == {
         *("parameters", "FLOPs a window", "memory of a device", "measured here", "the training"),
-        *("time", "money"),
+        *("validations", "checkpoints", "time", "money"),
     }
+    # A fifth of the subjects is put aside.
+    each = 10 * 3600 / 2 / 4
+    assert told["validations"].startswith(f"{told_steps(told) // 5:,} of {each:,.0f} windows, ")
+    assert told["checkpoints"].startswith(f"{told_steps(told) // 2:,} of ")
     assert "--corpus.hours" in planned(tmp_path, capsys, "--train.epochs=2")["time"]
     steps, batch = SHORT["steps"], SHORT["batch_size"]
     assert planned(tmp_path, capsys)["the training"].startswith(f"{steps * batch} windows of 2 s")
+
+
+def told_steps(told: dict[str, str]) -> int:
+    return int(told["the training"].split()[0].replace(",", "")) // SHORT["batch_size"]
+
+
+def test_a_plan_without_a_store_says_that_it_knows_no_validations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "not in the time" in planned(tmp_path, capsys)["validations"]
+    # Every second one of ten, as seven are not to be passed.
+    for more, words in (
+        ("--data.validation_windows=7", "4 of 5 windows, "),
+        ("--data.validation=0", "none"),
+        ("--train.validate_every=0", "none"),
+    ):
+        told = planned(tmp_path, capsys, more, "--corpus.hours=0.0223")
+        assert told["validations"].startswith(words)
 
 
 # ------------------------------------------------------------------ what a step takes
@@ -76,7 +100,7 @@ def test_flops_are_proportional_to_the_windows(name: str) -> None:
     two, four = costs
     assert four.flops == pytest.approx(two.flops, rel=0.05)
     assert four.lasting == two.lasting
-    assert four.seconds > 0
+    assert four.seconds > four.validating > 0
     # What was not measured is told from what was, roughly: with two windows gradients weigh more.
     assert two.memory(4) == pytest.approx(four.memory(4), rel=0.15)
 
@@ -170,21 +194,69 @@ def test_a_plan_is_of_the_run_s_own_options(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------ what follows from it
 
-COST = Cost(1e9, 0.1, lasting=12_000, working=8_000_000, each=1e6, following=4_000, windows=8)
+COST = Cost(1e9, 0.1, 0.02, lasting=12_000, working=8_000_000, each=1e6, following=4_000, windows=8)
 
 
 def plan_of(**more: Any) -> Plan:
     parts = (Part("all", 1.0, Window(), COST),)
-    given = {"sizes": (4_000, 400), "parameters": 1_000, "windows": 100.0, "at_once": 16}
+    given = {
+        "sizes": (4_000, 400),
+        "parameters": 1_000,
+        "windows": 100.0,
+        "validated": 0,
+        "at_once": 16,
+    }
     return Plan(parts=parts, **given | {"devices": 1, "train": CPU} | more)
 
 
 def test_time_and_money_follow_the_formula() -> None:
-    windows = 2400 * 3600 / 5 * 3
+    windows = 24_000 * 3600 / 5 * 3
     lines = describe(plan_of(windows=windows, devices=4), 5.0, Corpus(speedup=50.0, price=2.5))
-    days = windows / (10 * 50 * 4) / 86400
-    assert lines["time"].startswith(f"{days:.3g} days on 4 devices")
-    assert lines["money"] == f"{days * 24 * 4 * 2.5:,.0f}"
+    hours = windows / (10 * 50 * 4) / 3600
+    assert lines["time"] == f"{hours:.3g} hours on 4 devices, each 50 × as fast as this one"
+    assert lines["money"] == f"{hours * 4 * 2.5:,.0f}"
+
+
+@pytest.mark.parametrize(
+    ("validated", "devices", "passes"),
+    [(0, 1, 0), (200, 1, 400), (2000, 1, 2512), (2000, 4, 1000), (4000, 4, 1512)],
+)
+def test_validations_take_time(validated: int, devices: int, passes: int) -> None:
+    """Each process sees its share once, and the first 512 windows of it twice."""
+    train = replace(CPU, batch_size=64, validate_every=300)
+    made = plan_of(windows=64_000.0, validated=validated, devices=devices, train=train)
+    assert made.validations == (3 if validated else 0)
+    assert made.seconds(2.0) == pytest.approx((64_000 * 0.1 / devices + 3 * 0.02 * passes) / 2)
+    few = replace(train, validate_every=10**6)
+    assert plan_of(windows=64_000.0, validated=5, train=few).validations == 1
+    assert plan_of(validated=5, train=replace(train, validate_every=0)).validations == 0
+
+
+def test_times_and_sizes_are_told_in_a_unit_that_fits() -> None:
+    told = [duration(s) for s in (0.5, 119.0, 150.0, 7190.0, 9000.0, 172_000.0, 2e5, 1e9)]
+    assert told == [
+        *("0.5 seconds", "119 seconds", "2.5 minutes", "120 minutes"),
+        *("2.5 hours", "47.8 hours", "2.31 days", "11,574 days"),
+    ]
+    assert (
+        describe(plan_of(), 5.0, Corpus())["time"] == "10 seconds on 1 device as fast as this one"
+    )
+    assert [size(n) for n in (950.0, 2.5e6, 1e9, 4.627e9)] == [
+        "0.95 kB",
+        "2.5 MB",
+        "1 GB",
+        "4.63 GB",
+    ]
+
+
+@pytest.mark.parametrize("most", [None, 4, 5, 1000])
+def test_a_validation_is_planned_as_it_is_measured(place: Path, most: int | None) -> None:  # noqa: F811
+    given = replace(mixture(place), validation_windows=most)
+    aside = divide(sources := sources_of(given), given.validation, 3).validation
+    held_out = validation_batches(sources, aside, given, 2)
+    counted = sum(len(held_out[i].signal) for i in range(len(held_out)))
+    assert validated_of(aside, given, Corpus()) == counted
+    assert counted <= 2 * (most or 1000)
 
 
 def test_memory_grows_with_the_windows_and_shrinks_with_shared_weights() -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,10 @@ from test_pipeline import CLASSICAL, RECIPE, task
 from test_resume import FAMILIES
 
 from brainfm.cli import main
+from brainfm.errors import UsageError
 from brainfm.recordings.synthetic import synthesise, write_edf
-from brainfm.stages.submission import Allocation, submit, write_script
+from brainfm.stages.allocation import Allocation, seconds_of
+from brainfm.stages.submission import submit, write_script
 from brainfm.store import open_store
 
 PIPELINES = ROOT / "pipelines" / "slurm"
@@ -139,37 +143,147 @@ def test_a_dry_run_leaves_nothing_and_what_it_prints_runs(
     assert "is finished" in capsys.readouterr().out
 
 
-def test_the_script_asks_for_what_was_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    more = ["--slurm.partition=gpu", "--slurm.nodes=2", "--slurm.processes=4", "--dry-run"]
+def asked_for(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """Return the lines in which a job's script asks SLURM."""
     capsys.readouterr()
-    assert main(command(place, "run", *more)) == 0
-    script = capsys.readouterr().out
-    for line in (
-        *("--partition=gpu", "--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"),
+    assert main([*words, "--dry-run"]) == 0
+    return [
+        line.removeprefix("#SBATCH ")
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith(("#SBATCH ", "  srun "))
+    ]
+
+
+def test_the_script_asks_for_what_was_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--slurm.partition=gpu", "--slurm.nodes=2", "--slurm.processes=2"]
+    asked = asked_for(capsys, *command(place, "run", *more, accelerator="gpu"))
+    assert {
+        *("--partition=gpu", "--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2"),
         *("--requeue", "--signal=B:USR1@120", "--output=brainfm-pretrain-run-%j.out"),
-    ):
-        assert f"#SBATCH {line}\n" in script
-    assert "srun --cpus-per-task=8 " in script  # srun does not take it from sbatch
+    } <= set(asked)
+    assert "srun --cpus-per-task=8 " in asked[-1]  # srun does not take it from sbatch
 
 
-def test_wrong_options_are_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for more, words in (
-        (["--slurm.nodes=0"], "slurm.nodes is 0"),
-        (["--slurm.requeues=-1"], "slurm.requeues is -1"),
-        (["--slurm.nods=1"], "nods"),
-        (["--dry-run"], "--dry-run prints a job's script"),
+def test_gpus_are_asked_for_where_the_training_takes_them(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for accelerator, more, gpus in (
+        ("cpu", [], []),
+        ("auto", [], ["--gpus-per-node=1"]),
+        ("cpu", ["--slurm.gpus=2"], ["--gpus-per-node=2"]),
+        ("auto", ["--slurm.gpus=0"], []),
     ):
-        assert main(command(place, "run", *more)) == 2
-        assert words in capsys.readouterr().err
+        given = command(place, "run", "--slurm.cpus=1", *more, accelerator=accelerator)
+        assert [line for line in asked_for(capsys, *given) if line.startswith("--gpus")] == gpus
+
+
+def test_blanks_and_quotes_reach_slurm_as_they_are(
+    place: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written here, sbatch of SLURM 22.05 reads so (`sbatch -vv`)."""
+    odd = place / "odd's #1 place"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    out = f"--out={odd / 'run a%j'}"
+    given = [*command(place, "run", *ONE_CORE, steps=1), "--slurm.account=the lab", out]
+    words = shlex.split(" ".join(asked_for(capsys, *given)[:-1]))
+    assert {
+        *(f"--chdir={odd}", "--account=the lab"),
+        *("--job-name=brainfm-pretrain-run-a-j", "--output=brainfm-pretrain-run-a-j-%j.out"),
+    } <= set(words)
+    assert main(given) == 0
+    assert code(cluster) == 0, output()
+    assert (odd / "brainfm-pretrain-run-a-j-4711.out").exists()
+    assert (odd / "run a%j" / "manifest.json").exists()
+
+
+WRONG = [
+    (["--slurm.nodes=0"], ["slurm.nodes is 0"]),
+    (["--slurm.requeues=-1"], ["slurm.requeues is -1"]),
+    (["--slurm.nods=1"], ["nods"]),
+    (["--dry-run"], ["--dry-run prints a job's script"]),
+    (["--slurm.time=nonsense"], ["slurm.time is 'nonsense'", "HH:MM:SS"]),
+    (["--slurm.time=1:00"], ["slurm.time 1:00 is 60 s", "slurm.warning 120"]),
+    (["--slurm.memory=much"], ["slurm.memory is 'much'", "64GB"]),
+    (["--slurm.nodes=3"], ["train.parts 4 cannot be shared evenly by 3"]),
+    (["--slurm.gpus=0", "--train.accelerator=gpu"], ["slurm.gpus 0"]),
+    (["--slurm.nodes=1", "--data.store=no.zarr"], ["no.zarr"]),
+    (["--slurm.nodes=1", "--data.subjects=[nobody]"], ["nobody"]),
+    (["--slurm.nodes=1", "--data.seconds=60"], ["60 s"]),
+    (["--slurm.nodes=1", "--data.blocks=3"], ["3 blocks"]),
+    (["--slurm.nodes=1", "--tokenizer=nowhere"], ["nowhere"]),
+]
+
+
+def test_a_job_that_could_not_run_is_refused(
+    place: Path, cluster: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for (more, words), dry in product(WRONG, ([], ["--dry-run"])):
+        capsys.readouterr()
+        assert main([*command(place, "run", *more), *dry]) == 2, more
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
+        assert all(word in told.err for word in words), told.err
         assert not (place / "run").exists()
+        assert not cluster.exists()
 
 
-def test_without_slurm_the_script_is_left_to_be_handed_over(
+@pytest.mark.parametrize("verb", ["finetune", "evaluate"])
+def test_a_job_on_a_store_that_is_not_there_is_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    estimators = {"estimators": {"tangent space": CLASSICAL["tangent space"]}}
+    config = {"task": task(place / "gone.zarr")} | (estimators if verb == "evaluate" else {})
+    (place / "given.yaml").write_text(yaml.safe_dump(config))
+    more = [] if verb == "evaluate" else [f"--checkpoint={place}"]
+    given = [verb, f"--config={place / 'given.yaml'}", f"--out={place / 'run'}", *more]
+    assert main([*given, *ONE_CORE, "--dry-run"]) == 2
+    assert "gone.zarr" in capsys.readouterr().err
+
+
+def test_a_time_that_yaml_took_for_a_number_is_to_be_quoted(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = command(place, "run", "--config", str(place / "job.yaml"), "--dry-run")
+    for limit, expected in (("12:00:00", 2), ("'12:00:00'", 0)):
+        (place / "job.yaml").write_text(f"slurm: {{time: {limit}}}\n")
+        assert main(given) == expected
+    told = capsys.readouterr()
+    assert "#SBATCH --time=12:00:00\n" in told.out
+    assert "put it in quotes" in told.err
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("30", 1800),
+        ("30:10", 1810),
+        ("2:30:10", 9010),
+        ("1-2", 93600),
+        ("1-2:30", 95400),
+        ("1-2:30:10", 95410),
+    ],
+)
+def test_a_time_is_read_as_slurm_reads_it(time: str, seconds: int) -> None:
+    assert seconds_of(time) == seconds
+    for wrong in (f"{time}:", f"{time}:1:1:1", f"-{time}", f"{time} h"):
+        with pytest.raises(UsageError, match=r"slurm\.time is"):
+            seconds_of(wrong)
+
+
+def test_a_job_that_was_not_taken_leaves_nothing(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PATH", "")
+    (place / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(place / "bin"))
     assert main(command(place, "run", "--slurm.gpus=0")) == 2
     assert "There is no sbatch" in capsys.readouterr().err
+    assert not (place / "run").exists()
+    (place / "bin" / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
+    (place / "bin" / "sbatch").chmod(0o755)
+    assert main(command(place, "run", "--slurm.partition=none")) == 1
+    assert "sbatch refused the job: no such partition" in capsys.readouterr().err
+    assert not (place / "run").exists()
 
 
 # ------------------------------------------------------------------ what goes back into the queue

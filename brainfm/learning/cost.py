@@ -38,6 +38,8 @@ class Cost:
         a window, forward and backward, see `brainfm.layers.flops`.
     seconds
         a window, in training.
+    validating
+        seconds a window, in a validation.
     lasting
         bytes of weights, buffers, averages and the optimiser's state.
     working
@@ -52,6 +54,7 @@ class Cost:
 
     flops: float
     seconds: float
+    validating: float
     lasting: int
     working: int
     each: float
@@ -74,9 +77,9 @@ def measure(objective: Objective, windows: Batch, train: Train, steps: int = 3) 
     windows
         two or more, which are computed at once; half of them are, to see what one takes.
     train
-        the run's options; steps, batch, processes, validation and loggers are left out.
+        the run's options; its numbers of steps, windows and processes and its loggers are left out.
     steps
-        whose time is taken.
+        whose time is taken, and batches of a validation.
     """
     half = every(windows, 0, 2)
     less, more = (_watch(objective, part, train, steps) for part in (half, windows))
@@ -84,6 +87,7 @@ def measure(objective: Objective, windows: Batch, train: Train, steps: int = 3) 
     return Cost(
         flops=more.flops / n,
         seconds=more.seconds / n,
+        validating=more.validating / n,
         lasting=more.lasting,
         working=more.working,
         # With few windows gradients may be the most that is held, and hide what a window takes.
@@ -100,6 +104,7 @@ def _watch(objective: Objective, windows: Batch, train: Train, steps: int) -> Me
         steps=Meter.FIRST + steps,
         epochs=None,
         batch_size=len(windows.signal),
+        validate_every=Meter.FIRST + steps,
         parts=1,
         devices=1,
         nodes=1,
@@ -108,7 +113,8 @@ def _watch(objective: Objective, windows: Batch, train: Train, steps: int) -> Me
         loggers=(),
         peak_flops=1.0,  # operations are counted where there is a peak to compare them with
     )
-    fit(objective, Same(windows), train=alone, seed=0, callbacks=(meter,))
+    held_out = Same(windows, 1 + steps)
+    fit(objective, Same(windows), train=alone, seed=0, validation=held_out, callbacks=(meter,))
     return meter
 
 
@@ -120,21 +126,27 @@ class Same(Dataset):
     ----------
     batch
         it.
+    count
+        how often, where there is an end.
     """
 
     batch: Batch
+    count: int = 1
+
+    def __len__(self) -> int:
+        return self.count
 
     def __getitem__(self, index: int) -> Batch:
         return self.batch
 
 
 class Meter(Callback):
-    """Looks at the second step's memory, and at the time of those after it."""
+    """Looks at the second step's memory, and at the time of those after it and of a validation."""
 
     FIRST = 2  # steps that come before the clock starts
 
     def __init__(self) -> None:
-        self.flops, self.seconds, self.n = 0, 0.0, 0
+        self.flops, self.seconds, self.validating, self.n = 0, 0.0, 0.0, 0
         self.lasting = self.kept = self.working = self.following = 0
         self.held: Held | None = None
 
@@ -175,6 +187,32 @@ class Meter(Callback):
         if self.n > self.FIRST:
             self.seconds = (time.perf_counter() - self.since) / (self.n - self.FIRST)
         self.flops = loop.flops.of(batch[0])
+
+    def on_validation_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        loop: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Begin the clock after the first batch."""
+        if batch_idx == 1:
+            self.since = time.perf_counter()
+
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        loop: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take down the mean time of a batch."""
+        self._wait()
+        if batch_idx:
+            self.validating = (time.perf_counter() - self.since) / batch_idx
 
     def on_exception(self, trainer: lightning.Trainer, loop: Any, exception: BaseException) -> None:
         """Watch no more."""

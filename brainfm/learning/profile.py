@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Trace(Callback):
         if not trainer.is_global_zero:
             return
         if self.n == FIRST:
+            os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its own lines are for its developers
             self.since, self.waited = time.perf_counter(), self.feed.waited
             self.profiler = torch.profiler.profile()
             self.profiler.start()

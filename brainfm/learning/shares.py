@@ -235,6 +235,17 @@ class Dealer(Callback):
         self.parts = choose_parts(self.train.parts, batch, process.size, blocks, kept=kept)
         self.feed.items = TrainingShare(self.batches, self.parts, process)
 
+    def on_train_start(self, trainer: Any, loop: Any) -> None:
+        """Say at the beginning that the loss curve hangs on the number of processes, where it does."""
+        fresh = trainer.global_step == 0
+        if fresh and self.train.parts is None and self.process.size > 1 and is_first():
+            print(
+                f"brainfm: a step is computed in {self.parts} parts for {self.process.size} processes; what "
+                "is drawn at random hangs on the number of parts, so for the same losses with another number "
+                f"of processes give that run --train.parts {self.parts} from its start.",
+                file=sys.stderr,
+            )
+
     def on_save_checkpoint(self, trainer: Any, loop: Any, checkpoint: dict[str, Any]) -> None:
         """Keep what the next process needs to know."""
         checkpoint["dealt"] = {"order": self.order, "parts": self.parts}

@@ -71,9 +71,9 @@ class Train:
         of weights, gradients and the optimiser's state, for models that are too large for a device.
     parts
         equal parts that a step's batch is cut into, each with random numbers of its own; as many as
-        there are processes where None. A process computes its parts one after another and adds up
-        their gradients, so more parts take less memory, and with the same parts any number of
-        processes computes the same losses up to rounding.
+        there are processes where None, so that another number of them has other losses. A process
+        computes its parts one after another and adds up their gradients, so more parts take less
+        memory, and with the same parts any number of processes computes the same losses up to rounding.
     workers
         processes that read data besides the training; 0 reads in a thread of the training's own.
     ahead

@@ -85,12 +85,7 @@ def evaluate(
     # The report draws figures, which other verbs need not load.
     from brainfm.evaluation.report import write_report
 
-    check_call(
-        estimators, seeds=seeds, metrics=task.metrics, classes=task.classes, reference=reference,
-        budget=budget,
-    )  # fmt: skip
-    task = task if split is None else task.as_published(split)
-    _check_checkpoints(task, estimators)
+    task = check(task, estimators, split=split, seeds=seeds, budget=budget, reference=reference)
     _check_scans(estimators)
     started, trials = now(), task.load(memory)
     outcome = run(
@@ -129,8 +124,21 @@ def _division(
     return published.split
 
 
-def _check_checkpoints(task: Task, estimators: dict[str, BaseEstimator]) -> None:
-    """Refuse checkpoints that do not fit the task's recordings, before any is read."""
+def check(
+    task: Task,
+    estimators: dict[str, BaseEstimator],
+    *,
+    split: str | None,
+    seeds: Sequence[int],
+    budget: Budget,
+    reference: str | None,
+) -> Task:
+    """Refuse what cannot be evaluated, before any window is read; return the task as the split has it."""
+    check_call(
+        estimators, seeds=seeds, metrics=task.metrics, classes=task.classes, reference=reference,
+        budget=budget,
+    )  # fmt: skip
+    task = task if split is None else task.as_published(split)
     named = [
         folder
         for estimator in estimators.values()
@@ -138,10 +146,16 @@ def _check_checkpoints(task: Task, estimators: dict[str, BaseEstimator]) -> None
         if name.rsplit("__", maxsplit=1)[-1] == "checkpoint"
         for folder in ([value] if isinstance(value, str | Path) else value)
     ]
-    if named:
-        selection = Selection(task.store, task.kinds, view=task.view)
-        use = use_of(open_store(task.store), selection)
-        for folder in named:
+    check_checkpoints(task, named)
+    return task
+
+
+def check_checkpoints(task: Task, checkpoints: Sequence[Path | str]) -> None:
+    """Refuse a store that is not there, and checkpoints that do not fit its recordings."""
+    store = open_store(task.store)
+    if checkpoints:
+        use = use_of(store, Selection(task.store, task.kinds, view=task.view))
+        for folder in checkpoints:
             check_card(load_card(folder), use)
 
 

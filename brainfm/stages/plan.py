@@ -7,57 +7,25 @@ multiplied up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from brainfm.contracts import Batch, Objective
 from brainfm.errors import UsageError
 from brainfm.learning.cost import Cost, measure
+from brainfm.learning.health import MOST_WINDOWS
 from brainfm.learning.shares import choose_parts
 from brainfm.learning.train import Train
 from brainfm.stages.model import Model, Window
 from brainfm.stages.pretrain import check_fit
-from brainfm.stages.sources import Data, Source, divide, sources_of
+from brainfm.stages.sources import Data, divide, sources_of
+from brainfm.stages.workload import Corpus, noise, shapes_of, validated_of, windows_of
 from brainfm.store.files import as_url
 from brainfm.weights import count_parameters
-from brainfm.windows.mixture import shares
 
 AT_ONCE = 8  # windows that are computed here at most, to see what one takes
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What is planned for.
-
-    Attributes
-    ----------
-    hours
-        of recordings that are trained on; where None as many as the run's steps read, or its epochs of the
-        data sets that are there.
-    epochs
-        times that the run goes through them; where None as the run says.
-    devices
-        that share the work, whose exchange of gradients is taken for free; where None the run's.
-    speedup
-        how many times faster one of them is than the device that the plan is made on.
-    price
-        of a device for an hour, in any currency; 0 leaves money out.
-    """
-
-    hours: float | None = None
-    epochs: float | None = None
-    devices: int | None = None
-    speedup: float = 1.0
-    price: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("hours", "epochs", "devices", "speedup"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                raise UsageError(f"corpus.{name} is {value} and must be above 0.")
 
 
 @dataclass(frozen=True)
@@ -96,6 +64,8 @@ class Plan:
         of the windows.
     windows
         that are trained on; None where it was not said how many.
+    validated
+        windows that a validation measures on; None where it was not said how many.
     at_once
         windows that a device computes at once.
     devices
@@ -108,6 +78,7 @@ class Plan:
     parameters: int
     parts: tuple[Part, ...]
     windows: float | None
+    validated: int | None
     at_once: int
     devices: int
     train: Train
@@ -141,10 +112,32 @@ class Plan:
             return float(weights)
         return 4 * weights * (1 / self.devices - 1) + 4 * block
 
-    def days(self, speedup: float) -> float:
+    @property
+    def steps(self) -> int:
+        """Steps of the training."""
+        assert self.windows is not None
+        return max(1, round(self.windows / self.train.batch_size))
+
+    @property
+    def validations(self) -> int:
+        """How often the training stops to validate."""
+        every = min(self.train.validate_every, self.steps)
+        return self.steps // every if every and self.validated != 0 else 0
+
+    @property
+    def validating(self) -> float:
+        """Seconds of all validations, on devices as the one that it was measured on.
+
+        The first windows of each process pass through the model once more, to see whether it is healthy.
+        """
+        once = sum(part.share * part.cost.validating for part in self.parts)
+        each = (self.validated or 0) / self.devices
+        return self.validations * once * (each + min(each, MOST_WINDOWS))
+
+    def seconds(self, speedup: float) -> float:
         """Return how long it takes."""
         assert self.windows is not None
-        return self.windows / (self.rate * speedup * self.devices) / 86400
+        return (self.windows / self.rate / self.devices + self.validating) / speedup
 
 
 def plan(
@@ -155,7 +148,7 @@ def plan(
     tokenizer: Path | None = None,
     train: Train = Train(),  # noqa: B008
     seed: int = 0,
-    corpus: Corpus = Corpus(),
+    corpus: Corpus = Corpus(),  # noqa: B008
 ) -> None:
     """Say what a training needs: parameters, FLOPs, memory, and days for a corpus.
 
@@ -193,7 +186,7 @@ def draw_up(
     sources = sources_of(data) if all(there) else ()
     for source in sources:
         check_fit(objective, source)
-    tables = divide(sources, data.validation, seed).training
+    division = divide(sources, data.validation, seed)
     devices = corpus.devices or train.devices * train.nodes
     n_parts = choose_parts(train.parts, train.batch_size, devices, data.blocks)
     at_once = train.batch_size // n_parts
@@ -204,56 +197,14 @@ def draw_up(
         parameters=count_parameters(objective),
         parts=tuple(
             Part(name, share, window, _measure(model, seed, tokenizer, window, train, at_once))
-            for name, share, window in shapes_of(model, objective, data, sources, tables)
+            for name, share, window in shapes_of(model, objective, data, sources, division.training)
         ),
-        windows=windows_of(tables, data, train, corpus),
+        windows=windows_of(division.training, data, train, corpus),
+        validated=validated_of(division.validation, data, corpus),
         at_once=at_once,
         devices=devices,
         train=train,
     )
-
-
-def shapes_of(
-    model: Model,
-    objective: Objective,
-    data: Data,
-    sources: Sequence[Source],
-    tables: Sequence[pd.DataFrame],
-) -> list[tuple[str, float, Window]]:
-    """Return name, share and shape of every kind of window that a training reads.
-
-    Without recordings that is the window of the model's paper, as long as the run's.
-    """
-    usual = replace(model.window, seconds=data.seconds)
-    if not sources:
-        names, sfreq = objective.tokenizer.ch_names, objective.tokenizer.sfreq
-        n_channels = usual.n_channels if names is None else len(names)
-        usual = replace(usual, n_channels=n_channels, sfreq=sfreq or usual.sfreq)
-        return [("the model's window", 1.0, usual)]
-    found = []
-    hours = [float(table["seconds"].sum() / 3600) for table in tables]
-    of_sources = shares(hours, [source.weight for source in sources], data.temperature)
-    for source, table, share in zip(sources, tables, of_sources, strict=True):
-        counts = [len(source.reader.sensors(recording).sensors) for recording in table["id"]]
-        for n_channels, seconds in table.groupby(counts)["seconds"].sum().items():
-            window = replace(usual, n_channels=int(n_channels), sfreq=source.sfreq)
-            part = float(share * seconds / table["seconds"].sum())
-            found.append((source.name, part, window))
-    return found
-
-
-def windows_of(
-    tables: Sequence[pd.DataFrame], data: Data, train: Train, corpus: Corpus
-) -> float | None:
-    """Return how many windows are trained on; None where it is epochs of what is not there yet."""
-    epochs = corpus.epochs or train.epochs
-    if corpus.hours is not None:
-        return corpus.hours * 3600 / data.seconds * (epochs or 1.0)
-    if epochs is not None and not tables:
-        return None
-    seconds = sum(float(table["seconds"].sum()) for table in tables)
-    steps = replace(train, epochs=epochs).over(seconds / data.seconds).steps
-    return float(steps * train.batch_size)
 
 
 def _measure(
@@ -261,18 +212,6 @@ def _measure(
 ) -> Cost:
     n = min(AT_ONCE, max(2, at_once))
     return measure(model.build(seed, tokenizer=tokenizer), noise(window, n), train)
-
-
-def noise(window: Window, n: int) -> Batch:
-    """Return ``n`` windows of noise, in volts."""
-    one = window.silence()
-    many = {
-        name: value.repeat(n, *[1] * (value.ndim - 1))
-        for name, value in vars(one).items()
-        if isinstance(value, torch.Tensor)
-    }
-    signal = torch.randn(many["signal"].shape, generator=torch.Generator().manual_seed(0))
-    return replace(one, **many | {"signal": 1e-5 * signal, "recording": one.recording * n})
 
 
 def _bytes(parameters: Iterable[torch.nn.Parameter]) -> int:
@@ -284,7 +223,7 @@ def describe(plan: Plan, seconds: float, corpus: Corpus) -> dict[str, str]:
     lines = {
         "parameters": f"{plan.parameters:,}",
         "FLOPs a window": f"{plan.flops:.3g} (matrix products, convolutions, attention, Fourier transforms)",
-        "memory of a device": f"{plan.memory / 1e9:.3g} GB with {plan.at_once} windows at once, "
+        "memory of a device": f"{size(plan.memory)} with {plan.at_once} windows at once, "
         f"{plan.train.strategy if plan.devices > 1 else 'one device'}",
         "measured here": f"{plan.rate:.3g} windows/s in {plan.train.precision} on "
         f"{plan.train.device}, {torch.get_num_threads()} threads; {plan.rate * plan.flops:.3g} FLOP/s",
@@ -293,15 +232,49 @@ def describe(plan: Plan, seconds: float, corpus: Corpus) -> dict[str, str]:
         window = part.window
         lines[part.name + f", {window.n_channels} ch"] = (
             f"{part.share:.1%} of the windows, {window.sfreq:g} Hz: {part.cost.flops:.3g} FLOPs, "
-            f"{1 / part.cost.seconds:.3g} windows/s, {part.cost.memory(plan.at_once) / 1e9:.3g} GB"
+            f"{1 / part.cost.seconds:.3g} windows/s, {size(part.cost.memory(plan.at_once))}"
         )
     if plan.windows is None:
         return lines | {
             "time": "epochs of how many hours? There is no store yet; say --corpus.hours."
         }
-    hours, days = plan.windows * seconds / 3600, plan.days(corpus.speedup)
+    hours, taken = plan.windows * seconds / 3600, plan.seconds(corpus.speedup)
     lines["the training"] = f"{plan.windows:,.0f} windows of {seconds:g} s, {hours:,.4g} h"
-    lines["time"] = f"{days:.3g} days on {plan.devices} devices, each {corpus.speedup:g} × this one"
+    lines["validations"] = _validations(plan, taken * corpus.speedup)
+    lines["checkpoints"] = (
+        f"{-(-plan.steps // plan.train.checkpoint_every):,} of "
+        f"{size(max(part.cost.lasting for part in plan.parts))}, whose writing is not in the time"
+    )
+    devices = "1 device" if plan.devices == 1 else f"{plan.devices} devices, each"
+    faster = "" if corpus.speedup == 1 else f"{corpus.speedup:g} × "
+    lines["time"] = f"{duration(taken)} on {devices} {faster}as fast as this one"
     if corpus.price:
-        lines["money"] = f"{days * 24 * plan.devices * corpus.price:,.0f}"
+        lines["money"] = f"{taken / 3600 * plan.devices * corpus.price:,.0f}"
     return lines
+
+
+def _validations(plan: Plan, seconds: float) -> str:
+    if plan.validated is None:
+        return (
+            f"{plan.validations:,}, not in the time: of how many windows? There is no store yet; say "
+            "--corpus.hours or --data.validation_windows."
+        )
+    if not plan.validations:
+        return "none"
+    share = plan.validating / seconds
+    return f"{plan.validations:,} of {plan.validated:,} windows, {share:.1%} of the time"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the largest unit of which there are two or more, such as ``3.5 hours``."""
+    units = {"days": 86400, "hours": 3600, "minutes": 60}
+    name, size = next((u for u in units.items() if seconds >= 2 * u[1]), ("seconds", 1))
+    number = seconds / size
+    return f"{number:,.0f} {name}" if number >= 100 else f"{number:.3g} {name}"
+
+
+def size(n: float | int) -> str:
+    """Return a number of bytes, such as ``1.5 GB``."""
+    units = {"GB": 1e9, "MB": 1e6}
+    name, one = next((u for u in units.items() if n >= u[1]), ("kB", 1e3))
+    return f"{n / one:.3g} {name}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -97,11 +97,15 @@ class Source:
         of that share.
     selection
         what is chosen.
+    earlier
+        recordings of the same store that are read as another data set's, by their content; copies of
+        those are left out.
     """
 
     name: str
     weight: float
     selection: Selection
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
@@ -111,7 +115,9 @@ class Source:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The recordings."""
-        return self.selection.table(self.store)
+        table = self.selection.table(self.store)
+        had = table["fingerprint"].map(self.earlier)
+        return table[had.isna() | (had == table["id"])].reset_index(drop=True)
 
     @cached_property
     def reader(self) -> WindowReader:
@@ -135,13 +141,22 @@ def sources_of(data: Data) -> tuple[Source, ...]:
     first = Beside(
         data.store, data.subjects, data.exclude_subjects, data.datasets, data.weight, data.name
     )
-    found = tuple(_source(one, data) for one in (first, *data.beside))
+    found: tuple[Source, ...] = ()
+    for one in (first, *data.beside):
+        tables = [source.table for source in found if source.selection.store == one.store]
+        had = {f: id for t in tables for f, id in zip(t["fingerprint"], t["id"], strict=True)}
+        found += (_source(one, data, had),)
     if twice := [name for name, n in Counter(s.name for s in found).items() if n > 1]:
         raise UsageError(
             f"Two data sets of the mixture are called {twice[0]!r}; give each a `name` of its own."
         )
     seen: dict[str, str] = {}
     for source in found if len(found) > 1 else ():
+        if source.table.empty:
+            raise UsageError(
+                f"Every recording of {source.name} is a copy of one that is read as another data set's; "
+                "leave it out of the mixture."
+            )
         for fingerprint, recording in source.table[["fingerprint", "id"]].itertuples(index=False):
             if fingerprint in seen:
                 raise UsageError(
@@ -152,7 +167,7 @@ def sources_of(data: Data) -> tuple[Source, ...]:
     return found
 
 
-def _source(one: Beside, data: Data) -> Source:
+def _source(one: Beside, data: Data, earlier: Mapping[str, str]) -> Source:
     selection = Selection(
         store=one.store,
         kinds=data.kinds,
@@ -161,7 +176,7 @@ def _source(one: Beside, data: Data) -> Source:
         datasets=one.datasets,
         view=data.view,
     )
-    return Source(one.name or Path(one.store).stem, one.weight, selection)
+    return Source(one.name or Path(one.store).stem, one.weight, selection, earlier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +302,11 @@ def validation_batches(
                 f"No validation recording of {source.name} (subjects {sorted(set(table['subject']))}) has "
                 f"{data.seconds:g} s; ask for shorter windows or for no validation."
             )
-        n = data.validation_windows or len(places)
-        places = places[:: -(-len(places) // n)]
+        places = places[:: stride(len(places), data.validation_windows)]
         lists.append(ListedBatches(source.reader, places, source.sfreq, batch))
     return JoinedBatches(tuple(lists)) if lists else None
+
+
+def stride(n: int, most: int | None) -> int:
+    """Return of how many windows one is measured on, so that of ``n`` no more than ``most`` are."""
+    return 1 if most is None else -(-n // most)

@@ -7,69 +7,18 @@ its step first, and before its first step there is nothing to keep. What failed 
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError, WorkError
+from brainfm.stages.allocation import Allocation
 
 SCRIPT = "job.sh"
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """What a training asks of SLURM.
-
-    Attributes
-    ----------
-    partition
-        where the job is queued.
-    account
-        that pays.
-    time
-        that the job may run before it is queued again, as ``HH:MM:SS``.
-    nodes
-        machines.
-    processes
-        on each node, each with a device of its own.
-    gpus
-        for each process; 0 trains on processors.
-    cpus
-        cores for each process.
-    memory
-        of each node.
-    warning
-        seconds before the time is over at which SLURM warns; a step, a validation and a checkpoint
-        must fit in.
-    requeues
-        times that the job may be put back into the queue.
-    setup
-        a line of shell that comes first, for instance ``module load cuda``.
-    """
-
-    partition: str | None = None
-    account: str | None = None
-    time: str = "24:00:00"
-    nodes: int = 1
-    processes: int = 1
-    gpus: int = 1
-    cpus: int = 8
-    memory: str = "64GB"
-    warning: int = 120
-    requeues: int = 100
-    setup: str = ""
-
-    def check(self) -> None:
-        """Refuse numbers that cannot be; `UsageError`."""
-        for name in ("nodes", "processes", "cpus", "warning"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"slurm.{name} is {getattr(self, name)}; 1 or more are wanted.")
-        for name in ("gpus", "requeues"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"slurm.{name} is {getattr(self, name)}; 0 or more are wanted.")
 
 
 def write_script(allocation: Allocation, verb: str, config: str, out: Path) -> str:
@@ -85,14 +34,9 @@ def write_script(allocation: Allocation, verb: str, config: str, out: Path) -> s
         its resolved configuration, as YAML.
     out
         folder of the run, after which the job is named.
-
-    Raises
-    ------
-    UsageError
-        If a number of the allocation cannot be.
     """
-    allocation.check()
-    name = f"brainfm-{verb}-{out.name}"
+    # It also names a file, in which SLURM reads a % in its own way.
+    name = re.sub(r"[^\w.-]+", "-", f"brainfm-{verb}-{out.name}")
     asked = {
         "job-name": name,
         "chdir": Path.cwd(),
@@ -105,13 +49,14 @@ def write_script(allocation: Allocation, verb: str, config: str, out: Path) -> s
         "nodes": allocation.nodes,
         "ntasks-per-node": allocation.processes,
         # Not by task: then each would see its own as the first, and Lightning counts them by node.
-        "gpus-per-node": allocation.gpus * allocation.processes or None,
+        "gpus-per-node": (allocation.gpus or 0) * allocation.processes or None,
         "cpus-per-task": allocation.cpus,
         "mem": allocation.memory,
         "signal": f"B:USR1@{allocation.warning}",
     }
+    options = {key: shlex.quote(str(value)) for key, value in asked.items() if value is not None}
     return TEMPLATE.format(
-        options="\n".join(f"#SBATCH --{k}={v}" for k, v in asked.items() if v is not None),
+        options="\n".join(f"#SBATCH --{key}={value}" for key, value in options.items()),
         config=shlex.quote(config),
         setup=allocation.setup,
         cpus=allocation.cpus,
@@ -120,27 +65,31 @@ def write_script(allocation: Allocation, verb: str, config: str, out: Path) -> s
     )
 
 
+def check_place() -> None:
+    """Refuse to submit from where there is no sbatch; `UsageError`."""
+    if shutil.which("sbatch") is None:
+        raise UsageError(
+            "There is no sbatch on this machine; call from a login node of the cluster, or print the job's "
+            "script with --dry-run and hand it to sbatch there."
+        )
+
+
 def submit(script: str, out: Path) -> str:
     """Leave the script in the run's folder, hand it to sbatch and return what that says.
 
     Raises
     ------
-    UsageError
-        If there is no sbatch here.
     WorkError
-        If it refuses the job.
+        If it refuses the job, of which nothing is left then.
     """
     path = out / SCRIPT
     write_whole(path, script.encode())
-    try:
-        done = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"There is no sbatch on this machine; call from a login node of the cluster, or hand {path} "
-            "to SLURM there."
-        ) from error
+    done = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise WorkError(f"sbatch refused {path}: {done.stderr.strip()}; correct the slurm options.")
+        path.unlink()
+        raise WorkError(
+            f"sbatch refused the job: {done.stderr.strip()}; correct the slurm options."
+        )
     return done.stdout.strip()
 
 
