@@ -27,7 +27,7 @@ from brainfm.evaluation.overlap import histories_of, overlap
 from brainfm.evaluation.task import Task
 from brainfm.learning import Finetuned
 from brainfm.stages.evaluate import evaluate
-from brainfm.stages.sources import Beside, Data, sources_of
+from brainfm.stages.sources import Beside, Data, divide, sources_of
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.people import is_copy, known_of, persons
@@ -190,6 +190,16 @@ def test_a_recording_that_two_data_sets_have_is_read_of_the_one_that_is_chosen(l
     first, second = sources_of(Data(store, datasets=("lab",), beside=beside))
     assert len(first.table) == 17  # 18 of six subjects, two of which are one recording
     assert second.table[["subject", "run"]].to_numpy().tolist() == [["s7", "2"]]
+
+
+def test_a_pretraining_puts_all_of_a_person_aside(lab):
+    """The copy that shows who it is is not read."""
+    given = Data(lab / "lab.zarr", subjects=("s1", "s2", "s4", "s5"))
+    sources = sources_of(given)
+    for seed in range(6):
+        (training,), (validation,) = vars(divide(sources, 0.25, seed)).values()
+        sides = [{"s2", "s5"} & set(side["subject"]) for side in (training, validation)]
+        assert sorted(map(len, sides)) == [0, 2]
 
 
 def test_a_person_is_followed_from_name_to_name():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from brainfm.errors import UsageError
@@ -15,6 +16,7 @@ from brainfm.store.read import Store, open_store
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.mixture import JoinedBatches, Member, MixedBatches
 from brainfm.windows.order import digest
+from brainfm.windows.people import persons
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
@@ -196,7 +198,7 @@ class Division:
 
 
 def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
-    """Put subjects of every source aside; nobody is on both sides, see `Recipe.people_of`.
+    """Put subjects of every source aside; nobody is on both sides, see `brainfm.windows.people`.
 
     Raises
     ------
@@ -205,11 +207,10 @@ def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
     """
     if not share:
         return Division(tuple(s.table for s in sources), ())
-    aside: set[tuple[str, str]] = set()
-    for source in sources:
-        held = source.table["subject"].isin(hold_out(source.table, share, seed).validation)
-        aside |= set(_people(source.table[held]))
-    masks = [pd.Series([p in aside for p in _people(s.table)]) for s in sources]
+    who = _persons(sources)
+    held = [s.table["subject"].isin(hold_out(s.table, share, seed).validation) for s in sources]
+    aside = np.concatenate([own[rows] for own, rows in zip(who, held, strict=True)])
+    masks = [pd.Series(np.isin(own, aside)) for own in who]
     for source, mask in zip(sources, masks, strict=True):
         if mask.all():
             raise UsageError(
@@ -232,9 +233,12 @@ def content_of(sources: Sequence[Source], tables: Sequence[pd.DataFrame]) -> str
     return digest([source.reader.store.content(table["id"]) for source, table in pairs])
 
 
-def _people(table: pd.DataFrame) -> list[tuple[str, str]]:
-    codes = table["people_of"].where(table["people_of"] != "", table["dataset"])
-    return list(zip(codes, table["subject"], strict=True))
+def _persons(sources: Sequence[Source]) -> list[np.ndarray]:
+    """Return the number of each recording's person, as all that the stores have tells them."""
+    tables = [s.table for s in sources] + [s.store.table for s in sources]
+    columns = ["fingerprint", "dataset", "people_of", "subject"]
+    who = persons(pd.concat([table[columns] for table in tables]))
+    return np.split(who, np.cumsum([len(table) for table in tables]))[: len(sources)]
 
 
 def training_batches(
