@@ -27,6 +27,7 @@ from brainfm.evaluation.overlap import histories_of, overlap
 from brainfm.evaluation.task import Task
 from brainfm.learning import Finetuned
 from brainfm.stages.evaluate import evaluate
+from brainfm.stages.sources import Beside, Data, divide, sources_of
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.people import is_copy, known_of, persons
@@ -178,6 +179,27 @@ def test_a_recording_that_two_data_sets_have_is_read_of_the_one_that_is_chosen(l
         assert set(chosen["subject"]) == subjects
     with pytest.raises(UsageError, match="choose others"):
         Selection(store, datasets=("part",), exclude_subjects=("s1",)).table(open_store(store))
+    # Mixed, each recording is read as one data set's.
+    beside = (Beside(store, datasets=("part",), name="part"),)
+    with pytest.raises(UsageError, match="Every recording of part is a copy"):
+        sources_of(Data(store, datasets=("lab",), beside=beside))
+    shutil.copy(lab / "raw/s4_1.edf", tmp_path / "part/s7_1.edf")
+    layouts.write_edf(tmp_path / "part/s7_2.edf", LABELS, sfreq=160, seed=99)
+    again = ["ingest", f"{tmp_path}/part", "--recipe", f"{tmp_path}/recipe.yaml"]
+    assert main([*again, "--store", str(store)]) == 0
+    first, second = sources_of(Data(store, datasets=("lab",), beside=beside))
+    assert len(first.table) == 17  # 18 of six subjects, two of which are one recording
+    assert second.table[["subject", "run"]].to_numpy().tolist() == [["s7", "2"]]
+
+
+def test_a_pretraining_puts_all_of_a_person_aside(lab):
+    """The copy that shows who it is is not read."""
+    given = Data(lab / "lab.zarr", subjects=("s1", "s2", "s4", "s5"))
+    sources = sources_of(given)
+    for seed in range(6):
+        (training,), (validation,) = vars(divide(sources, 0.25, seed)).values()
+        sides = [{"s2", "s5"} & set(side["subject"]) for side in (training, validation)]
+        assert sorted(map(len, sides)) == [0, 2]
 
 
 def test_a_person_is_followed_from_name_to_name():

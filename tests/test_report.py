@@ -548,7 +548,7 @@ VERDICTS = [
     (
         [standing("foundation", 0.9), standing("probe", 0.8), standing("mdm", 0.7)],
         {"foundation_mdm": (0.2, 0.02), "probe_mdm": (0.1, 0.03)},
-        "Every estimator is above chance; the best of 2 foundation models is better than the Riemannian "
+        "Every estimator is above chance; the best of 2 foundation-model rows is better than the Riemannian "
         "baseline.",
     ),
     ([standing("mdm")], {}, "mdm is above chance; no foundation model was evaluated."),
@@ -626,7 +626,7 @@ def test_the_best_baseline_is_compared_subject_by_subject_even_where_it_is_not_t
     (comparison,) = compare_estimators(read_results(root / "eval"))
     assert comparison.scatter_says == (ours, theirs)
     assert comparison.verdict.endswith(
-        "the best of 2 foundation models is better than the best of 2 Riemannian baselines."
+        "the best of 2 foundation-model rows is better than the best of 2 Riemannian baselines."
     )
 
 
@@ -641,7 +641,7 @@ def test_what_pretraining_gained():
         "With pretrained weights the network is worse than itself with random weights."
     )
     assert pretraining_gain([standing("probe", 0.8), *both], gaps(**found)) == (
-        "With pretrained weights the best of 2 networks is better than the network with random weights."
+        "With pretrained weights the best of 2 rows is better than the network with random weights."
     )
 
 

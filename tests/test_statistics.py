@@ -230,6 +230,18 @@ def test_whoever_can_be_scored_alone_is_compared_alone():
     assert found.by == "subjects"
 
 
+def test_one_subject_who_cannot_be_scored_alone_leaves_nobody_out():
+    rng = np.random.default_rng(0)
+    sides = [simulate(rng, subjects=12, windows=10, skill=skill) for skill in (0.8, 0.6)]
+    for side in sides:
+        side.truth[:10] = 1
+    a, b = (Contestant(side, ONE) for side in sides)
+    found = a.against(b, ONE[0], draws=200, seed=0)
+    assert (found.by, found.n_subjects) == ("pooled", 12)
+    assert found.value == pytest.approx(np.subtract(*(s.scores(ONE)[ONE[0]][0] for s in sides)))
+    assert np.isnan([found.p_wilcoxon, found.effect]).all()
+
+
 def test_a_pooled_difference_of_means_is_students_and_one_that_nobody_moves_is_not_certain():
     x = np.random.default_rng(0).normal(0.5, 1, 15)
     gap = np.concatenate([[x.mean()], (x.sum() - x) / 14])[None]
@@ -753,19 +765,12 @@ def test_a_difference_is_found_subject_by_subject():
     assert np.isnan(same.effect)
 
 
-def test_undefined_subjects_are_left_out_and_counted():
-    scores = np.array([[0.5, np.nan, 0.7], [0.5, 0.2, 0.7]])
-    found = difference(scores, np.array([[0.4, 0.3, 0.4]] * 2), draws=100, seed=0)
-    assert found.n_subjects == 2
-    assert found.value == pytest.approx(0.2)
-    nothing = difference(np.array([[np.nan, 0.5]]), np.array([[0.1, np.nan]]), draws=100, seed=0)
-    assert nothing.n_subjects == 0
-    assert np.isnan([nothing.value, nothing.p, nothing.interval.low, nothing.effect]).all()
-
-
 def test_one_subject_has_no_interval():
     pooled = pooled_of([0, 1, 0, 1], "aaaa", "1234")
     assert np.isnan(score_intervals(pooled, ONE)["balanced_accuracy"].low)
+    found = difference(np.array([[0.5], [0.7]]), np.array([[0.2], [0.3]]), draws=100, seed=0)
+    assert (found.value, found.n_subjects) == (pytest.approx(0.35), 1)
+    assert np.isnan([found.p, found.interval.low, found.effect]).all()
 
 
 def test_draws_are_whole_samples_and_follow_the_seed():

@@ -68,16 +68,14 @@ def difference(
     Parameters
     ----------
     scores, reference
-        a score a seed and subject, in the same order; NaN where undefined.
+        a score a seed and subject, in the same order.
     draws
         bootstrap draws, and sign flips where there are too many subjects to try them all.
     seed
         of both.
     """
     gaps = scores - reference
-    gaps = gaps[:, np.isfinite(gaps).all(axis=0)]
-    n = gaps.shape[1]
-    value = float(gaps.mean()) if n else float("nan")
+    value, n = float(gaps.mean()), gaps.shape[1]
     if n < 2:
         return Difference(value, NOTHING, float("nan"), n)
     options = {"draws": draws, "seed": seed}

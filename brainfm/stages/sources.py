@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from brainfm.errors import UsageError
@@ -15,6 +16,7 @@ from brainfm.store.read import Store, open_store
 from brainfm.windows.dataset import ListedBatches, RandomBatches
 from brainfm.windows.mixture import JoinedBatches, Member, MixedBatches
 from brainfm.windows.order import digest
+from brainfm.windows.people import persons
 from brainfm.windows.reader import Selection, WindowReader
 from brainfm.windows.sampler import RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
@@ -97,11 +99,15 @@ class Source:
         of that share.
     selection
         what is chosen.
+    earlier
+        recordings of the same store that are read as another data set's, by their content; copies of
+        those are left out.
     """
 
     name: str
     weight: float
     selection: Selection
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> Store:
@@ -111,7 +117,9 @@ class Source:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The recordings."""
-        return self.selection.table(self.store)
+        table = self.selection.table(self.store)
+        had = table["fingerprint"].map(self.earlier)
+        return table[had.isna() | (had == table["id"])].reset_index(drop=True)
 
     @cached_property
     def reader(self) -> WindowReader:
@@ -135,13 +143,22 @@ def sources_of(data: Data) -> tuple[Source, ...]:
     first = Beside(
         data.store, data.subjects, data.exclude_subjects, data.datasets, data.weight, data.name
     )
-    found = tuple(_source(one, data) for one in (first, *data.beside))
+    found: tuple[Source, ...] = ()
+    for one in (first, *data.beside):
+        tables = [source.table for source in found if source.selection.store == one.store]
+        had = {f: id for t in tables for f, id in zip(t["fingerprint"], t["id"], strict=True)}
+        found += (_source(one, data, had),)
     if twice := [name for name, n in Counter(s.name for s in found).items() if n > 1]:
         raise UsageError(
             f"Two data sets of the mixture are called {twice[0]!r}; give each a `name` of its own."
         )
     seen: dict[str, str] = {}
     for source in found if len(found) > 1 else ():
+        if source.table.empty:
+            raise UsageError(
+                f"Every recording of {source.name} is a copy of one that is read as another data set's; "
+                "leave it out of the mixture."
+            )
         for fingerprint, recording in source.table[["fingerprint", "id"]].itertuples(index=False):
             if fingerprint in seen:
                 raise UsageError(
@@ -152,7 +169,7 @@ def sources_of(data: Data) -> tuple[Source, ...]:
     return found
 
 
-def _source(one: Beside, data: Data) -> Source:
+def _source(one: Beside, data: Data, earlier: Mapping[str, str]) -> Source:
     selection = Selection(
         store=one.store,
         kinds=data.kinds,
@@ -161,7 +178,7 @@ def _source(one: Beside, data: Data) -> Source:
         datasets=one.datasets,
         view=data.view,
     )
-    return Source(one.name or Path(one.store).stem, one.weight, selection)
+    return Source(one.name or Path(one.store).stem, one.weight, selection, earlier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +198,7 @@ class Division:
 
 
 def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
-    """Put subjects of every source aside; nobody is on both sides, see `Recipe.people_of`.
+    """Put subjects of every source aside; nobody is on both sides, see `brainfm.windows.people`.
 
     Raises
     ------
@@ -190,11 +207,10 @@ def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
     """
     if not share:
         return Division(tuple(s.table for s in sources), ())
-    aside: set[tuple[str, str]] = set()
-    for source in sources:
-        held = source.table["subject"].isin(hold_out(source.table, share, seed).validation)
-        aside |= set(_people(source.table[held]))
-    masks = [pd.Series([p in aside for p in _people(s.table)]) for s in sources]
+    who = _persons(sources)
+    held = [s.table["subject"].isin(hold_out(s.table, share, seed).validation) for s in sources]
+    aside = np.concatenate([own[rows] for own, rows in zip(who, held, strict=True)])
+    masks = [pd.Series(np.isin(own, aside)) for own in who]
     for source, mask in zip(sources, masks, strict=True):
         if mask.all():
             raise UsageError(
@@ -217,9 +233,12 @@ def content_of(sources: Sequence[Source], tables: Sequence[pd.DataFrame]) -> str
     return digest([source.reader.store.content(table["id"]) for source, table in pairs])
 
 
-def _people(table: pd.DataFrame) -> list[tuple[str, str]]:
-    codes = table["people_of"].where(table["people_of"] != "", table["dataset"])
-    return list(zip(codes, table["subject"], strict=True))
+def _persons(sources: Sequence[Source]) -> list[np.ndarray]:
+    """Return the number of each recording's person, as all that the stores have tells them."""
+    tables = [s.table for s in sources] + [s.store.table for s in sources]
+    columns = ["fingerprint", "dataset", "people_of", "subject"]
+    who = persons(pd.concat([table[columns] for table in tables]))
+    return np.split(who, np.cumsum([len(table) for table in tables]))[: len(sources)]
 
 
 def training_batches(

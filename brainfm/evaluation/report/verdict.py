@@ -210,14 +210,14 @@ def _against_baseline(standings: list[Standing], gaps: Gaps) -> str:
     played = against_baseline(standings, gaps)
     if played is None:
         return "no baseline has finished to compare the foundation model with"
-    ours = _one_or_best("foundation model", played.n_ours)
-    return (
-        f"{ours} {played.relation} {_one_or_best(BASELINES[played.theirs.family], played.n_theirs)}"
-    )
+    # One model may be there in several rows, as a probe and fine-tuned.
+    ours = _one_or_best("foundation model", "foundation-model rows", played.n_ours)
+    baseline = BASELINES[played.theirs.family]
+    return f"{ours} {played.relation} {_one_or_best(baseline, f'{baseline}s', played.n_theirs)}"
 
 
-def _one_or_best(noun: str, n: int) -> str:
-    return f"the {noun}" if n == 1 else f"the best of {n} {noun}s"
+def _one_or_best(one: str, several: str, n: int) -> str:
+    return f"the {one}" if n == 1 else f"the best of {n} {several}"
 
 
 def pretraining_gain(standings: list[Standing], gaps: Gaps) -> str:
@@ -225,7 +225,7 @@ def pretraining_gain(standings: list[Standing], gaps: Gaps) -> str:
     played = match(standings, Family.foundation, Family.random, gaps)
     if played is None:
         return ""
-    ours, theirs = _one_or_best("network", played.n_ours), "itself"
-    if max(played.n_ours, played.n_theirs) > 1:
-        theirs = _one_or_best("network", played.n_theirs)
+    ours, theirs = (_one_or_best("network", "rows", n) for n in (played.n_ours, played.n_theirs))
+    if played.n_ours == played.n_theirs == 1:
+        theirs = "itself"
     return f"With pretrained weights {ours} {played.relation} {theirs} with random weights."
