@@ -307,8 +307,18 @@ def test_the_job_script_asks_for_what_was_given():
     ):
         assert line in script.splitlines()
     assert "--nthreads 1" in script
-    with pytest.raises(UsageError, match=r"slurm\.workers is 0"):
-        Slurm(workers=0)
+
+
+def test_what_slurm_would_refuse_is_a_wrong_call(capsys, tmp_path, raw):
+    (tmp_path / "night.yaml").write_text("slurm: {time: 12:00:00}")
+    for more, words in (
+        ("--slurm.workers=0", "slurm.workers is 0"),
+        ("--slurm.time=nonsense", "slurm.time is 'nonsense'"),
+        (f"--config={tmp_path / 'night.yaml'}", "put it in quotes"),
+    ):
+        assert main(["ingest", str(raw), f"--store={tmp_path / 's.zarr'}", more]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "s.zarr").exists()
 
 
 def test_no_sbatch_is_a_wrong_call(monkeypatch, tmp_path):

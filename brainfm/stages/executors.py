@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from brainfm.errors import UsageError
+from brainfm.stages.allocation import seconds_of
 
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
 """A worker computes on one core: as many threads as cores in each of them would fight."""
@@ -205,7 +206,8 @@ class Slurm:
     account
         that pays.
     time
-        that a worker may live, as ``HH:MM:SS``; when it is over, another takes its place.
+        that a worker may live, as ``HH:MM:SS``, in quotes where it stands in a YAML file; when it is over,
+        another takes its place.
     memory
         of a worker; one that needs more is killed, and its file set aside.
     workers
@@ -214,13 +216,15 @@ class Slurm:
 
     partition: str | None = None
     account: str | None = None
-    time: str = "04:00:00"
+    time: str | int = "04:00:00"
     memory: str = "4GB"
     workers: int = 8
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse what SLURM would; `UsageError`."""
         if self.workers < 1:
             raise UsageError(f"slurm.workers is {self.workers}; 1 or more are wanted.")
+        seconds_of(self.time)
 
 
 def make_cluster(slurm: Slurm) -> Any:
@@ -245,8 +249,9 @@ def queue(slurm: Slurm) -> Generator[OnCluster]:
     Raises
     ------
     UsageError
-        If dask-jobqueue is not installed, or this machine cannot submit.
+        If it cannot be had, dask-jobqueue is not installed, or this machine cannot submit.
     """
+    slurm.check()
     distributed = _import("distributed")
     if shutil.which("sbatch") is None:
         raise UsageError("There is no sbatch on this machine; give --slurm on a login node.")

@@ -205,7 +205,7 @@ def divide(sources: Sequence[Source], share: float, seed: int) -> Division:
     UsageError
         If a source would have nobody left to train on.
     """
-    if not share:
+    if not share or not sources:
         return Division(tuple(s.table for s in sources), ())
     who = _persons(sources)
     held = [s.table["subject"].isin(hold_out(s.table, share, seed).validation) for s in sources]
