@@ -104,9 +104,17 @@ def test_no_verb_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 WRONG = {
     "misspelt option": (["--train.stepz", "3"], ["stepz"]),
     "abbreviated option": (["--train.step", "3"], ["step"]),
-    "wrong type": (["--train.steps", "many"], ["train.steps"]),
+    "wrong type": (["--train.steps", "many"], ["train.steps is 'many'; wanted is a whole number."]),
+    "wrong type of what may be null": (
+        ["--train.average", "much"],
+        ["wanted is a number or null."],
+    ),
+    "no list": (["--data.kinds", "eeg"], ["data.kinds is 'eeg'; wanted is a list such as [a, b]."]),
     "impossible value": (["--train.steps", "0"], ["train.steps is 0"]),
-    "wrong choice": (["--train.precision", "8"], ["precision"]),
+    "wrong choice": (
+        ["--train.precision", "8"],
+        ["train.precision is '8'; wanted is one of '32-true'"],
+    ),
     "misspelt component": (
         ["--model.tokenizer", "MotivTokenizer"],
         ["MotivTokenizer", "MotifTokenizer"],
@@ -161,7 +169,17 @@ def test_a_misspelt_key_in_the_configuration_is_named(
 
 
 def test_a_missing_option_is_named(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(capsys, ["pretrain", "--config", str(place / "run.yaml")], "out")
+    told = refused(capsys, ["pretrain", "--config", str(place / "run.yaml")])
+    assert told.strip() == (
+        "brainfm: Missing: out; give each on the command line or in a file that --config names, see --help."
+    )
+    refused(capsys, ["finetune"], "task.name", "checkpoint", "--task NAME gives what begins so")
+
+
+def test_a_misspelt_adaptation_lists_the_words_too(capsys: pytest.CaptureFixture[str]) -> None:
+    refused(
+        capsys, ["finetune", "--adaptation", "prob"], "'prob'", "probe, ridge, full, lora", "LoRA"
+    )
 
 
 def test_the_traceback_comes_with_debug(place: Path) -> None:
