@@ -35,8 +35,9 @@ from brainfm.evaluation.metrics import METRICS
 from brainfm.evaluation.overlap import Twice, find_twice, histories_of
 from brainfm.evaluation.parameters import flops_per_window
 from brainfm.evaluation.protocol import run
+from brainfm.evaluation.published import PublishedSplit
 from brainfm.evaluation.shots import FewShot
-from brainfm.evaluation.task import PublishedSplit, Task
+from brainfm.evaluation.task import Task
 from brainfm.evaluation.tuning import ValidationSearch
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Recording, Sensors, hold

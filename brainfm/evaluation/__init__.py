@@ -11,8 +11,9 @@ from brainfm.evaluation.labels import (
     SpanLabels,
 )
 from brainfm.evaluation.number_labels import NumberLabels
+from brainfm.evaluation.published import PublishedSplit
 from brainfm.evaluation.seizures import SeizureEvents
-from brainfm.evaluation.task import PublishedSplit, Task
+from brainfm.evaluation.task import Task
 from brainfm.evaluation.threshold import ValidationThreshold
 from brainfm.evaluation.tiled_labels import BiotSeizureLabels, OverlapLabels
 from brainfm.evaluation.tuning import ValidationSearch
