@@ -11,8 +11,7 @@ import inspect
 import re
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -172,38 +171,35 @@ def _import(place: str) -> Callable[..., Any]:
 def _run_into(
     out: Path, verb: Verb, stage: Callable[..., Any], values: dict[str, Any], config: str
 ) -> int:
-    """Run a stage that keeps its resolved configuration beside its results."""
-    with _taken(out, verb, config):
-        stage(**values)
-    return 0
-
-
-@contextmanager
-def _taken(out: Path, verb: Verb, config: str) -> Generator[None]:
-    """Leave the configuration in a folder, and take it back where what follows leaves nothing."""
+    """Run a stage that keeps its configuration in a folder; take it back where nothing else is left."""
     from brainfm.stages import run
 
     before = run.contents(out)
     (run.claim if verb.claims else run.note)(out, config)
     try:
-        yield
+        stage(**values)
     except BaseException:
         run.release(out, before)
         raise
+    return 0
 
 
 def _submit(name: str, slurm: Any, out: Path, config: str, dry_run: bool) -> int:
     """Make a job of a command: the job gives it again, with the same resolved configuration."""
-    from brainfm.stages import submission
+    from brainfm.stages import run, submission
 
+    if VERBS[name].claims:
+        run.compare(out, config)
     script = submission.write_script(slurm, name, config, out)
     if dry_run:
         print(script, end="")
         return 0
     submission.check_place()
-    with _taken(out, VERBS[name], config):
-        print(script, end="")
-        print(submission.submit(script, out))
+    print(script, end="")
+    print(submission.submit(script), flush=True)
+    # Only now: what lies there may be of an earlier job, which a refused one does not replace.
+    (run.claim if VERBS[name].claims else run.note)(out, config)
+    submission.keep(script, out)
     return 0
 
 

@@ -297,6 +297,30 @@ def test_what_does_not_fit_is_refused(place: Path) -> None:  # noqa: F811
         draw_up(model, given, tokenizer=None, train=CPU, seed=0, corpus=Corpus(devices=3))
 
 
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("train.validate_every=-5", "at least 1, or 0 for none"),
+        ("data.validation_windows=0", "at least 1"),
+        ("data.validation=1.0", "below 1"),
+        ("data.validation=-0.5", "at least 0"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["plan", "pretrain"])
+def test_validations_that_cannot_be_are_refused(
+    verb: str, option: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"model": FAMILIES["FEMBA"], "data": {"store": "not-yet.zarr"}, "train": SHORT}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    given = [f"--config={tmp_path / 'run.yaml'}", f"--out={tmp_path / 'run'}", f"--{option}"]
+    assert main([verb, *given]) == 2
+    told = capsys.readouterr()
+    name, value = option.split("=")
+    assert f"{name} is {value}" in told.err
+    assert wanted in told.err
+    assert (told.out, told.err.count("\n")) == ("", 1)
+
+
 @pytest.mark.parametrize("name", ["hours", "epochs", "devices", "speedup"])
 def test_a_corpus_of_nothing_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"corpus.{name} is 0"):

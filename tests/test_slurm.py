@@ -279,11 +279,55 @@ def test_a_job_that_was_not_taken_leaves_nothing(
     assert main(command(place, "run", "--slurm.gpus=0")) == 2
     assert "There is no sbatch" in capsys.readouterr().err
     assert not (place / "run").exists()
-    (place / "bin" / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
-    (place / "bin" / "sbatch").chmod(0o755)
+    answer(place, REFUSES)
     assert main(command(place, "run", "--slurm.partition=none")) == 1
     assert "sbatch refused the job: no such partition" in capsys.readouterr().err
     assert not (place / "run").exists()
+
+
+REFUSES = "echo no such partition >&2; exit 1"
+
+
+def answer(place: Path, does: str) -> None:
+    """Let an sbatch do something else than submit."""
+    (place / "bin").mkdir(exist_ok=True)
+    (place / "bin" / "sbatch").write_text(f"#!/bin/sh\n{does}\n")
+    (place / "bin" / "sbatch").chmod(0o755)
+
+
+def test_a_job_that_was_not_taken_leaves_the_earlier_one_as_it_is(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{place / 'bin'}:{os.environ['PATH']}")
+    estimators = {"tangent space": CLASSICAL["tangent space"]}
+    config = {"task": task(place / "store.zarr"), "estimators": estimators}
+    (place / "bench.yaml").write_text(yaml.safe_dump(config))
+    bench = ["evaluate", f"--config={place / 'bench.yaml'}", f"--out={place / 'bench'}", *ONE_CORE]
+    for name, given, other in (
+        ("run", command(place, "run", *ONE_CORE), "--slurm.partition=none"),
+        ("bench", bench, "--seeds=[0,1]"),
+    ):
+        answer(place, "cat > given; echo Submitted batch job 1")
+        assert main(given) == 0
+        kept = {path.name: path.read_bytes() for path in (place / name).iterdir()}
+        assert kept.keys() == {"config.yaml", "job.sh"}
+        assert kept["job.sh"] == Path("given").read_bytes()
+        answer(place, REFUSES)
+        assert main([*given, other]) == 1
+        assert {path.name: path.read_bytes() for path in (place / name).iterdir()} == kept
+
+
+def test_a_dry_run_refuses_a_folder_of_another_run(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "run").mkdir()
+    (place / "run" / "config.yaml").write_text("seed: 3\n")
+    capsys.readouterr()
+    assert main(command(place, "run", *ONE_CORE, "--seed=99", "--dry-run")) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "holds a run with another configuration" in told.err
 
 
 # ------------------------------------------------------------------ what goes back into the queue
@@ -297,13 +341,12 @@ FULL = "trap 'exit 1' USR1; sleep 60 & wait $!"  # there is no space to keep it
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, first: str, second: str = ENDS, **asked: Any) -> str:
     """Submit a job whose two tasks do what is said, in place of a training; return its number."""
-    task, out = Path("task").absolute(), Path("run")
+    task = Path("task").absolute()
     task.write_text(f'#!/bin/bash\nif [ "$SLURM_PROCID" = 0 ]; then {first}\nelse {second}; fi\n')
     task.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(task))
-    out.mkdir()
     allocation = Allocation(**{"processes": 2, "gpus": 0} | asked)
-    return submit(write_script(allocation, "pretrain", "seed: 0", out), out).split()[-1]
+    return submit(write_script(allocation, "pretrain", "seed: 0", Path("run"))).split()[-1]
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,10 @@ class Train:
                 f"train.batch_size {self.batch_size} cannot be cut into train.parts {self.parts} of "
                 "one size; choose parts that divide the batch."
             )
+        if self.validate_every < 0:
+            raise UsageError(
+                f"train.validate_every is {self.validate_every} and must be at least 1, or 0 for none."
+            )
         self._check_strategy()
         if self.epochs is not None and self.epochs <= 0:
             raise UsageError(f"train.epochs is {self.epochs:g} and must be above 0.")

@@ -44,19 +44,24 @@ def claim(out: Path, config: str) -> None:
     UsageError
         If the folder holds a run of another configuration.
     """
-    path = out / CONFIG
-    if path.exists():
-        old, new = (_flat(yaml.safe_load(text)) for text in (path.read_text(), config))
-        keys = (old.keys() | new.keys()) - HOW
-        changed = sorted(k for k in keys if old.get(k) != new.get(k))
-        if changed:
-            key = changed[0]
-            raise UsageError(
-                f"{out} holds a run with another configuration ({key} is {old.get(key)!r} there and "
-                f"{new.get(key)!r} now); choose another --out or remove the folder."
-            )
-    else:
+    compare(out, config)
+    if not (out / CONFIG).exists():
         note(out, config)
+
+
+def compare(out: Path, config: str) -> None:
+    """Refuse a folder that holds a run of another configuration; `UsageError`."""
+    path = out / CONFIG
+    if not path.exists():
+        return
+    old, new = (_flat(yaml.safe_load(text)) for text in (path.read_text(), config))
+    keys = (old.keys() | new.keys()) - HOW
+    if changed := sorted(k for k in keys if old.get(k) != new.get(k)):
+        key = changed[0]
+        raise UsageError(
+            f"{out} holds a run with another configuration ({key} is {old.get(key)!r} there and "
+            f"{new.get(key)!r} now); choose another --out or remove the folder."
+        )
 
 
 def note(out: Path, config: str) -> None:

@@ -86,6 +86,18 @@ class Data(Selection):
     temperature: float = 1.0
     blocks: int = 1
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation < 1:
+            raise UsageError(
+                f"data.validation is {self.validation} and must be at least 0 and below 1: it is a share of "
+                "the subjects."
+            )
+        if self.validation_windows is not None and self.validation_windows < 1:
+            raise UsageError(
+                f"data.validation_windows is {self.validation_windows} and must be at least 1; for none set "
+                "data.validation to 0."
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -291,13 +303,8 @@ def validation_batches(
     Raises
     ------
     UsageError
-        If no recording of a source has a whole window, or fewer than one window is asked for.
+        If no recording of a source has a whole window.
     """
-    if data.validation_windows is not None and data.validation_windows < 1:
-        raise UsageError(
-            f"data.validation_windows is {data.validation_windows} and must be at least 1; for none set "
-            "data.validation to 0."
-        )
     lists = []
     for source, table in zip(sources, tables, strict=bool(tables)):
         places = sequential(table, data.seconds)

@@ -74,23 +74,25 @@ def check_place() -> None:
         )
 
 
-def submit(script: str, out: Path) -> str:
-    """Leave the script in the run's folder, hand it to sbatch and return what that says.
+def submit(script: str) -> str:
+    """Hand the script to sbatch and return what that says.
 
     Raises
     ------
     WorkError
-        If it refuses the job, of which nothing is left then.
+        If it refuses the job.
     """
-    path = out / SCRIPT
-    write_whole(path, script.encode())
-    done = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(["sbatch"], input=script, capture_output=True, text=True, check=False)
     if done.returncode:
-        path.unlink()
         raise WorkError(
             f"sbatch refused the job: {done.stderr.strip()}; correct the slurm options."
         )
     return done.stdout.strip()
+
+
+def keep(script: str, out: Path) -> None:
+    """Leave the script of a job that was taken in the run's folder."""
+    write_whole(out / SCRIPT, script.encode())
 
 
 TEMPLATE = """\
