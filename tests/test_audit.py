@@ -16,6 +16,7 @@ import pytest
 import yaml
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from brainfm.backbones import PatchTransformer
@@ -310,11 +311,23 @@ def test_every_checkpoint_that_a_search_may_choose_is_looked_at(lab, finetuned, 
     search = ValidationSearch(Finetuned(folders[0], "ridge"), {"checkpoint": folders})
     histories = [load_card(Path(folder))["data"] for folder in (folders[0], *folders)]
     assert histories_of(make_pipeline(search)) == histories
+    grids = [{"head": [None]}, {"checkpoint": folders}]
+    assert histories_of(GridSearchCV(Finetuned(folders[0], "ridge"), grids)) == histories
     labels = RecordingLabels("run", {"1": "rest", "2": "act"})
     named = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s2"})
     call = {"folds": SubjectFolds(2, 0.3, test_subjects=("s2", "s3")), "seeds": [0]}
     with pytest.raises(UsageError, match=r"\(s3\) of 1 of 2 folds in training, with labels"):
         evaluate(named, {"search": search}, out=tmp_path, **call)
+
+
+def test_people_may_be_named_by_way_of_another_name_and_not_in_a_circle(lab, tmp_path):
+    labels = RecordingLabels("run", {"1": "rest", "2": "act"})
+    named = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s4", "s4": "s2"})
+    meta = named.load().meta
+    assert set(meta.loc[meta["case"].isin(["s5", "s4", "s2"]), "subject"]) == {"s2"}
+    circle = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s4", "s4": "s5"})
+    with pytest.raises(UsageError, match="in a circle"):
+        circle.load()
 
 
 def test_a_history_that_is_told_after_the_fit_is_told_too_late(lab, tmp_path):

@@ -109,6 +109,15 @@ WRONG = {
         ["--train.average", "much"],
         ["wanted is a number or null."],
     ),
+    "wrong type inside": (
+        ["--slurm.nodes", "x"],
+        ["slurm.nodes is 'x'; wanted is a whole number."],
+    ),
+    "misspelt option inside": (
+        ["--slurm.bad", "2"],
+        ["slurm: ", "has no option 'bad'", "partition"],
+    ),
+    "missing inside": (["--data.beside", "[{weight: 2}]"], ["data.beside: Missing: store;"]),
     "no list": (["--data.kinds", "eeg"], ["data.kinds is 'eeg'; wanted is a list such as [a, b]."]),
     "impossible value": (["--train.steps", "0"], ["train.steps is 0"]),
     "wrong choice": (

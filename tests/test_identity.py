@@ -114,6 +114,21 @@ def test_with_one_recording_each_people_are_not_judged() -> None:
     assert np.isfinite(found.label_accuracy)
 
 
+def test_a_window_a_recording_names_nobody_and_a_failed_look_costs_no_fold() -> None:
+    X, y, meta = features()
+    first = meta.assign(n=meta.groupby("recording").cumcount()).query("n == 0").index
+    few = first[[r.endswith(("r0", "r1")) for r in meta.loc[first, "recording"]]]
+    found = told(X[few], y[few], meta.loc[few].reset_index(drop=True))
+    assert np.isnan(found.subject_accuracy)
+
+    class Broken:
+        def transform(self, X: np.ndarray) -> np.ndarray:
+            return np.full((len(X), 3), np.nan)
+
+    trials = planted(subjects=4, windows=6)
+    assert check_identity(Broken(), trials, half(trials)) is None
+
+
 def test_recordings_are_numbered_in_each_subject() -> None:
     subject, recording = np.array(list("abab")), np.array(["x", "u", "y", "u"])
     assert recording_number(subject, recording).tolist() == [0, 0, 1, 0]

@@ -474,6 +474,15 @@ def test_labels_move_between_units_that_may_be_exchanged(pooled, ways):
     np.testing.assert_allclose(shares, 1 / len(ways), atol=0.03)  # each as often
 
 
+def test_one_odd_label_among_many_subjects_has_as_many_places():
+    truth = np.zeros(998, int)
+    truth[0] = 1
+    names = np.arange(998).astype(str)
+    every = all_shuffles(Pooled(truth, names, names, np.full((1, 998, 2), 0.5)))
+    assert (np.sort(every.argmax(axis=1)) == np.arange(998)).all()
+    assert (every.sum(axis=1) == 1).all()
+
+
 def record(trials: Trials, rows: np.ndarray, proba: np.ndarray, **changes) -> FoldRecord:
     """Return a finished fold that has tested some rows."""
     about = {"task": "t", "estimator": "e", "fold": 0, "seed": 0, "seconds": 0.0, "n_train": 40}

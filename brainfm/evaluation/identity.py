@@ -93,18 +93,18 @@ def check_identity(fitted: Any, trials: Trials, fold: Fold) -> Identity | None:
         on which it was fitted.
     """
     chosen = trials.take(_spread(trials.meta, trials.y))
+    # Numbers are no labels to be told apart: of those, only the subjects are looked at.
+    label = chosen.y if trials.classes else np.full(len(chosen), "")
     try:
         features = _features(fitted, chosen.X)
-    except Exception as error:  # a diagnosis must not cost the fold, whatever an estimator raises
+        if features is None:
+            return None
+        return measure_identity(features, label, chosen.meta, unseen=_unseen(fold, chosen.meta))
+    except Exception as error:  # a diagnosis must not cost the fold, whatever an estimator gives
         logger.warning(
             "%s gives no features for the identity check: %s", type(fitted).__name__, error
         )
         return None
-    # Numbers are no labels to be told apart: of those, only the subjects are looked at.
-    label = chosen.y if trials.classes else np.full(len(chosen), "")
-    if features is None:
-        return None
-    return measure_identity(features, label, chosen.meta, unseen=_unseen(fold, chosen.meta))
 
 
 def measure_identity(
@@ -232,8 +232,8 @@ def _name_people(X: Values, subject: np.ndarray, half: np.ndarray) -> np.ndarray
 
 
 def _name(X: Values, y: np.ndarray, learned: Bool[np.ndarray, " trial"]) -> np.ndarray | None:
-    """Return what the other windows were taken for; None where there are no two things to learn."""
-    if len(np.unique(y[learned])) < 2:
+    """Return what the other windows were taken for; None without two things, and two of one, to learn."""
+    if not 2 <= len(np.unique(y[learned])) < learned.sum():
         return None
     model = make_pipeline(
         StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")

@@ -61,14 +61,18 @@ def _twice(table: pd.DataFrame, recordings: pd.DataFrame | None) -> str:
     who = persons(every)
     names = every["subject"][:n].astype(str).groupby(who[:n]).unique()
     for person, subjects in names[names.map(len) > 1].items():
-        twice = next(
-            t for t in find_twice(every[who == person]) if len({s for _, s in t.people}) > 1
-        )
-        places = " and ".join(" ".join(filter(None, place)) for place in twice.people)
+        same = " and ".join(sorted(subjects))
+        copies = [t for t in find_twice(every[who == person]) if len({s for _, s in t.people}) > 1]
+        if not copies:
+            return (
+                f"The subjects {same} are one person by the codes that their data sets share, so folds by "
+                "subject would train and test on one person (the task's `people` can say it)"
+            )
+        places = " and ".join(" ".join(filter(None, place)) for place in copies[0].people)
         return (
-            f"The same recording (fingerprint {twice.fingerprint[:12]}) stands under the subjects {places}, "
-            f"so folds by subject would train and test on one person, here {' and '.join(sorted(subjects))} "
-            "(where that is so, the task's `people` can say it)"
+            f"The same recording (fingerprint {copies[0].fingerprint[:12]}) stands under the subjects "
+            f"{places}, so folds by subject would train and test on one person, here {same} (where that is "
+            "so, the task's `people` can say it)"
         )
     return ""
 

@@ -82,8 +82,8 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
         labelled = pretraining.get("labelled", {})
         if labelled is None:
             return "unknown"
-        with_labels = has_seen({**pretraining, "subjects": (), **labelled}, rows)
-        return "seen-labelled" if labelled and with_labels else "seen-unlabelled"
+        with_labels = labelled and has_seen({**pretraining, "subjects": (), **labelled}, rows)
+        return "seen-labelled" if with_labels else "seen-unlabelled"
     known, tested = pretrained_people(pretraining), _people(rows)
     told = pretraining.get("fingerprints") and known and not _compared(known, tested)
     return "clean" if told and not _other_codes(known, tested) else "unknown"
@@ -218,7 +218,10 @@ def _parts(value: Any) -> Iterator[BaseEstimator]:
 
 def _searched(given: Mapping[str, Any]) -> Iterator[BaseEstimator]:
     """Yield what a search will try, once for each checkpoint that its grid names."""
-    for grid in given.values() if isinstance(given.get("estimator"), BaseEstimator) else ():
-        for name, values in grid.items() if isinstance(grid, dict) else ():
+    if not isinstance(given.get("estimator"), BaseEstimator):
+        return
+    listed = (value if isinstance(value, list | tuple) else [value] for value in given.values())
+    for grid in (one for grids in listed for one in grids if isinstance(one, dict)):
+        for name, values in grid.items():
             for folder in values if name.rpartition("__")[2] == "checkpoint" else ():
                 yield clone(given["estimator"]).set_params(**{name: folder})

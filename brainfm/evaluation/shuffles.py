@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import factorial, prod
 from typing import Any
 
@@ -55,7 +56,7 @@ class Exchange:
 
     def every(self) -> Truths:
         """Return labels in every way, each once: (way, member)."""
-        return self._spread(np.array(list(_orders(self._labels.tolist())), self.truth.dtype))
+        return self._spread(np.array(list(_orders(self._labels)), self.truth.dtype))
 
     @property
     def _labels(self) -> np.ndarray:
@@ -152,12 +153,22 @@ def _is_one(labels: np.ndarray) -> bool:
     return bool((labels == labels[0]).all())
 
 
-def _orders(labels: list[Any]) -> Iterator[list[Any]]:
-    """Yield every order of labels once, where some are alike."""
-    if not labels:
-        yield []
-    for first in sorted(set(labels)):
-        rest = labels.copy()
-        rest.remove(first)
-        for others in _orders(rest):
-            yield [first, *others]
+def _orders(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield every order of labels once, where some are alike: the rarer ones are given their places."""
+    kinds, counts = np.unique(labels, return_counts=True)
+    rare = np.argsort(counts, kind="stable")
+    every = np.full(len(labels), kinds[rare[-1]])
+    return _placed(every, np.arange(len(labels)), [(kinds[i], int(counts[i])) for i in rare[:-1]])
+
+
+def _placed(
+    order: np.ndarray, free: np.ndarray, rest: list[tuple[Any, int]]
+) -> Iterator[np.ndarray]:
+    if not rest:
+        yield order
+        return
+    (label, n), *others = rest
+    for places in combinations(free, n):
+        chosen = order.copy()
+        chosen[list(places)] = label
+        yield from _placed(chosen, np.setdiff1d(free, places), others)

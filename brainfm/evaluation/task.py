@@ -242,13 +242,24 @@ class Task:
     def _named(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table of recordings with the person in place of the case."""
         case = table["subject"].astype(str)
-        return table.assign(case=case, subject=[self.people.get(c, c) for c in case])
+        return table.assign(case=case, subject=[self._person(c) for c in case])
+
+    def _person(self, case: str) -> str:
+        """Return who somebody is, who may be called so under a third name."""
+        met = [case]
+        while (name := self.people.get(met[-1], met[-1])) != met[-1]:
+            if name in met:
+                raise UsageError(
+                    f"The task's people go in a circle, {' → '.join([*met, name])}: end it at one name."
+                )
+            met.append(name)
+        return met[-1]
 
     def _meta(self, row: pd.Series, cuts: list[Cut], tiling: Tiling) -> pd.DataFrame:
         """Return one row a window of a recording."""
         about = {c: row[c] for c in ("session", "run", "fingerprint", *ORIGIN)}
         case = str(row["subject"])
-        about |= {"subject": self.people.get(case, case), "case": case, "recording": row["id"]}
+        about |= {"subject": self._person(case), "case": case, "recording": row["id"]}
         onset = [cut.start / tiling.sfreq for cut in cuts]
         columns = [*COLUMNS, *ORIGIN, "case"]
         return pd.DataFrame({"onset": onset, **about}, columns=columns, index=range(len(cuts)))

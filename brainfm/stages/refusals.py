@@ -30,14 +30,14 @@ def explain(message: str, files: Sequence[str]) -> str:
     files
         the options, such as ``--model``, whose files may be named without a path.
     """
-    keys = re.findall(r'Parser key "([\w.]+)"', message)
-    key = keys[0] if keys else ""
+    # An option inside another's value is named by both their keys.
+    key = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     return (
         _unknown_class(message, key)
         or _unknown_option(message, key)
         or _no_file(message, key, files)
         or _wrong_kind(message, key)
-        or _missing(message, files)
+        or _missing(message, key, files)
         or re.sub(r"\s+", " ", message).strip()
     )
 
@@ -54,12 +54,14 @@ def _unknown_class(message: str, key: str) -> str | None:
 
 
 def _unknown_option(message: str, key: str) -> str | None:
-    pattern = r"Option '(\w+)' is not accepted.*class_path='([\w.]+)'"
-    found = re.search(pattern, message, re.DOTALL)
+    found = re.search(r"Option '(\w+)' is not accepted", message)
     if found is None or not key:
         return None
-    option, path = found.groups()
-    return f"{key}: {path} has no option {option!r}; known: {', '.join(options(path))}."
+    before = re.findall(r"given class_path '([\w.]+)'", message[: found.start()])
+    after = re.findall(r"class_path='([\w.]+)'", message[found.end() :])
+    path = (before[-1:] or after[:1] or [""])[0]
+    listed = f"; known: {', '.join(options(path))}" if path else ""
+    return f"{key}: {path or 'it'} has no option {found.group(1)!r}{listed}."
 
 
 def _no_file(message: str, key: str, files: Sequence[str]) -> str | None:
@@ -73,22 +75,30 @@ def _no_file(message: str, key: str, files: Sequence[str]) -> str | None:
 
 
 def _wrong_kind(message: str, key: str) -> str | None:
-    kinds = re.findall(r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[([^\]]+)\])", message)
-    given = re.search(r"(?:Got|Given) value: (.+)", message)
-    if not kinds or given is None or not key:
+    kind = r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[([^\]]+)\])"
+    inner = re.search(kind + r"\. Got value: (.+?)(?:\. Got value|$)", message, re.MULTILINE)
+    given = re.search(r"Given value: (.+)", message)
+    if inner is not None:
+        kinds, value = [inner.groups()[:2]], inner.group(3)
+    elif given is not None and "Problem with" not in message:
+        kinds, value = re.findall(kind, message), given.group(1)
+    else:
         return None
-    wanted = [KINDS.get(kind, kind) if kind else f"one of {names}" for kind, names in kinds]
-    return f"{key} is {given.group(1).strip()!r}; wanted is {' or '.join(dict.fromkeys(wanted))}."
+    wanted = dict.fromkeys(
+        KINDS.get(name, name) if name else f"one of {words}" for name, words in kinds
+    )
+    return f"{key} is {value.strip()!r}; wanted is {' or '.join(wanted)}." if wanted else None
 
 
-def _missing(message: str, files: Sequence[str]) -> str | None:
+def _missing(message: str, key: str, files: Sequence[str]) -> str | None:
     found = re.search(r"following arguments are required: (.+)", message)
     if found is None:
         return None
     names = found.group(1).split(", ")
     named = [f for f in files if any(name.startswith(f"{f[2:]}.") for name in names)]
     shorter = f" ({' and '.join(f'{f} NAME' for f in named)} gives what begins so)" if named else ""
+    where = f"{key}: " if key else ""
     return (
-        f"Missing: {', '.join(names)}{shorter}; give each on the command line or in a file that --config "
-        "names, see --help."
+        f"{where}Missing: {', '.join(names)}{shorter}; give each on the command line or in a file that "
+        "--config names, see --help."
     )

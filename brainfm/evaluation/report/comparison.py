@@ -11,7 +11,15 @@ from brainfm.evaluation.report.cells import Cell, cells
 from brainfm.evaluation.report.clinical import Clinical, describe_measures
 from brainfm.evaluation.report.identity import Identity, describe_identity
 from brainfm.evaluation.report.inputs import Results
-from brainfm.evaluation.report.numbers import NONE, figure, interval, is_number, magnitude, signed
+from brainfm.evaluation.report.numbers import (
+    NONE,
+    figure,
+    interval,
+    is_number,
+    listed,
+    magnitude,
+    signed,
+)
 from brainfm.evaluation.report.predicted import draw_predicted
 from brainfm.evaluation.report.ranks import rank_diagram, ranking_of
 from brainfm.evaluation.report.shots import Curve, describe_shots
@@ -165,7 +173,7 @@ class Comparison:
     reference
         what paired differences are to.
     pooled
-        whether paired differences are of pooled scores.
+        names of the estimators whose difference is of pooled scores, ``"all"`` for all.
     corrected
         whether the p values are corrected for the number of comparisons.
     ranks
@@ -200,7 +208,7 @@ class Comparison:
     scored: bool
     classes: tuple[str, ...]
     reference: str
-    pooled: bool
+    pooled: str
     corrected: bool
     ranks: Markup | None
     ranks_p: str
@@ -269,6 +277,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         for s in standings
     )
     n = count_subjects(main, predictions)
+    pooled = _pooled(main)
     gaps = gaps_in(predictions, primary)
     played = against_baseline(standings, gaps)
     pair = (played.ours, played.theirs) if played else None
@@ -279,7 +288,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         metrics=tuple(METRIC_WORDS.get(m, m) for m in metrics),
         verdict=verdict(standings, gaps),
         gain=pretraining_gain(standings, gaps),
-        caution=caution(n, standings),
+        caution=caution(n, standings, flipped=not pooled),
         tuning=tuning(results, standings),
         n_subjects=n,
         rows=rows,
@@ -298,7 +307,7 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         scored=any(len(scores) for scores in subjects.values()),
         classes=labels,
         reference=next((s.reference for s in standings if s.reference), ""),
-        pooled="pooled" in set(main.get("paired_by", ())),
+        pooled=pooled,
         corrected="p_holm" in table.columns,
         ranks=rank_diagram(ranking, standings) if ranking else None,
         ranks_p=figure(ranking.p) if ranking else NONE,
@@ -306,6 +315,15 @@ def _task(task: str, table: pd.DataFrame, inputs: Results) -> Comparison:
         few_shot=describe_shots(of_task(inputs.few, task), results, standings, primary),
         identity=describe_identity(of_task(inputs.tables.get("identity", NOTHING), task)),
     )
+
+
+def _pooled(main: pd.DataFrame) -> str:
+    """Name the estimators that were compared by their pooled scores: all of them, some, or none."""
+    compared = main[main["reference"].notna()] if "paired_by" in main else NOTHING
+    if compared.empty:
+        return ""
+    by = compared["paired_by"] == "pooled"
+    return "all" if by.all() else listed(compared.loc[by, "estimator"].tolist())
 
 
 def _cell(table: pd.DataFrame, s: Standing, metric: str) -> tuple[str, str]:

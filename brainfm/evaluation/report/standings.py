@@ -135,9 +135,7 @@ def overlap_status(results: pd.DataFrame, estimator: str) -> tuple[str, str]:
     rows = of_estimator(results, estimator)
     if "overlap" not in rows:
         return OVERLAP_WORDS["unknown"]
-    # A fold that failed never got as far as being compared; one whose value is NaN has no error.
-    failed = rows["error"].fillna("").astype(str) != "" if "error" in rows else None
-    statuses = set((rows if failed is None else rows[~failed])["overlap"].dropna())
+    statuses = set(rows["overlap"].dropna())
     for status in WORST:
         if status in statuses:
             return OVERLAP_WORDS[status]
@@ -184,8 +182,18 @@ def count_subjects(main: pd.DataFrame, predictions: pd.DataFrame) -> int | None:
     return int(predictions["subject"].nunique()) if "subject" in predictions else None
 
 
-def caution(n_subjects: int | None, standings: list[Standing]) -> str:
-    """Return what a reader must know about so few subjects; nothing where there are many."""
+def caution(n_subjects: int | None, standings: list[Standing], *, flipped: bool) -> str:
+    """Return what a reader must know about so few subjects; nothing where there are many.
+
+    Parameters
+    ----------
+    n_subjects
+        who were tested, None where that is not known.
+    standings
+        of all estimators.
+    flipped
+        whether every p of a difference comes of flipping signs of subjects.
+    """
     if n_subjects is None:
         return "The number of test subjects is not known, so the intervals cannot be trusted."
     if n_subjects >= FEW_SUBJECTS:
@@ -193,9 +201,10 @@ def caution(n_subjects: int | None, standings: list[Standing]) -> str:
     widths = [(s.high - s.low) / 2 for s in standings if s.judged]
     wide = f" The intervals reach about ±{figure(float(np.median(widths)))}." if widths else ""
     smallest = figure(min(1.0, 2.0 ** (1 - n_subjects)))
+    fewest = f" The smallest p that a paired test can give is {smallest}." if flipped else ""
     return (
         f"With {several(n_subjects, 'test subject')} the intervals are themselves uncertain, and "
-        f"small effects cannot be seen.{wide} The smallest p that a paired test can give is {smallest}. "
+        f"small effects cannot be seen.{wide}{fewest} "
         f"{_too_few_shuffles(standings)}"
     ).strip()
 
