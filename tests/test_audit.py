@@ -242,12 +242,16 @@ def finetuned(lab, tmp_path_factory) -> Path:
     return root
 
 
-def test_a_fine_tuning_says_who_stands_there_twice(lab, finetuned, tmp_path, caplog):
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_process_of_a_fine_tuning_says_who_stands_there_twice(
+    lab, finetuned, tmp_path, caplog, monkeypatch, first
+):
+    monkeypatch.setattr("brainfm.stages.finetune.is_first", lambda: first)
     split = {"validation": 0.5, "exclude_subjects": ["s0", "s4"]}
     config = {"task": task(lab), "split": split, "adaptation": "probe"}
     places = {"checkpoint": f"{finetuned}/pretrained", "out": f"{tmp_path}/out"}
     assert call(tmp_path, "finetune", config | places) == 0
-    assert "one person, here s2 and s5" in caplog.text
+    assert ("one person, here s2 and s5" in caplog.text) == first
 
 
 def test_a_checkpoint_that_was_fitted_with_the_labels_of_the_test_says_so(
