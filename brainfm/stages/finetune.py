@@ -141,7 +141,13 @@ def finetune(
         },
     )
     groups = training.meta["subject"].to_numpy(dtype=str)
-    estimator.fit(training.X, training.y, validation=(validation.X, validation.y), groups=groups)
+    estimator.fit(
+        training.X,
+        training.y,
+        validation=(validation.X, validation.y),
+        groups=groups,
+        recordings=(training.meta["recording"].to_numpy(), validation.meta["recording"].to_numpy()),
+    )
     if not is_first():
         return
     estimator.save(out / "model", seen=seen_of(trials.meta, trials.known()))
