@@ -7,6 +7,7 @@ real SLURM does is in test_real_slurm.py.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -177,6 +178,22 @@ def test_gpus_are_asked_for_where_the_training_takes_them(
         assert [line for line in asked_for(capsys, *given) if line.startswith("--gpus")] == gpus
 
 
+def bench(place: Path) -> list[str]:
+    """Return an evaluation of one estimator."""
+    estimators = {"tangent space": CLASSICAL["tangent space"]}
+    config = {"task": task(place / "store.zarr"), "estimators": estimators}
+    (place / "bench.yaml").write_text(yaml.safe_dump(config))
+    return ["evaluate", f"--config={place / 'bench.yaml'}", f"--out={place / 'bench'}"]
+
+
+def test_an_evaluation_asks_for_a_gpu_unless_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, gpus in ((["--slurm.nodes=1"], ["--gpus-per-node=1"]), (["--slurm.gpus=0"], [])):
+        asked = asked_for(capsys, *bench(place), *more)
+        assert [line for line in asked if line.startswith("--gpus")] == gpus
+
+
 def test_blanks_and_quotes_reach_slurm_as_they_are(
     place: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,12 +262,15 @@ def test_a_time_that_yaml_took_for_a_number_is_to_be_quoted(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = command(place, "run", "--config", str(place / "job.yaml"), "--dry-run")
-    for limit, expected in (("12:00:00", 2), ("'12:00:00'", 0)):
-        (place / "job.yaml").write_text(f"slurm: {{time: {limit}}}\n")
+    for limit, expected in (("12:00:00", 2), ("30:00", 2), ("'12:00:00'", 0), ("30", 0)):
+        (place / "job.yaml").write_text(f"slurm: {{time: {limit}, memory: 64000}}\n")
         assert main(given) == expected
-    told = capsys.readouterr()
-    assert "#SBATCH --time=12:00:00\n" in told.out
-    assert "put it in quotes" in told.err
+        told = capsys.readouterr()
+        if expected:
+            assert "put it in quotes" in told.err
+        else:
+            assert "#SBATCH --time={}\n".format(limit.strip("'")) in told.out
+            assert "#SBATCH --mem=64000\n" in told.out
 
 
 @pytest.mark.parametrize(
@@ -269,6 +289,12 @@ def test_a_time_is_read_as_slurm_reads_it(time: str, seconds: int) -> None:
     for wrong in (f"{time}:", f"{time}:1:1:1", f"-{time}", f"{time} h"):
         with pytest.raises(UsageError, match=r"slurm\.time is"):
             seconds_of(wrong)
+
+
+@pytest.mark.parametrize("time", ["UNLIMITED", "infinite", "0", "0:00", 0])
+def test_a_job_may_have_no_limit(time: str | int) -> None:
+    assert seconds_of(time) == math.inf
+    assert Allocation(time=time).suited("cpu").time == time
 
 
 def test_a_job_that_was_not_taken_leaves_nothing(
@@ -300,13 +326,9 @@ def test_a_job_that_was_not_taken_leaves_the_earlier_one_as_it_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{place / 'bin'}:{os.environ['PATH']}")
-    estimators = {"tangent space": CLASSICAL["tangent space"]}
-    config = {"task": task(place / "store.zarr"), "estimators": estimators}
-    (place / "bench.yaml").write_text(yaml.safe_dump(config))
-    bench = ["evaluate", f"--config={place / 'bench.yaml'}", f"--out={place / 'bench'}", *ONE_CORE]
     for name, given, other in (
         ("run", command(place, "run", *ONE_CORE), "--slurm.partition=none"),
-        ("bench", bench, "--seeds=[0,1]"),
+        ("bench", [*bench(place), *ONE_CORE], "--seeds=[0,1]"),
     ):
         answer(place, "cat > given; echo Submitted batch job 1")
         assert main(given) == 0

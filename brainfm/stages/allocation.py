@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -23,17 +24,18 @@ class Allocation:
         that pays.
     time
         that the job may run before it is queued again, as ``HH:MM:SS`` or ``D-HH:MM:SS``, in quotes where
-        it stands in a YAML file.
+        it stands in a YAML file; ``UNLIMITED``, or 0, for no limit.
     nodes
         machines.
     processes
         on each node, each with a device of its own.
     gpus
-        for each process; where None none if ``train.accelerator`` is ``cpu``, and else one.
+        for each process; where None none if ``train.accelerator`` is ``cpu``, and else one, also for an
+        evaluation.
     cpus
         cores for each process.
     memory
-        of each node.
+        of each node, as ``64GB``; a number alone is in MB, and 0 all that the node has.
     warning
         seconds before the time is over at which SLURM warns; a step, a validation and a checkpoint
         must fit in.
@@ -50,7 +52,7 @@ class Allocation:
     processes: int = 1
     gpus: int | None = None
     cpus: int = 8
-    memory: str = "64GB"
+    memory: str | int = "64GB"
     warning: int = 120
     requeues: int = 100
     setup: str = ""
@@ -81,7 +83,7 @@ class Allocation:
         for name in ("gpus", "requeues"):
             if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"slurm.{name} is {getattr(self, name)}; 0 or more are wanted.")
-        if not re.fullmatch(MEMORY, self.memory, re.IGNORECASE):
+        if not re.fullmatch(MEMORY, str(self.memory), re.IGNORECASE):
             raise UsageError(f"slurm.memory is {self.memory!r}; a size as 64GB is wanted.")
         if (seconds := seconds_of(self.time)) <= self.warning:
             raise UsageError(
@@ -90,20 +92,24 @@ class Allocation:
             )
 
 
-def seconds_of(time: str | int) -> int:
+def seconds_of(time: str | int) -> int | float:
     """Return how long a time of SLURM is, such as ``30`` (minutes), ``12:00:00`` or ``1-12``.
+
+    Without a limit, as ``UNLIMITED`` and 0 say, it is infinite.
 
     Raises
     ------
     UsageError
         If it is none.
     """
-    if isinstance(time, int):
+    if isinstance(time, int) and time >= 60:
         raise UsageError(
-            f"slurm.time is the number {time}, which YAML makes of an unquoted 12:00:00; put it in quotes, "
-            "as HH:MM:SS."
+            f"slurm.time is the number {time}, which YAML also makes of an unquoted time, such as 12:00:00; "
+            "put it in quotes, as HH:MM:SS."
         )
-    if (match := re.fullmatch(TIME, time)) is None:
+    if str(time).upper() in ("UNLIMITED", "INFINITE"):
+        return math.inf
+    if (match := re.fullmatch(TIME, str(time))) is None:
         raise UsageError(
             f"slurm.time is {time!r}; a time as HH:MM:SS or D-HH:MM:SS is wanted, such as 24:00:00."
         )
@@ -111,4 +117,5 @@ def seconds_of(time: str | int) -> int:
     given = [int(number) for number in rest if number is not None]
     # Without days a single number is minutes, and two are minutes and seconds.
     sizes = (3600, 60, 1) if days is not None or len(given) == 3 else (60, 1)
-    return 86400 * int(days or 0) + sum(n * size for n, size in zip(given, sizes, strict=False))
+    seconds = 86400 * int(days or 0) + sum(n * s for n, s in zip(given, sizes, strict=False))
+    return seconds or math.inf
