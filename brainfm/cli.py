@@ -134,7 +134,8 @@ def _help() -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"brainfm: {' '.join(sentence.split())}", file=sys.stderr)
+    if sentence:  # else another process says it
+        print(f"brainfm: {' '.join(sentence.split())}", file=sys.stderr)
     return code
 
 

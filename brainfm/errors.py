@@ -4,7 +4,8 @@
 class UsageError(ValueError):
     """The call or the configuration is wrong; found before any data is touched (exit code 2).
 
-    The message is one sentence: what was met, what was wanted, what to do.
+    The message is one sentence: what was met, what was wanted, what to do; it is empty where all processes
+    of a training are refused alike and the first says why.
     """
 
     exit_code = 2

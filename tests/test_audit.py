@@ -242,12 +242,25 @@ def finetuned(lab, tmp_path_factory) -> Path:
     return root
 
 
-def test_a_fine_tuning_says_who_stands_there_twice(lab, finetuned, tmp_path, caplog):
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_process_of_a_fine_tuning_says_who_stands_there_twice(
+    lab, finetuned, tmp_path, caplog, monkeypatch, first
+):
+    monkeypatch.setattr("brainfm.stages.finetune.is_first", lambda: first)
     split = {"validation": 0.5, "exclude_subjects": ["s0", "s4"]}
     config = {"task": task(lab), "split": split, "adaptation": "probe"}
     places = {"checkpoint": f"{finetuned}/pretrained", "out": f"{tmp_path}/out"}
     assert call(tmp_path, "finetune", config | places) == 0
-    assert "one person, here s2 and s5" in caplog.text
+    assert ("one person, here s2 and s5" in caplog.text) == first
+
+
+def test_a_fine_tuning_that_meets_no_number_names_the_recordings(lab, finetuned, tmp_path, capsys):
+    train = TRAIN | {"lr": 1e30, "warmup": 0, "validate_every": 1}
+    config = {"task": task(lab), "split": {"validation": 0.5}, "adaptation": "full", "train": train}
+    places = {"checkpoint": f"{finetuned}/pretrained", "out": f"{tmp_path}/out"}
+    assert call(tmp_path, "finetune", config | places) == 1
+    (named,) = re.findall(r"at step 1, on windows of \[(.*?)\]", capsys.readouterr().err)
+    assert set(re.findall("'(.*?)'", named)) <= set(open_store(lab / "lab.zarr").table["id"])
 
 
 def test_a_checkpoint_that_was_fitted_with_the_labels_of_the_test_says_so(

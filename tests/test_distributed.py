@@ -24,10 +24,11 @@ from test_pipeline import RECIPE
 from test_resume import FAMILIES, SHORT
 from together import disturbed
 
+from brainfm import cli
 from brainfm.cli import main
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
-from brainfm.learning import Train, guard, validation
+from brainfm.learning import Train, guard, origin, validation
 from brainfm.learning.guard import FIRST, LossGuard
 from brainfm.learning.loop import Loop
 from brainfm.learning.processes import Process
@@ -165,6 +166,23 @@ def test_only_the_first_process_writes_the_configuration(
     run.claim(tmp_path / "out", "seed: 1")
     with pytest.raises(UsageError, match="seed is 1 there and 2 now"):
         run.claim(tmp_path / "out", "seed: 2")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_processes_are_refused_where_one_reads_something_else_and_the_first_says_it(
+    rank: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", rank)
+    monkeypatch.setattr(origin, "gather", lambda own: [own, ["card"]])
+
+    def load(store: Path) -> None:
+        begun = {"origin": {"card": "a"}}
+        origin.Origin({"card": "a"}).on_load_checkpoint(None, None, begun)
+
+    monkeypatch.setattr(cli, "_import", lambda _: load)
+    assert main(["verify", "store.zarr"]) == 2
+    told = capsys.readouterr().err
+    assert ("The card of this run changed" in told, told.count("\n")) == (rank == 0, rank == 0)
 
 
 # ------------------------------------------------------------------ real processes, over gloo

@@ -343,6 +343,9 @@ def test_a_training_that_meets_no_number_names_the_trials(trained: Path) -> None
     estimator = Finetuned(trained, "full", train=steep, sfreq=200.0)
     with pytest.raises(WorkError, match=r"validation loss became nan at step 1, .*'trial 0', 'tri"):
         estimator.fit(*trials(), validation=trials(seed=1))
+    names = tuple(np.array([f"{side} of s1"] * len(trials()[1])) for side in ("rest", "act"))
+    with pytest.raises(WorkError, match=r"validation loss became nan at step 1, .*\['act of s1'\]"):
+        estimator.fit(*trials(), validation=trials(seed=1), recordings=names)
 
 
 def test_a_tokenizer_s_folder_is_refused(tmp_path: Path) -> None:

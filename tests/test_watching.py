@@ -166,6 +166,22 @@ def test_what_comes_after_the_checkpoint_or_is_unfinished_is_cut_off(
     assert path.read_text() == "step,other\n1,0.5\n"
 
 
+def test_rows_that_are_gone_are_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there.csv").write_text("step,loss\n1,0.1\n2,0.2\n")
+    rows(tmp_path / "there.csv", kept=2).add(3, {"loss": 0.5})
+    rows(tmp_path / "new.csv").add(1, {"loss": 0.5})
+    assert capsys.readouterr().err == ""
+    file = rows(tmp_path / "gone.csv", kept=2)
+    file.add(3, {"loss": 0.5})
+    file.add(4, {"loss": 0.5})
+    assert file.path.read_text() == "step,loss\n3,0.5\n4,0.5\n"
+    told = capsys.readouterr().err
+    assert "gone.csv is gone or empty, with the rows up to step 2" in told
+    assert told.count("\n") == 1
+
+
 def test_a_killed_writer_leaves_whole_rows_and_at_most_a_part_of_one(tmp_path: Path) -> None:
     """Broken off at every call that changes the file, it goes on as if it had not been."""
     table = [(1, {"a": 0.1}), (2, {"a": 0.2}), (2, {"b": 0.3}), (3, {"a": 0.4}), (3, {"c": 0.5})]

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from torch.distributed.fsdp import FSDPModule
 
 from brainfm.cli import main
@@ -65,3 +66,5 @@ if __name__ == "__main__":
     every = gather(codes)
     if is_first():
         Path(sys.argv[2]).write_text(json.dumps(every))
+    if dist.is_initialized():
+        dist.destroy_process_group()  # its threads must not outlive the interpreter

@@ -50,6 +50,7 @@ FULL = Train(
 
 Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
 Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
+Recordings = tuple[np.ndarray, np.ndarray]
 Own = TypeVar("Own", bound="FineTuning")
 
 
@@ -171,6 +172,7 @@ class FineTuning(BaseEstimator, ABC):
         *,
         validation: Validation | None = None,
         groups: np.ndarray | None = None,
+        recordings: Recordings | None = None,
     ) -> Own:
         """Fit on trials in SI units; choose between models on ``validation`` only.
 
@@ -184,6 +186,9 @@ class FineTuning(BaseEstimator, ABC):
             trials and their answers, that a penalty or a step is chosen on.
         groups
             (trial,) subject of each: a ridge leaves all trials of a subject out together.
+        recordings
+            (trial,) name of each one's recording, and likewise of ``validation``, for a training that stops
+            to name; where None it numbers the trials.
 
         Raises
         ------
@@ -207,7 +212,7 @@ class FineTuning(BaseEstimator, ABC):
             self.adaptation_.open(self.model_.backbone)
             self.n_trained_parameters_ = count_parameters(self.model_)
             if self.adaptation_.moves or not linear:
-                self._train(X, y, validation)
+                self._train(X, y, validation, recordings or (None, None))
         return self
 
     def check_scans(self) -> None:
@@ -266,16 +271,23 @@ class FineTuning(BaseEstimator, ABC):
         self.model_.head.set(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
         self.penalty_, self.n_fits_ = probe.penalty, probe.tried
 
-    def _train(self, X: Trials, y: np.ndarray, validation: Validation | None) -> None:
+    def _train(
+        self,
+        X: Trials,
+        y: np.ndarray,
+        validation: Validation | None,
+        recordings: Recordings | tuple[None, None],
+    ) -> None:
         """Train what takes a gradient, in the one loop."""
         options = replace(self.train, batch_size=min(self.train.batch_size, len(X))).over(len(X))
-        held_out = None if validation is None else OrderedBatches(self._labelled(*validation))
+        trained, held = recordings
+        held_out = None if validation is None else OrderedBatches(self._labelled(*validation, held))
         chosen = BestState()
         # With dropout, unlike the backbone as it was loaded, where that is trained.
         (self.model_ if self.adaptation_.moves else self.model_.head).train()
         train_loop(
             self.model_,
-            ShuffledBatches(self._labelled(X, y), options.batch_size, self.random_state),
+            ShuffledBatches(self._labelled(X, y, trained), options.batch_size, self.random_state),
             train=options,
             seed=self.random_state,
             out=self.out,
@@ -286,10 +298,12 @@ class FineTuning(BaseEstimator, ABC):
         self.chosen_step_ = chosen.step
         self.model_.eval()
 
-    def _labelled(self, X: Trials, y: np.ndarray | None = None) -> LabelledTrials:
+    def _labelled(
+        self, X: Trials, y: np.ndarray | None = None, recording: np.ndarray | None = None
+    ) -> LabelledTrials:
         """Return trials with their answers, 0 where they are not known."""
         label = np.zeros(len(X), np.int64) if y is None else self._label(y)
-        return LabelledTrials(X, label, self._sensors(X), float(self.sfreq or 0))
+        return LabelledTrials(X, label, self._sensors(X), float(self.sfreq or 0), recording)
 
     def transform(self, X: Trials) -> Float[np.ndarray, "trial dim"]:
         """Return the pooled features of each trial, computed once for the same weights."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
 from brainfm.errors import UsageError
-from brainfm.learning.processes import is_first
+from brainfm.learning.processes import gather, is_first
 
 
 class Origin(Callback):
@@ -34,7 +35,7 @@ class Origin(Callback):
         Raises
         ------
         UsageError
-            If one is another, saying which.
+            If one is another, for any of the processes; the first one's says which.
         """
         kept: dict[str, str] | None = checkpoint.get("origin")
         if kept is None and self.digests and is_first():
@@ -45,10 +46,13 @@ class Origin(Callback):
             )
         kept = self.digests if kept is None else kept
         names = [*dict.fromkeys([*kept, *self.digests])]
-        if changed := [name for name in names if kept.get(name) != self.digests.get(name)]:
+        own = [name for name in names if kept.get(name) != self.digests.get(name)]
+        if changed := [*dict.fromkeys(chain.from_iterable(gather(own)))]:
             raise UsageError(
                 f"The {_listed(changed)} of this run changed since it began, and what it has learned is of "
                 "what was there before; put that back, or choose another --out."
+                if is_first()
+                else ""
             )
 
 

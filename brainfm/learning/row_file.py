@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -50,8 +51,14 @@ class RowFile:
         self.kept = step
 
     def _open(self) -> None:
-        """Cut off what is not kept."""
+        """Cut off what is not kept, and say so where that is not there."""
         there = self.path.read_bytes() if self.path.exists() else b""
+        if self.kept and not there:
+            print(
+                f"brainfm: {self.path} is gone or empty, with the rows up to step {self.kept}; it begins "
+                "anew after that.",
+                file=sys.stderr,
+            )
         head, *lines = there.splitlines(keepends=True) or [b""]
         kept = [*takewhile(self._is_kept, lines)]
         self.row, self.columns = {}, next(csv.reader([head.decode()])) if kept else []

@@ -32,20 +32,24 @@ class LabelledTrials:
         the channels.
     sfreq
         sampling rate in Hz.
+    recording
+        (trial,) name of the recording that each is cut from; where None it is known of stored windows alone.
     """
 
     X: Float[np.ndarray, "trial channel time"] | StoredWindows
     label: Labels
     sensors: Sensors
     sfreq: float
+    recording: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.X)
 
     def batch(self, rows: Int[np.ndarray, " row"] | slice) -> LabelledBatch:
         """Return some of the trials, named by their recordings or, where these are unknown, by number."""
-        if isinstance(self.X, StoredWindows):
-            names = tuple(self.X.recording[rows].tolist())
+        known = self.X.recording if isinstance(self.X, StoredWindows) else self.recording
+        if known is not None:
+            names = tuple(known[rows].tolist())
         else:
             names = tuple(f"trial {i}" for i in np.arange(len(self))[rows].tolist())
         batch = replace(batch_of(self.X[rows], self.sensors, self.sfreq), recording=names)

@@ -119,7 +119,7 @@ def finetune(
     covered = coverage(reader, trials.meta.rename(columns={"recording": "id"}))
     trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
     fold = hold_out(trials.meta, split.validation, seed)
-    for leak in find_leaks(trials.table, [fold], trials.recordings):
+    for leak in find_leaks(trials.table, [fold], trials.recordings) if is_first() else ():
         logger.warning("%s.", leak)
     known = seen(card, set(trials.meta["fingerprint"]))
     training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
@@ -141,7 +141,13 @@ def finetune(
         },
     )
     groups = training.meta["subject"].to_numpy(dtype=str)
-    estimator.fit(training.X, training.y, validation=(validation.X, validation.y), groups=groups)
+    estimator.fit(
+        training.X,
+        training.y,
+        validation=(validation.X, validation.y),
+        groups=groups,
+        recordings=(training.meta["recording"].to_numpy(), validation.meta["recording"].to_numpy()),
+    )
     if not is_first():
         return
     estimator.save(out / "model", seen=seen_of(trials.meta, trials.known()))
