@@ -394,6 +394,8 @@ def test_an_estimator_costs_what_it_costs_alone_in_every_fold_and_row(
     assert len(once) == 8
     assert (once["fit_seconds"] >= window * once["n_train"]).all()
     assert (once["seconds"] >= window * (once["n_train"] + once["n_test"])).all()
+    assert once["flops"].nunique() == 1  # operations neither
+    assert once["flops"].iloc[0] > 0
     said = re.findall(r"(first|again): .*fitted in ([0-9.e+-]+) s a fold", capsys.readouterr().out)
     assert {name for name, _ in said} == {"first", "again"}
     assert all(float(seconds) >= window * once["n_train"].mean() * 0.99 for _, seconds in said)

@@ -73,8 +73,8 @@ def flops_per_window(fitted: Any, X: Any) -> int | None:
         return None
     from brainfm.layers.flops import count_flops
 
-    # Another window than any it has seen, whose tokens would be remembered.
-    window = np.asarray(X[:1]) * np.float32(1.01)
+    # A window of its own: what others have seen, or counted with, would be remembered and cost nothing.
+    window = np.asarray(X[:1]) * np.float32(np.random.default_rng().uniform(1, 1.1))
     predict = fitted.predict if is_regressor(fitted) else fitted.predict_proba
     return count_flops(lambda: predict(window))[1]
 
