@@ -100,7 +100,7 @@ def test_flops_are_proportional_to_the_windows(name: str) -> None:
     two, four = costs
     assert four.flops == pytest.approx(two.flops, rel=0.05)
     assert four.lasting == two.lasting
-    assert four.seconds > four.validating > 0
+    assert min(four.seconds, four.validating) > 0
     # What was not measured is told from what was, roughly: with two windows gradients weigh more.
     assert two.memory(4) == pytest.approx(four.memory(4), rel=0.15)
 

@@ -66,6 +66,7 @@ def _unknown_option(message: str, key: str) -> str | None:
 
 def _no_file(message: str, key: str, files: Sequence[str]) -> str | None:
     found = re.search(r'Unable to load config "([^"\n]+)"', message)
+    key = key.rpartition(".")[2]
     if found is None or f"--{key}" not in files:
         return None
     return (

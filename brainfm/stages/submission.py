@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from brainfm.disk import write_whole
@@ -82,7 +83,11 @@ def submit(script: str) -> str:
     WorkError
         If it refuses the job.
     """
-    done = subprocess.run(["sbatch"], input=script, capture_output=True, text=True, check=False)
+    # From a file: who writes into a pipe that nobody reads is ended by the system.
+    with tempfile.TemporaryFile("w+") as given:
+        given.write(script)
+        given.seek(0)
+        done = subprocess.run(["sbatch"], stdin=given, capture_output=True, text=True, check=False)
     if done.returncode:
         raise WorkError(
             f"sbatch refused the job: {done.stderr.strip()}; correct the slurm options."
