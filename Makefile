@@ -21,7 +21,7 @@ quickstart: $(READY) ## raw recordings → report, on the sample in this reposit
 	pipelines/quickstart.sh
 
 test: $(READY) ## the whole test suite, a file of tests at a time on each core
-	pytest -n auto --dist loadfile
+	pytest -n auto --dist loadfile --max-worker-restart 0
 
 check: $(READY) ## formatting, lint, types, layers, spelling
 	ruff format --check .

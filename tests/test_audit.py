@@ -18,6 +18,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from test_overlap import TRAIN, call
 
 from brainfm.backbones import PatchTransformer
 from brainfm.card import data_of, join_seen, with_labels
@@ -37,15 +38,7 @@ from brainfm.windows.splits import SubjectFolds
 
 LABELS = ("Fp1", "Fp2", "C3", "C4")
 RECIPE = {"name": "lab", "pattern": r"(?P<subject>s\d)_(?P<run>\d)\.edf$"}
-TRAIN = {"steps": 2, "batch_size": 2, "warmup": 1, "validate_every": 2, "accelerator": "cpu"}
 SEEN = "has seen test recordings or subjects"
-
-
-def call(folder: Path, verb: str, config: dict[str, Any]) -> int:
-    """Call a verb as from a shell."""
-    path = folder / f"{verb}.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return main([verb, "--config", str(path)])
 
 
 @pytest.fixture(scope="module")
