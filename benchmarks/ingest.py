@@ -55,9 +55,10 @@ def run(paths):
         data = BaseConcatDataset([RawDataset(raw, {"subject": i}) for i, raw in enumerate(raws)])
         preprocess(data, steps, save_dir=folder, n_jobs=1)
         return time.perf_counter() - start[0], time.process_time() - start[1]
-run(sys.argv[2:3])
-for _ in range(int(sys.argv[1])):
-    print("seconds", *run(sys.argv[2:]))
+run(sys.argv[1:2])
+print("ready", flush=True)
+for _ in sys.stdin:
+    print("seconds", *run(sys.argv[1:]), flush=True)
 """
 
 
@@ -75,27 +76,43 @@ class Seconds(NamedTuple):
     processor: float
 
 
-def best(program: Callable[[], object], repeats: int) -> Seconds:
-    """Return the seconds of the fastest run, by each clock."""
-    times = []
-    for _ in range(repeats):
-        wall, processor = time.perf_counter(), time.process_time()
-        program()
-        times.append((time.perf_counter() - wall, time.process_time() - processor))
-    return Seconds(*map(min, zip(*times, strict=True)))
+def timed(program: Callable[[], object]) -> Seconds:
+    """Return what a program took in this process."""
+    wall, processor = time.perf_counter(), time.process_time()
+    program()
+    return Seconds(time.perf_counter() - wall, time.process_time() - processor)
 
 
-def time_braindecode(python: str, paths: list[Path], repeats: int) -> Seconds:
-    """Return the seconds of the fastest run in another interpreter, without its imports."""
-    done = subprocess.run(
-        [python, "-c", BRAINDECODE, str(repeats), *map(str, paths)],
-        check=True,
-        text=True,
-        capture_output=True,
-    )
-    lines = [line.split() for line in done.stdout.splitlines()]
-    times = [map(float, words[1:]) for words in lines if words[:1] == ["seconds"]]
-    return Seconds(*map(min, zip(*times, strict=True)))
+class Braindecode:
+    """A process of another interpreter, its imports done, that waits for its turns."""
+
+    def __init__(self, python: str, paths: list[Path]):
+        command = [python, "-c", BRAINDECODE, *map(str, paths)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._line("ready")
+
+    def __call__(self) -> Seconds:
+        """Return what its next turn took, by its own clocks."""
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return Seconds(*map(float, self._line("seconds")))
+
+    def _line(self, begin: str) -> list[str]:
+        for line in self._process.stdout:
+            if line.split()[:1] == [begin]:
+                return line.split()[1:]
+        raise SystemExit("braindecode's process ended")
+
+
+def fastest(turns: dict[str, Callable[[], Seconds]], rounds: int) -> dict[str, Seconds]:
+    """Return the seconds of each one's fastest run, by each clock, of rounds in turns."""
+    took: dict[str, list[Seconds]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            took[name].append(turn())
+    return {name: Seconds(*map(min, zip(*runs, strict=True))) for name, runs in took.items()}
 
 
 def print_speeds(seconds: dict[str, Seconds], hours: float) -> None:
@@ -138,9 +155,9 @@ def size(folder: Path) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=12)
+    parser.add_argument("--files", type=int, default=24)
     parser.add_argument("--minutes", type=int, default=20, help="length of each file")
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest counts")
+    parser.add_argument("--rounds", type=int, default=3, help="in turns; the fastest counts")
     parser.add_argument("--braindecode", metavar="PYTHON", help="an interpreter that has it")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -150,22 +167,18 @@ def main() -> None:
             write_edf(path, names, sfreq=SFREQ, seconds=60 * given.minutes, seed=seed)
         hours, stores = given.files * given.minutes / 60, iter(range(1000))
         ingest_quietly(paths[:1], folder / "warm.zarr")
-        seconds = {
-            "brainfm ingest": best(
-                lambda: ingest_quietly(paths, folder / f"{next(stores)}.zarr"), given.repeats
+        turns = {
+            "brainfm ingest": lambda: timed(
+                lambda: ingest_quietly(paths, folder / f"{next(stores)}.zarr")
             ),
-            "brainfm, nothing written": best(
-                lambda: [read_recording(str(path), Recipe()).load() for path in paths],
-                given.repeats,
+            "brainfm, nothing written": lambda: timed(
+                lambda: [read_recording(str(path), Recipe()).load() for path in paths]
             ),
-            "MNE, nothing written": best(
-                lambda: [clean_with_mne(path) for path in paths], given.repeats
-            ),
+            "MNE, nothing written": lambda: timed(lambda: [clean_with_mne(p) for p in paths]),
         }
         if given.braindecode:
-            seconds["braindecode preprocess"] = time_braindecode(
-                given.braindecode, paths, given.repeats
-            )
+            turns["braindecode preprocess"] = Braindecode(given.braindecode, paths)
+        seconds = fastest(turns, given.rounds)
         print(f"{len(names)} channels, {SFREQ} Hz, {given.files} × {given.minutes} min")
         print_speeds(seconds, hours)
         print_differences(read_recording(str(paths[0]), Recipe()), paths[0], folder / "0.zarr")

@@ -20,7 +20,7 @@ N_CHANNELS = 64
 
 
 def electrodes(count: int) -> list[str]:
-    from brainfm.recordings.sensors.channels import template_positions
+    from brainfm.recordings.sensors.labels import template_positions
 
     return sorted(template_positions("standard_1020"))[:count]
 

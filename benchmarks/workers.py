@@ -74,16 +74,19 @@ def apart(paths: list[Path], processes: int) -> float:
                 pass
         start = time.perf_counter()
         for share in shares:
-            share.communicate("go\n")
+            share.stdin.write("go\n")
+            share.stdin.flush()
+        for share in shares:
+            share.communicate()
         return time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=240)
+    parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--minutes", type=int, default=20, help="length of each file")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     os.environ.update(THREADS)
     with tempfile.TemporaryDirectory() as place:

@@ -714,7 +714,7 @@ def test_memory_does_not_grow_with_length(monkeypatch):
     peak(1)
     short, long = peak(10), peak(60)
     assert long < 1.1 * short
-    assert long < 8 * 60 * 60 * 256 * 4 / 3
+    assert long < 8 * 60 * 60 * 256 * 4 / 2
 
 
 def test_pieces_are_the_whole_and_in_order():

@@ -338,6 +338,10 @@ def test_sources_that_are_gone_are_told_and_stay_in_the_store(raw, store, capsys
     told = capsys.readouterr().out.partition("gone since")[2]
     assert "sub-Subject01-1" in told
     assert "empty" in told
+    monkeypatch.setattr("brainfm.stages.status.LISTED", 1)
+    status(store)
+    told = capsys.readouterr().out.partition("gone since")[2]
+    assert "… and 1 more" in " ".join(told.split())
     assert len(ingest(["raw"], store=store).unchanged) == 5
     assert len(open_store(store)) == 6
 

@@ -1,6 +1,9 @@
 """What the project promises of itself: light imports, a small repository, one version."""
 
+import ast
+import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -73,6 +76,19 @@ def test_no_path_of_a_developer_s_machine_is_kept(tracked):
         if re.search(MACHINES, line)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name
+)
+def test_what_a_benchmark_imports_of_brainfm_is_there(path):
+    """Also what it imports late, where nobody sees that a name has moved until it is run again."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("brainfm"):
+            module = importlib.import_module(str(node.module))
+            missing = [n.name for n in node.names if not hasattr(module, n.name)]
+            parts = {m.name for m in pkgutil.iter_modules(getattr(module, "__path__", []))}
+            assert set(missing) <= parts, (node.module, missing)
 
 
 def test_the_version_is_one():

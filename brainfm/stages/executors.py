@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from threadpoolctl import threadpool_limits
+
 from brainfm.errors import UsageError
 from brainfm.stages.allocation import seconds_of
 
@@ -58,7 +60,9 @@ class InProcess:
 
     def run(self, work: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
         """Yield outcomes in the order of the jobs; a crash of the interpreter ends all."""
-        return map(work, jobs)
+        # Arrays are small here: threads of the linear algebra would turn round and wait.
+        with threadpool_limits(1, user_api="blas"):
+            yield from map(work, jobs)
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Recording, Source, Stream
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.stages.patience import Patience
-from brainfm.store.hold import is_held
 from brainfm.store.write import (
     clear_quarantine,
+    is_held,
     note_stat,
     remove_recording,
     write_quarantine,

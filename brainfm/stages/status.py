@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as json_format
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from rich.text import Text
 
 from brainfm.recordings.sources import is_there
 from brainfm.store.read import Store, open_store
+
+LISTED = 500
+"""Lines of each list that a terminal is given."""
 
 
 def status(store: Path, *, json: bool = False) -> None:
@@ -90,37 +95,35 @@ def _overview(store: Store) -> Table:
 
 
 def _duplicates(store: Store) -> Table:
-    shown = _listing("duplicates", "recording", "has the content of")
-    for row in store.table[store.table.duplicate_of.notna()].itertuples():
-        shown.add_row(row.id, row.duplicate_of)
-    return shown
+    twice = store.table[store.table.duplicate_of.notna()]
+    rows = zip(twice["id"], twice.duplicate_of, strict=True)
+    return _listing("duplicates", ["recording", "has the content of"], rows)
 
 
 def _lost(store: Store) -> Table:
-    shown = _listing("removed", "recording without a folder")
-    for id in store.lost:
-        shown.add_row(id)
-    return shown
+    return _listing("removed", ["recording without a folder"], ([id] for id in store.lost))
 
 
 def _quarantine(store: Store) -> Table:
-    shown = _listing("quarantined", "source", "reason", "detail")
-    for row in store.quarantined.to_dict("records"):
-        shown.add_row(*(_printable(row[column]) for column in ("source", "reason", "detail")))
-    return shown
+    columns = ["source", "reason", "detail"]
+    return _listing("quarantined", columns, store.quarantined[columns].itertuples(index=False))
 
 
 def _vanished(store: Store) -> Table:
-    shown = _listing("gone since", "source", "what the store has of it")
-    for source, what in find_vanished(store).items():
-        shown.add_row(_printable(source), what)
-    return shown
+    rows = find_vanished(store).items()
+    return _listing("gone since", ["source", "what the store has of it"], rows)
 
 
-def _listing(title: str, *columns: str) -> Table:
+def _listing(title: str, columns: Sequence[str], rows: Iterable[Iterable[str]]) -> Table:
+    """Return a table of the first `LISTED` rows, whose last line says how many follow."""
     shown = Table(title=title, title_justify="left")
     for column in columns:
         shown.add_column(column, overflow="fold")  # a path that is cut names no file
+    rows = iter(rows)
+    for row in islice(rows, LISTED):
+        shown.add_row(*map(_printable, row))
+    if more := sum(1 for _ in rows):
+        shown.add_row(f"… and {more:,} more, which --json lists")
     return shown
 
 

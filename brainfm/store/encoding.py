@@ -19,7 +19,7 @@ LARGEST = 32767
 COARSEST = 1 / 64
 """The coarsest step that integers may have, as a share of the channel's robust amplitude."""
 
-LOOKED_AT = 4_000
+LOOKED_AT = 1_000
 """Samples of a shard, about, from which its amplitude is estimated."""
 
 

@@ -118,11 +118,6 @@ def _open(path: Path) -> Store:
     return replace(store, attributes=kept)
 
 
-def is_held(path: Path, run: str) -> bool:
-    """Whether the ingest of that name still holds the store."""
-    return (path / PARTIAL / run).is_dir()
-
-
 def _lock(file: IO[str], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,6 +36,11 @@ from brainfm.store.schema import (
 from brainfm.store.stream import SignalWriter, Written
 
 
+def is_held(path: Path, run: str) -> bool:
+    """Whether the ingest of that name still holds the store, see `brainfm.store.hold.writing`."""
+    return (path / PARTIAL / run).is_dir()
+
+
 def write_recording(
     path: Path,
     recording: Recording,

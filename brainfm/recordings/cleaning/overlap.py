@@ -24,6 +24,9 @@ from brainfm.recordings.cleaning.filters import Filter
 FRAME_BYTES = 128_000_000
 """A frame is not larger, unless the filter alone is."""
 
+TWOS = 32
+"""Long frames are a multiple of it: odd factors of a length make its transform slower."""
+
 ROWS = 8
 """Channels transformed at once: as many as the processor's vectors hold float32."""
 
@@ -58,10 +61,17 @@ def plan_frames(filter: Filter, n_times: int, *, n_channels: int, n_bytes: int) 
     old, new = filter.ratio.denominator, filter.ratio.numerator
     reach = -(-filter.reach // old)
     affordable = max(n_bytes // (4 * n_channels), 4 * filter.reach)
-    most = min(max(8 * filter.reach, 1 << 15), affordable)
-    n_frames = ceil(n_times / max(most - 2 * reach * old, old))
-    units = next_fast_len(ceil(n_times / (n_frames * old)) + 2 * reach, real=True)
+    most = min(max(12 * filter.reach, 1 << 15), affordable)
+    fewest = ceil(n_times / max(most - 2 * reach * old, old))
+    lengths = {n: _fast(ceil(n_times / (n * old)) + 2 * reach) for n in range(fewest, fewest + 4)}
+    units = lengths[min(lengths, key=lambda n: n * lengths[n])]
     return Frames(units * old, reach * old, units * new, reach * new)
+
+
+def _fast(units: int) -> int:
+    """Return the next length that is fast to transform."""
+    twos = TWOS if units > TWOS**2 else 1
+    return next_fast_len(ceil(units / twos), real=True) * twos
 
 
 def convolve(

@@ -29,7 +29,7 @@ SEGMENTS = 12
 SEGMENT_BYTES = 32_000_000
 """What is looked at first: so many segments of so many seconds, fewer if they are wide."""
 
-AMPLITUDE_SAMPLES = 4096
+AMPLITUDE_SAMPLES = 1024
 """Samples a channel by which the amplitude of the cleaned signal is judged."""
 
 
