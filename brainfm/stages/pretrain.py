@@ -17,19 +17,11 @@ from brainfm.learning.loop import fit
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.objectives import Diffusion
+from brainfm.stages.batches import training_batches, validation_batches
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
-from brainfm.stages.sources import (
-    Data,
-    Division,
-    Source,
-    content_of,
-    divide,
-    sources_of,
-    training_batches,
-    validation_batches,
-)
+from brainfm.stages.sources import Data, Division, Source, content_of, divide, sources_of
 from brainfm.store.read import Store
 from brainfm.tokenizers import Frozen, Pretrained
 from brainfm.weights import count_parameters, load_card, save
