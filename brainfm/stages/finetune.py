@@ -20,8 +20,8 @@ from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import kernels
 from brainfm.learning.adaptation import Adaptation, Name
+from brainfm.learning.descent import FULL
 from brainfm.learning.finetuned import Finetuned, FinetunedRegressor
-from brainfm.learning.finetuning import FULL
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import coverage, use_of
