@@ -21,7 +21,8 @@ import torch
 from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch, Objective
-from brainfm.learning.loop import TRAINING, draw_seed, fit
+from brainfm.learning.draws import TRAINING, draw_seed
+from brainfm.learning.loop import fit
 from brainfm.learning.train import Train
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import load_model

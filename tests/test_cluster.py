@@ -20,6 +20,7 @@ from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import ingest as stage
 from brainfm.stages import jobs
+from brainfm.stages.assignments import Here, Job
 from brainfm.stages.executors import (
     InProcess,
     Lost,
@@ -31,7 +32,7 @@ from brainfm.stages.executors import (
     queue,
 )
 from brainfm.stages.ingest import ingest
-from brainfm.stages.jobs import Here, Job, bring_in
+from brainfm.stages.jobs import bring_in
 from brainfm.stages.patience import Patience
 from brainfm.stages.verify import verify
 from brainfm.store import open_store

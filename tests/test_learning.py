@@ -24,9 +24,10 @@ from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
 from brainfm.learning import Train
 from brainfm.learning.callbacks import SPEED
+from brainfm.learning.draws import TRAINING, VALIDATION, draw_seed
 from brainfm.learning.health import BANDS, feature_rank
 from brainfm.learning.lamb import Lamb
-from brainfm.learning.loop import TRAINING, VALIDATION, draw_seed, fit
+from brainfm.learning.loop import fit
 from brainfm.learning.outcome import BestState
 from brainfm.objectives import MaskedCodes, MotifReconstruction
 from brainfm.tokenizers import Frozen

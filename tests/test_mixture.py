@@ -19,14 +19,8 @@ from brainfm.learning.callbacks import SPEED
 from brainfm.learning.loop import Loop
 from brainfm.learning.shares import choose_parts
 from brainfm.recordings.synthetic import synthesise, write_edf
-from brainfm.stages.sources import (
-    Beside,
-    Data,
-    divide,
-    sources_of,
-    training_batches,
-    validation_batches,
-)
+from brainfm.stages.batches import training_batches, validation_batches
+from brainfm.stages.sources import Beside, Data, divide, sources_of
 from brainfm.weights import load
 from brainfm.windows.mixture import MixedBatches, shares
 from brainfm.windows.splits import hold_out

@@ -30,10 +30,11 @@ from brainfm.errors import UsageError
 from brainfm.learning import Train
 from brainfm.learning.cost import Cost, Same, measure
 from brainfm.learning.loop import fit
+from brainfm.stages.batches import validation_batches
 from brainfm.stages.catalog import configs
 from brainfm.stages.model import Model, Window, load_model
 from brainfm.stages.plan import Part, Plan, describe, draw_up, duration, size
-from brainfm.stages.sources import divide, sources_of, validation_batches
+from brainfm.stages.sources import divide, sources_of
 from brainfm.stages.workload import Corpus, noise, validated_of
 from brainfm.weights import count_parameters
 

@@ -9,32 +9,33 @@ another. The test subjects lie sealed until the fit is over and are opened once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator
 
 from brainfm.disk import write_whole
-from brainfm.errors import UsageError, WorkError
+from brainfm.errors import WorkError
 from brainfm.evaluation.attempt import attempt, training_rows
-from brainfm.evaluation.audit import look_back, seen_before, tested_in
+from brainfm.evaluation.audit import Past, look_back, seen_before, tested_in
 from brainfm.evaluation.fingerprints import fingerprint, identify
 from brainfm.evaluation.identity import identity_table
 from brainfm.evaluation.jobs import Job, changes
 from brainfm.evaluation.leakage import check_leaks, find_leaks
 from brainfm.evaluation.measures import Evidence, Measure, measure_all
-from brainfm.evaluation.metrics import check_metrics, metrics_of
-from brainfm.evaluation.overlap import all_names, histories_of
+from brainfm.evaluation.metrics import metrics_of
+from brainfm.evaluation.overlap import all_names
+from brainfm.evaluation.preconditions import check_call, check_classes
 from brainfm.evaluation.records import FoldRecord, read_record, write_record
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.tables import predictions_table, results_table, statistics_table
-from brainfm.evaluation.tuning import UNLIMITED, Budget, check_budget
+from brainfm.evaluation.tuning import UNLIMITED, Budget
 from brainfm.progress import watched
 from brainfm.tokenizers import WindowCache
-from brainfm.windows.splits import NESTED, Split
+from brainfm.windows.splits import NESTED, Fold, Split
 from brainfm.windows.trials import Trials
 
 logger = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def run(
     check_call(
         estimators, seeds=seeds, metrics=metrics, classes=classes, reference=reference, budget=budget
     )  # fmt: skip
-    _check_classes(trials, classes)
+    check_classes(trials, classes)
     divided = {seed: folds.split(trials.table, seed) for seed in seeds}
     every = [fold for mine in divided.values() for fold in mine]
     tested = tested_in(trials, divided)
@@ -167,33 +168,19 @@ def run(
     leaks = find_leaks(trials.table, every, trials.recordings) + seen_before(pasts)
     check_leaks(leaks, allow_leakage)
     names = {place: all_names(rows) for place, rows in tested.items()}
-    data, described = fingerprint(trials), {name: identify(e) for name, e in estimators.items()}
-    jobs = [
-        Job(
-            task, data, name, estimator, described[name], fold, seed,
-            names[seed, fold.index], tuple(metrics), classes, budget, shots,
-        )
-        for seed, mine in divided.items()
-        for fold in mine
-        for shots in (None, *few_shot)
-        for name, estimator in estimators.items()
-    ]  # fmt: skip
+    alike = partial(
+        Job,
+        task=task,
+        data=fingerprint(trials),
+        metrics=tuple(metrics),
+        classes=classes,
+        budget=budget,
+    )
+    jobs = _jobs(alike, estimators, divided, names, few_shot)
     evidence = Evidence(trials, classes, store)
     for measure in measures:
         measure.check(evidence, every)
-    for job in jobs:
-        training_rows(job, trials)  # refuses a curve with too many or too few labels
-    if said := changes(jobs, out / "folds"):
-        logger.warning(said)
-    cache = WindowCache()
-    status = {(past.estimator, past.seed, past.fold): past.status for past in pasts}
-    records = [
-        replace(
-            _recorded(job, trials, out / "folds", cache),
-            overlap=status[job.name, job.seed, job.fold.index],
-        )
-        for job in watched(jobs, "Folds", len(jobs))
-    ]
+    records = _records(jobs, trials, out / "folds", pasts)
     whole = [r for r in records if r.shots is None]
     statistics = statistics_table(
         whole, trials, classes, metrics=metrics, reference=reference, draws=draws, seed=seeds[0]
@@ -205,13 +192,48 @@ def run(
         tuple(records),
         tuple(leaks),
     )
-    tables = {stem: getattr(outcome, stem) for stem in ("results", "predictions", "statistics")}
-    tables |= measure_all(measures, evidence, whole)
-    if any(record.identity for record in whole):
-        tables["identity"] = identity_table(whole)
-    for stem, table in tables.items():
-        write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())
+    _write(outcome, measure_all(measures, evidence, whole), out)
     return outcome
+
+
+def _jobs(
+    alike: Callable[..., Job],
+    estimators: Mapping[str, BaseEstimator],
+    divided: Mapping[int, Sequence[Fold]],
+    names: Mapping[tuple[int, int], tuple[str, ...]],
+    few_shot: FewShot,
+) -> list[Job]:
+    """Return a job an estimator, fold, seed and number of labels, of which ``alike`` makes each."""
+    described = {name: identify(e) for name, e in estimators.items()}
+    return [
+        alike(
+            name=name, estimator=estimator, described=described[name], fold=fold, seed=seed,
+            tested=names[seed, fold.index], shots=shots,
+        )
+        for seed, mine in divided.items()
+        for fold in mine
+        for shots in (None, *few_shot)
+        for name, estimator in estimators.items()
+    ]  # fmt: skip
+
+
+def _records(
+    jobs: Sequence[Job], trials: Trials, folder: Path, pasts: Sequence[Past]
+) -> list[FoldRecord]:
+    """Return the record of every fold, and what its estimator had seen; compute those that are not kept."""
+    for job in jobs:
+        training_rows(job, trials)  # refuses a curve with too many or too few labels
+    if said := changes(jobs, folder):
+        logger.warning(said)
+    cache = WindowCache()
+    status = {(past.estimator, past.seed, past.fold): past.status for past in pasts}
+    return [
+        replace(
+            _recorded(job, trials, folder, cache),
+            overlap=status[job.name, job.seed, job.fold.index],
+        )
+        for job in watched(jobs, "Folds", len(jobs))
+    ]
 
 
 def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> FoldRecord:
@@ -224,61 +246,12 @@ def _recorded(job: Job, trials: Trials, folder: Path, cache: WindowCache) -> Fol
     return record
 
 
-def check_call(
-    estimators: Mapping[str, BaseEstimator],
-    *,
-    seeds: Sequence[int],
-    metrics: Sequence[str],
-    classes: Sequence[str],
-    reference: str | None,
-    budget: Budget = UNLIMITED,
-) -> None:
-    """Refuse what cannot work whatever the data are; `run` does it too.
-
-    Raises
-    ------
-    UsageError
-        Also where an estimator's checkpoint cannot be read.
-    """
-    check_metrics(metrics, classes)
-    if not estimators or not seeds:
-        raise UsageError(
-            f"{len(estimators)} estimators and {len(seeds)} seeds: give at least one of each."
-        )
-    if len(set(seeds)) != len(seeds):
-        raise UsageError(f"The seeds {list(seeds)} repeat themselves: give different ones.")
-    if reference is not None and reference not in estimators:
-        raise UsageError(
-            f"The reference {reference!r} is no estimator: choose from {list(estimators)}."
-        )
-    for name, estimator in estimators.items():
-        _check_kind(name, estimator, classes)
-        check_budget(name, estimator, budget)
-        histories_of(estimator)  # refuses a checkpoint that cannot be read
-
-
-def _check_kind(name: str, estimator: BaseEstimator, classes: Sequence[str]) -> None:
-    """Refuse a classifier for a task of numbers, and what predicts no probabilities for one of classes."""
-    able = hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")
-    if classes and (not able or is_regressor(estimator)):
-        raise UsageError(
-            f"{name!r} ({type(estimator).__name__}) is no classifier with fit and "
-            "predict_proba: give one that predicts probabilities."
-        )
-    if not classes and not is_regressor(estimator):
-        raise UsageError(
-            f"{name!r} ({type(estimator).__name__}) is no regressor, and the task is of numbers: give "
-            "one, such as brainfm.learning.FinetunedRegressor or brainfm.baselines.tangent_space_ridge."
-        )
-
-
-def _check_classes(trials: Trials, classes: tuple[str, ...]) -> None:
-    if not classes and trials.y.dtype.kind == "f":
-        if len(np.unique(trials.y)) < 2:
-            raise UsageError(f"All windows have the number {trials.y[0]:g}: give others too.")
-        return
-    if sorted(classes) != list(trials.classes) or len(classes) < 2:
-        raise UsageError(
-            f"The trials are of the classes {list(trials.classes)} and the task of "
-            f"{list(classes)}: a task needs two or more, and windows of each."
-        )
+def _write(outcome: Outcome, measured: Mapping[str, pd.DataFrame], out: Path) -> None:
+    """Write the tables, those of the measures too."""
+    tables = {stem: getattr(outcome, stem) for stem in ("results", "predictions", "statistics")}
+    tables |= measured
+    whole = [r for r in outcome.records if r.shots is None]
+    if any(record.identity for record in whole):
+        tables["identity"] = identity_table(whole)
+    for stem, table in tables.items():
+        write_whole(out / f"{stem}.csv", table.to_csv(index=False).encode())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,34 +17,17 @@ from brainfm.contracts import Backbone, Head, Tokenizer
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import check_scans
 from brainfm.learning.adaptation import Adaptation, Name, adaptation_of
+from brainfm.learning.answers import Answers
 from brainfm.learning.candidates import choose_checkpoint, load_pretrained
+from brainfm.learning.descent import FULL, descend
 from brainfm.learning.inference import infer, pooled_features
-from brainfm.learning.loop import fit as train_loop
-from brainfm.learning.outcome import BestState
-from brainfm.learning.probe import Features, HeldOut, Probe
 from brainfm.learning.train import Train
-from brainfm.learning.trial_batches import (
-    LabelledTrials,
-    Labels,
-    OrderedBatches,
-    ShuffledBatches,
-)
-from brainfm.objectives import Supervised
+from brainfm.learning.trial_batches import LabelledTrials
 from brainfm.recordings.recording import Sensors
 from brainfm.tokenizers import Cached, Frozen, WindowCache
 from brainfm.weights import build, count_parameters, load_card, save
 from brainfm.windows.order import digest
 from brainfm.windows.stored import StoredWindows
-
-FULL = Train(
-    steps=60,
-    batch_size=16,
-    lr=3e-4,
-    warmup=6,
-    weight_decay=0.05,
-    betas=(0.9, 0.999),
-    validate_every=6,
-)
 
 Trials = Float[np.ndarray, "trial channel time"] | StoredWindows
 Validation = tuple[Float[np.ndarray, "held_out channel time"] | StoredWindows, np.ndarray]
@@ -54,7 +35,7 @@ Recordings = tuple[np.ndarray, np.ndarray]
 Own = TypeVar("Own", bound="FineTuning")
 
 
-class FineTuning(BaseEstimator, ABC):
+class FineTuning(BaseEstimator, Answers):
     """Fine-tunes any checkpoint with any head.
 
     Parameters
@@ -119,36 +100,6 @@ class FineTuning(BaseEstimator, ABC):
         self.sensors, self.sfreq, self.random_state = sensors, sfreq, random_state
         self.test_subjects, self.cache, self.out = test_subjects, cache, out
         self.origin = origin
-
-    @abstractmethod
-    def _study(self, y: np.ndarray) -> int:
-        """Learn what the answers are like, and return how many outputs the head needs."""
-
-    @abstractmethod
-    def _objective(self, tokenizer: Tokenizer, backbone: Backbone, head: Head) -> Supervised:
-        """Join the parts of the model."""
-
-    @abstractmethod
-    def _fit_linear(
-        self,
-        features: Features,
-        y: np.ndarray,
-        validation: HeldOut | None,
-        groups: np.ndarray | None,
-    ) -> Probe:
-        """Fit a linear head in closed form or to convergence."""
-
-    @abstractmethod
-    def _n_settings(self) -> int:
-        """Return how many penalties of a linear head are chosen among."""
-
-    @abstractmethod
-    def _label(self, y: np.ndarray) -> Labels:
-        """Return the answers as the objective wants them."""
-
-    @abstractmethod
-    def _about(self) -> dict[str, Any]:
-        """Return what the model card says of the answers."""
 
     @property
     def pretraining(self) -> dict[str, Any]:
@@ -278,24 +229,19 @@ class FineTuning(BaseEstimator, ABC):
         validation: Validation | None,
         recordings: Recordings | tuple[None, None],
     ) -> None:
-        """Train what takes a gradient, in the one loop."""
-        options = replace(self.train, batch_size=min(self.train.batch_size, len(X))).over(len(X))
+        """Train what takes a gradient."""
         trained, held = recordings
-        held_out = None if validation is None else OrderedBatches(self._labelled(*validation, held))
-        chosen = BestState()
         # With dropout, unlike the backbone as it was loaded, where that is trained.
         (self.model_ if self.adaptation_.moves else self.model_.head).train()
-        train_loop(
+        self.chosen_step_ = descend(
             self.model_,
-            ShuffledBatches(self._labelled(X, y, trained), options.batch_size, self.random_state),
-            train=options,
+            self._labelled(X, y, trained),
+            None if validation is None else self._labelled(*validation, held),
+            train=self.train,
             seed=self.random_state,
             out=self.out,
             origin={**(self.origin or {}), "checkpoint": digest(self.card_)},
-            validation=held_out,
-            callbacks=(chosen,),
         )
-        self.chosen_step_ = chosen.step
         self.model_.eval()
 
     def _labelled(

@@ -1,13 +1,7 @@
-"""The only training loop: it trains tokenizers, foundation models and fine-tuned heads alike.
-
-All randomness of part p of step n comes from the seed, n and p. A run that is stopped at any step and
-resumed from its last checkpoint therefore reads the same windows, draws the same masks and drops the
-same units as one that never stopped, and so do more processes, which compute the same parts.
-"""
+"""The only training loop: it trains tokenizers, foundation models and fine-tuned heads alike."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,28 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from brainfm.contracts import Batch, Objective
 from brainfm.disk import sweep
 from brainfm.layers.average import WeightAverage
 from brainfm.learning.blocks import compiled, recomputed
-from brainfm.learning.callbacks import MetricsFile
-from brainfm.learning.checkpoint import (
-    LastCheckpoint,
-    discard_previous,
-    find_checkpoint,
-    full_disk,
-)
+from brainfm.learning.checkpoint import discard_previous, find_checkpoint, full_disk
+from brainfm.learning.draws import TRAINING, VALIDATION, draw_seed
 from brainfm.learning.guard import LossGuard
-from brainfm.learning.health import Health
 from brainfm.learning.loggers import make_loggers
 from brainfm.learning.origin import Origin
 from brainfm.learning.outcome import settle
@@ -48,23 +33,14 @@ from brainfm.learning.processes import (
     is_first,
     one_update,
 )
-from brainfm.learning.profile import Trace
-from brainfm.learning.progress import ProgressBar
 from brainfm.learning.scans import Scans
 from brainfm.learning.shares import Dealer, Feed, StepsAhead, ValidationShare
-from brainfm.learning.strategies import Sharded, kept_whole, shard, whole
+from brainfm.learning.strategies import Sharded, gradients_meet, kept_whole, shard, whole
 from brainfm.learning.train import Train
 from brainfm.learning.trainer import interruptible, make_trainer, quiet, supervised
 from brainfm.learning.utilisation import Utilisation
 from brainfm.learning.validation import ValidationMeans
-
-TRAINING, VALIDATION = 0, 1  # streams of random numbers
-
-
-def draw_seed(seed: int, stream: int, step: int, part: int = 0) -> int:
-    """Return a seed for one part of one step that no other part, step or stream shares."""
-    sequence = np.random.SeedSequence([seed, stream, step, part])
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+from brainfm.learning.watchers import choose_watchers
 
 
 class Loop(lightning.LightningModule):
@@ -156,7 +132,7 @@ class Loop(lightning.LightningModule):
         n = len(batch)
         with one_update(self.objective, n, n * self.trainer.world_size):
             for i, part in enumerate(batch):
-                with self._gradients_meet(i == n - 1):
+                with gradients_meet(self.objective, self.trainer.model, i == n - 1):
                     losses = self.flops.count(part, partial(self._compute, part, i, n))
                 for name, value in losses.items():
                     terms[name].append(value.detach())
@@ -191,18 +167,6 @@ class Loop(lightning.LightningModule):
         drawn = draw_seed(self.seed, TRAINING, self.global_step, part)
         torch.manual_seed(drawn)
         return torch.Generator().manual_seed(drawn)
-
-    @contextmanager
-    def _gradients_meet(self, now: bool) -> Generator[None]:
-        """Exchange gradients with the other processes only after the last part."""
-        model = self.trainer.model
-        if isinstance(self.objective, FSDPModule):
-            self.objective.set_requires_gradient_sync(now)
-        if now or not isinstance(model, DistributedDataParallel):
-            yield
-        else:
-            with model.no_sync():
-                yield
 
     def _over_processes(self, own: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the means over all processes, and agree on whether to stop."""
@@ -278,6 +242,37 @@ def fit(
     checkpoint = find_checkpoint(out)
     if checkpoint is None:
         objective.begin(batches[0])
+    every = min(train.validate_every, train.steps) if validation is not None else 0
+    with _ready(objective, train, seed, out) as loop:
+        steps = StepsAhead(lambda: loop.global_step, train.steps)
+        feed = Feed(batches, steps, workers=train.workers, ahead=train.ahead)
+        watchers = choose_watchers(
+            batches,
+            feed,
+            train=train,
+            seed=seed,
+            every=every,
+            out=out,
+            callbacks=callbacks,
+            profile=profile,
+        )
+        dealer, loggers = Dealer(batches, feed, train), make_loggers(train.loggers, out)
+        callbacks = (Scans(), Origin(origin or {}), dealer, *watchers)
+        trainer = make_trainer(train, every, callbacks, loggers)
+        process = Process(trainer.global_rank, trainer.world_size)
+        dealer.deal(process)
+        held_out = _held_out(validation if every else None, process, train)
+        with supervised(trainer):
+            trainer.fit(loop, feed, held_out, ckpt_path=checkpoint, weights_only=True)
+            settle(loop, callbacks)
+    if out is not None and is_first():
+        discard_previous(out)
+    objective.end()
+
+
+@contextmanager
+def _ready(objective: Objective, train: Train, seed: int, out: Path | None) -> Generator[Loop]:
+    """Give the loop, and leave things as they were however it ends."""
     with ExitStack() as around:
         for context in (quiet(), interruptible(), full_disk(out), companions()):
             around.enter_context(context)
@@ -288,34 +283,12 @@ def fit(
             around.enter_context(recomputed(trained, loop.flops.counter.left_out))
         if train.compile:
             around.enter_context(compiled(trained))
-        steps = StepsAhead(lambda: loop.global_step, train.steps)
-        feed = Feed(batches, steps, workers=train.workers, ahead=train.ahead)
-        every = min(train.validate_every, train.steps) if validation is not None else 0
-        if out is not None:
-            read = getattr(batches, "read", lambda steps: {})
-            rows = MetricsFile(out / "metrics.csv", train.log_every, feed, read)
-            health = Health(rows, lambda index: draw_seed(seed, VALIDATION, index))
-            traces = (Trace(out, feed),) if profile else ()
-            callbacks = (rows, health, *callbacks, *traces, LastCheckpoint(out, every))
-        if sys.stderr.isatty() and is_first():
-            callbacks = (*callbacks, ProgressBar(train.batch_size))
-        dealer, loggers = Dealer(batches, feed, train), make_loggers(train.loggers, out)
-        callbacks = (Scans(), Origin(origin or {}), dealer, *callbacks)
-        trainer = make_trainer(train, every, callbacks, loggers)
-        process = Process(trainer.global_rank, trainer.world_size)
-        dealer.deal(process)
-        held_out = ValidationShare(validation, process) if every else None
-        around.enter_context(supervised(trainer))
-        trainer.fit(
-            loop,
-            feed,
-            Feed(held_out, range(len(held_out)), workers=train.workers, ahead=train.ahead)
-            if held_out
-            else None,
-            ckpt_path=checkpoint,
-            weights_only=True,
-        )
-        settle(loop, callbacks)
-    if out is not None and is_first():
-        discard_previous(out)
-    objective.end()
+        yield loop
+
+
+def _held_out(validation: Dataset | None, process: Process, train: Train) -> Feed | None:
+    """Return what reads a process's share of the validation; None where there is nothing to read."""
+    share = None if validation is None else ValidationShare(validation, process)
+    if not share:
+        return None
+    return Feed(share, range(len(share)), workers=train.workers, ahead=train.ahead)

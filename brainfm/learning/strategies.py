@@ -17,8 +17,9 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map_only
 
 from brainfm.contracts import Backbone, Objective
@@ -143,6 +144,28 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
         fully_shard(block, mesh=mesh, reshard_after_forward=True)
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
     register_fsdp_forward_method(module, "observe")
+
+
+@contextmanager
+def gradients_meet(objective: Objective, model: Any, now: bool) -> Generator[None]:
+    """Exchange gradients with the other processes only after the last part of a step.
+
+    Parameters
+    ----------
+    objective
+        what is trained; shared out, it exchanges them itself.
+    model
+        the trainer's, which exchanges them where every process holds the whole.
+    now
+        whether the part is the last.
+    """
+    if isinstance(objective, FSDPModule):
+        objective.set_requires_gradient_sync(now)
+    if now or not isinstance(model, DistributedDataParallel):
+        yield
+    else:
+        with model.no_sync():
+            yield
 
 
 def whole(value: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator
 from brainfm.card import check_card
 from brainfm.evaluation.calibration import Calibration
 from brainfm.evaluation.journey import Journey
-from brainfm.evaluation.protocol import SEEDS, Outcome, check_call, run
+from brainfm.evaluation.preconditions import check_call
+from brainfm.evaluation.protocol import SEEDS, Outcome, run
 from brainfm.evaluation.shots import ALL_LABELS, FewShot
 from brainfm.evaluation.task import MEMORY, Task
 from brainfm.evaluation.tuning import UNLIMITED, Budget

@@ -20,8 +20,8 @@ from brainfm.evaluation.task import Task
 from brainfm.heads import LinearHead
 from brainfm.layers.mamba import kernels
 from brainfm.learning.adaptation import Adaptation, Name
+from brainfm.learning.descent import FULL
 from brainfm.learning.finetuned import Finetuned, FinetunedRegressor
-from brainfm.learning.finetuning import FULL
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import coverage, use_of
@@ -30,7 +30,7 @@ from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.order import digest
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.splits import hold_out, subjects_of
+from brainfm.windows.splits import Fold, hold_out, subjects_of
 from brainfm.windows.trials import Trials
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,32 @@ class Split:
                 "correct the list."
             )
         return tuple(s for s in subjects if s not in self.exclude_subjects)
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The windows of a task with their answers, divided by subject.
+
+    Attributes
+    ----------
+    trials
+        all that are not left out.
+    fold
+        who is on which side.
+    training, validation
+        the windows of either side.
+    coverage
+        what of the task's view the recordings give, in words.
+    origin
+        digests of what either side is cut from.
+    """
+
+    trials: Trials
+    fold: Fold
+    training: Trials
+    validation: Trials
+    coverage: str
+    origin: dict[str, str]
 
 
 def finetune(
@@ -114,17 +140,9 @@ def finetune(
     card = load_card(checkpoint)
     check_card(card, use_of(open_store(task.store), selection))
     Finetuned(checkpoint, head=head, train=train, random_state=seed).check_scans()
-    trials = task.load()
-    reader = selection.reader()
-    covered = coverage(reader, trials.meta.rename(columns={"recording": "id"}))
-    trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
-    fold = hold_out(trials.meta, split.validation, seed)
-    for leak in find_leaks(trials.table, [fold], trials.recordings) if is_first() else ():
-        logger.warning("%s.", leak)
+    sides = _read_sides(task, selection, split, seed)
+    trials, fold = sides.trials, sides.fold
     known = seen(card, set(trials.meta["fingerprint"]))
-    training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
-    if task.classes:
-        _check_classes(training, validation, task.classes)
     kind = Finetuned if task.classes else FinetunedRegressor
     estimator = kind(
         checkpoint,
@@ -135,26 +153,14 @@ def finetune(
         sfreq=trials.sfreq,
         random_state=seed,
         out=out,
-        origin={
-            "training recordings": _content(reader, training),
-            "validation recordings": _content(reader, validation),
-        },
+        origin=sides.origin,
     )
-    groups = training.meta["subject"].to_numpy(dtype=str)
-    estimator.fit(
-        training.X,
-        training.y,
-        validation=(validation.X, validation.y),
-        groups=groups,
-        recordings=(training.meta["recording"].to_numpy(), validation.meta["recording"].to_numpy()),
-    )
+    _fit(estimator, sides.training, sides.validation)
     if not is_first():
         return
     estimator.save(out / "model", seen=seen_of(trials.meta, trials.known()))
-    scores = _scores(estimator, task, validation)
-    if not (out / "metrics.csv").exists():  # a probe is solved, not trained step by step
-        row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}
-        write_whole(out / "metrics.csv", pd.DataFrame([row]).to_csv(index=False).encode())
+    scores = _scores(estimator, task, sides.validation)
+    _write_metrics(out / "metrics.csv", scores)
     write_manifest(
         out,
         started,
@@ -163,7 +169,7 @@ def finetune(
         kernels=kernels(estimator.model_),
         seen_in_pretraining=known,
         labels=_labels(estimator),
-        coverage=covered,
+        coverage=sides.coverage,
         split={"train": fold.train, "validation": fold.validation},
         validation=scores,
     )
@@ -171,6 +177,49 @@ def finetune(
     print(f"{out}: on {len(fold.validation)} validation subjects {listed}")
     if known:
         print(f"{known} of the recordings were seen in pretraining; a test wants others.")
+
+
+def _read_sides(task: Task, selection: Selection, split: Split, seed: int) -> Sides:
+    """Read the windows of a task and divide them."""
+    trials = task.load()
+    reader = selection.reader()
+    covered = coverage(reader, trials.meta.rename(columns={"recording": "id"}))
+    trials = trials.of_subjects(split.keep(subjects_of(trials.meta)))
+    fold = hold_out(trials.meta, split.validation, seed)
+    training, validation = _divide(trials, fold, task.classes)
+    origin = {
+        "training recordings": _content(reader, training),
+        "validation recordings": _content(reader, validation),
+    }
+    return Sides(trials, fold, training, validation, covered, origin)
+
+
+def _divide(trials: Trials, fold: Fold, classes: tuple[str, ...]) -> tuple[Trials, Trials]:
+    """Return the trials to train on and those to choose by; say where the one may know of the other."""
+    for leak in find_leaks(trials.table, [fold], trials.recordings) if is_first() else ():
+        logger.warning("%s.", leak)
+    training, validation = (trials.of_subjects(s) for s in (fold.train, fold.validation))
+    if classes:
+        _check_classes(training, validation, classes)
+    return training, validation
+
+
+def _fit(estimator: Finetuned | FinetunedRegressor, training: Trials, validation: Trials) -> None:
+    """Fit on the training subjects; the validation subjects are for choosing."""
+    estimator.fit(
+        training.X,
+        training.y,
+        validation=(validation.X, validation.y),
+        groups=training.meta["subject"].to_numpy(dtype=str),
+        recordings=(training.meta["recording"].to_numpy(), validation.meta["recording"].to_numpy()),
+    )
+
+
+def _write_metrics(path: Path, scores: dict[str, float]) -> None:
+    """Write one row for a probe, which is solved, not trained step by step."""
+    if not path.exists():
+        row = {"step": 0} | {f"val/{k}": v for k, v in scores.items()}
+        write_whole(path, pd.DataFrame([row]).to_csv(index=False).encode())
 
 
 def _content(reader: WindowReader, trials: Trials) -> str:

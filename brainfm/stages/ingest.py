@@ -20,6 +20,7 @@ from brainfm.recordings.recording import Source
 from brainfm.recordings.sensors.labels import template_positions
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
+from brainfm.stages.assignments import Encoding, Here, Job, Outcome, Past, recall
 from brainfm.stages.executors import (
     Executor,
     InProcess,
@@ -29,7 +30,7 @@ from brainfm.stages.executors import (
     connect,
     queue,
 )
-from brainfm.stages.jobs import Encoding, Here, Job, Outcome, Past, bring_in, recall, set_aside
+from brainfm.stages.jobs import bring_in, set_aside
 from brainfm.stages.patience import Patience, timed_out
 from brainfm.store.files import check_local
 from brainfm.store.hold import create_store, name_people, writing

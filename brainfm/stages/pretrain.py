@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,11 @@ from brainfm.learning.loop import fit
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.objectives import Diffusion
+from brainfm.stages.batches import training_batches, validation_batches
 from brainfm.stages.model import Model
 from brainfm.stages.run import MANIFEST, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
-from brainfm.stages.sources import (
-    Data,
-    Division,
-    Source,
-    content_of,
-    divide,
-    sources_of,
-    training_batches,
-    validation_batches,
-)
+from brainfm.stages.sources import Data, Division, Source, content_of, divide, sources_of
 from brainfm.store.read import Store
 from brainfm.tokenizers import Frozen, Pretrained
 from brainfm.weights import count_parameters, load_card, save
@@ -107,14 +99,7 @@ def pretrain(
         return
     card = _card(objective, sources, data, seed)
     save(objective, out / "model", card)
-    facts = {
-        "seed": seed,
-        "parameters": count_parameters(objective),
-        "data": card["data"],
-        "view": card["view"],
-        "coverage": covered if len(covered) > 1 else covered[sources[0].name],
-        "kernels": kernels(objective),
-    }
+    facts = _facts(objective, card, covered)
     if isinstance(objective, Diffusion) and held_out is not None:
         facts["generated"] = leave_samples(objective, held_out, out, seed=seed)
     write_manifest(out, started, **facts)
@@ -207,6 +192,20 @@ def _card(objective: Objective, sources: Sequence[Source], data: Data, seed: int
         "seed": seed,
         "licence": data.licence,
         "versions": versions(),
+    }
+
+
+def _facts(
+    objective: Objective, card: Mapping[str, Any], covered: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the manifest says of the model, of its data and of what of a view these gave."""
+    return {
+        "seed": card["seed"],
+        "parameters": count_parameters(objective),
+        "data": card["data"],
+        "view": card["view"],
+        "coverage": covered if len(covered) > 1 else next(iter(covered.values())),
+        "kernels": kernels(objective),
     }
 
 

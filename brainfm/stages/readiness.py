@@ -18,16 +18,11 @@ from brainfm.evaluation.tuning import Budget
 from brainfm.learning.shares import choose_parts
 from brainfm.learning.train import Train
 from brainfm.stages.allocation import Allocation
+from brainfm.stages.batches import training_batches, validation_batches
 from brainfm.stages.evaluate import check, check_checkpoints
 from brainfm.stages.model import Model
 from brainfm.stages.pretrain import check_fit
-from brainfm.stages.sources import (
-    Data,
-    divide,
-    sources_of,
-    training_batches,
-    validation_batches,
-)
+from brainfm.stages.sources import Data, divide, sources_of
 
 
 def pretraining(

@@ -13,12 +13,9 @@ import pandas as pd
 
 from brainfm.errors import UsageError
 from brainfm.store.read import Store, open_store
-from brainfm.windows.dataset import ListedBatches, RandomBatches
-from brainfm.windows.mixture import JoinedBatches, Member, MixedBatches
 from brainfm.windows.order import digest
 from brainfm.windows.people import persons
 from brainfm.windows.reader import Selection, WindowReader
-from brainfm.windows.sampler import RandomWindows, Windows, by_channels, sequential
 from brainfm.windows.splits import hold_out
 
 
@@ -160,12 +157,23 @@ def sources_of(data: Data) -> tuple[Source, ...]:
         tables = [source.table for source in found if source.selection.store == one.store]
         had = {f: id for t in tables for f, id in zip(t["fingerprint"], t["id"], strict=True)}
         found += (_source(one, data, had),)
-    if twice := [name for name, n in Counter(s.name for s in found).items() if n > 1]:
+    _check_names(found)
+    _check_copies(found)
+    return found
+
+
+def _check_names(sources: Sequence[Source]) -> None:
+    """Refuse two data sets of one name."""
+    if twice := [name for name, n in Counter(s.name for s in sources).items() if n > 1]:
         raise UsageError(
             f"Two data sets of the mixture are called {twice[0]!r}; give each a `name` of its own."
         )
+
+
+def _check_copies(sources: Sequence[Source]) -> None:
+    """Refuse a mixture that reads a recording twice, or a data set of which nothing is left."""
     seen: dict[str, str] = {}
-    for source in found if len(found) > 1 else ():
+    for source in sources if len(sources) > 1 else ():
         if source.table.empty:
             raise UsageError(
                 f"Every recording of {source.name} is a copy of one that is read as another data set's; "
@@ -178,7 +186,6 @@ def sources_of(data: Data) -> tuple[Source, ...]:
                     "`datasets` or `subjects` so that each is in one, and raise a `weight` for more of it."
                 )
             seen[fingerprint] = source.name
-    return found
 
 
 def _source(one: Beside, data: Data, earlier: Mapping[str, str]) -> Source:
@@ -251,73 +258,3 @@ def _persons(sources: Sequence[Source]) -> list[np.ndarray]:
     columns = ["fingerprint", "dataset", "people_of", "subject"]
     who = persons(pd.concat([table[columns] for table in tables]))
     return np.split(who, np.cumsum([len(table) for table in tables]))[: len(sources)]
-
-
-def training_batches(
-    sources: Sequence[Source], tables: Sequence[pd.DataFrame], data: Data, *, batch: int, seed: int
-) -> RandomBatches | MixedBatches:
-    """Return the batches of the steps.
-
-    Raises
-    ------
-    UsageError
-        If a batch cannot be cut into the blocks, or a source has no recording that is long enough.
-    """
-    if data.blocks < 1 or batch % data.blocks:
-        raise UsageError(
-            f"A batch of {batch} windows cannot be made of {data.blocks} equal blocks; choose data.blocks "
-            "that divide train.batch_size."
-        )
-    if data.stretches is not None and data.stretches < 1:
-        raise UsageError(f"data.stretches is {data.stretches} and must be at least 1.")
-    made = [
-        RandomBatches(s.reader, _windows(s.reader, table, data, batch // data.blocks, seed))
-        for s, table in zip(sources, tables, strict=True)
-    ]
-    if len(made) == 1 and data.blocks == 1:
-        return made[0]
-    members = tuple(
-        Member(s.name, batches, float(table["seconds"].sum() / 3600), s.weight)
-        for s, batches, table in zip(sources, made, tables, strict=True)
-    )
-    return MixedBatches(members, data.temperature, data.blocks, seed)
-
-
-def _windows(
-    reader: WindowReader, table: pd.DataFrame, data: Data, batch_size: int, seed: int
-) -> Windows:
-    run = 1 if data.stretches is None else -(-batch_size // data.stretches)
-
-    def sampler(part: pd.DataFrame) -> Windows:
-        return RandomWindows(part, data.seconds, batch_size, seed, run)
-
-    n_channels = [len(reader.sensors(recording).sensors) for recording in table["id"]]
-    return by_channels(table, n_channels, sampler, seconds=data.seconds, seed=seed)
-
-
-def validation_batches(
-    sources: Sequence[Source], tables: Sequence[pd.DataFrame], data: Data, batch: int
-) -> JoinedBatches | None:
-    """Return the windows to measure on, one after another; None where nothing is put aside.
-
-    Raises
-    ------
-    UsageError
-        If no recording of a source has a whole window.
-    """
-    lists = []
-    for source, table in zip(sources, tables, strict=bool(tables)):
-        places = sequential(table, data.seconds)
-        if not places:
-            raise UsageError(
-                f"No validation recording of {source.name} (subjects {sorted(set(table['subject']))}) has "
-                f"{data.seconds:g} s; ask for shorter windows or for no validation."
-            )
-        places = places[:: stride(len(places), data.validation_windows)]
-        lists.append(ListedBatches(source.reader, places, source.sfreq, batch))
-    return JoinedBatches(tuple(lists)) if lists else None
-
-
-def stride(n: int, most: int | None) -> int:
-    """Return of how many windows one is measured on, so that of ``n`` no more than ``most`` are."""
-    return 1 if most is None else -(-n // most)

@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from brainfm.card import check_card, check_complete
-from brainfm.contracts import Tokenizer
+from brainfm.contracts import Component, Tokenizer
 from brainfm.errors import UsageError
 from brainfm.progress import watched
 from brainfm.stages.pretrain import coverage, use_of
@@ -53,13 +54,7 @@ def tokenize(
     """
     check_local(tokens)
     model, card = load(checkpoint)
-    tokenizer = getattr(model, "tokenizer", model)
-    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # out of `Frozen`
-    if not isinstance(tokenizer, Tokenizer) or tokenizer.vocabulary is None:
-        raise UsageError(
-            f"The tokenizer of {checkpoint} gives continuous tokens; `tokenize` writes codes, so "
-            "give a tokenizer with a vocabulary."
-        )
+    tokenizer = _discrete(model, checkpoint)
     opened = open_store(store)
     check_complete(card)
     selection = Selection(store, tuple(card["kinds"]), view=view_in(card))
@@ -83,20 +78,43 @@ def tokenize(
     )
     if tokens.exists():
         return _existing(tokens, facts)
-    writer = TokenWriter(tokens, facts)
+    result = _write(TokenWriter(tokens, facts), selection, tokenizer, table, batch_size)
+    if short := len(table) - len(result.ids):
+        print(f"{short} recordings are shorter than {length:g} s and have no tokens.")
+    print(_health(result))
+    return result
+
+
+def _discrete(model: Component, checkpoint: Path) -> Tokenizer:
+    """Return the tokenizer that a checkpoint is or holds; refuse one without codes."""
+    tokenizer = getattr(model, "tokenizer", model)
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # out of `Frozen`
+    if not isinstance(tokenizer, Tokenizer) or tokenizer.vocabulary is None:
+        raise UsageError(
+            f"The tokenizer of {checkpoint} gives continuous tokens; `tokenize` writes codes, so "
+            "give a tokenizer with a vocabulary."
+        )
+    return tokenizer
+
+
+def _write(
+    writer: TokenWriter,
+    selection: Selection,
+    tokenizer: Tokenizer,
+    table: pd.DataFrame,
+    batch_size: int,
+) -> TokenStore:
+    """Write the tokens of all recordings that are not done."""
+    seconds, sfreq = writer.header["seconds"], writer.header["sfreq"]
     done = writer.begin()
     reader = selection.reader()
     coverage(reader, table)
     for recording in watched(table["id"], "Recordings", len(table)):
         if recording not in done:
-            places = sequential(table[table["id"] == recording], length)
+            places = sequential(table[table["id"] == recording], seconds)
             if places:
-                _tokenize_recording(writer, reader, tokenizer, places, facts["sfreq"], batch_size)
-    result = writer.finish()
-    if short := len(table) - len(result.ids):
-        print(f"{short} recordings are shorter than {length:g} s and have no tokens.")
-    print(_health(result))
-    return result
+                _tokenize_recording(writer, reader, tokenizer, places, sfreq, batch_size)
+    return writer.finish()
 
 
 def _existing(tokens: Path, facts: dict[str, object]) -> TokenStore:

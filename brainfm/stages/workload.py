@@ -11,8 +11,9 @@ import torch
 from brainfm.contracts import Batch, Objective
 from brainfm.errors import UsageError
 from brainfm.learning.train import Train
+from brainfm.stages.batches import stride
 from brainfm.stages.model import Model, Window
-from brainfm.stages.sources import Data, Source, stride
+from brainfm.stages.sources import Data, Source
 from brainfm.windows.mixture import shares
 
 

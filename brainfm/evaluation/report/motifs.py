@@ -1,4 +1,4 @@
-"""What the most used tokens stand for: their spectra, raw snippets, places and conditions."""
+"""What the most used tokens stand for: a gallery of them, and how the codebook is used."""
 
 from __future__ import annotations
 
@@ -6,79 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from markupsafe import Markup
 
 from brainfm.evaluation.report.conditions import Conditions
-from brainfm.evaluation.report.drawing import Frame, Linear, Logarithmic, plot
-from brainfm.evaluation.report.heads import topography
+from brainfm.evaluation.report.drawing import Frame, Logarithmic, plot
 from brainfm.evaluation.report.inputs import UNREADABLE, Absent
-from brainfm.evaluation.report.numbers import count, figure, listed, percent
-from brainfm.evaluation.report.occurrences import (
-    Occurrences,
-    channel_rows,
-    draw,
-    find_occurrences,
-    mean_spectrum,
-    read_snippets,
-    sensor_positions,
-)
+from brainfm.evaluation.report.numbers import count, figure, percent
+from brainfm.evaluation.report.occurrences import channel_rows, find_occurrences
+from brainfm.evaluation.report.portraits import Motif, draw_motifs
 from brainfm.store import Store
 from brainfm.store.tokens import TokenStore, open_tokens
-
-DRAWN = 4
-"""Snippets drawn of each motif."""
-MOST_HZ = 50.0
-
-
-@dataclass(frozen=True, eq=False)
-class Ratio:
-    """How much oftener than on average a motif occurs in one condition."""
-
-    name: str
-    ratio: float
-    style: str
-
-    @property
-    def words(self) -> str:
-        """The ratio as it is read."""
-        return f"{figure(self.ratio)} ×"
-
-    @property
-    def bar(self) -> str:
-        """Where the bar lies: from the middle, a factor of 2 at either end."""
-        half = 50 * float(np.clip(np.log(max(self.ratio, 1e-9)) / np.log(2), -1, 1))
-        return f"left:{50 + min(half, 0):.1f}%;width:{abs(half):.1f}%"
-
-
-@dataclass(frozen=True, eq=False)
-class Motif:
-    """One card of the gallery.
-
-    Attributes
-    ----------
-    code
-        index in the codebook.
-    share
-        of all tokens.
-    peak
-        frequency in words that it holds more of than motifs do on average; empty where none.
-    snippets, spectrum, head
-        its pictures; head is None where no position is known.
-    where
-        the channels it is commonest on.
-    ratios
-        by condition.
-    """
-
-    code: int
-    share: str
-    peak: str
-    snippets: Markup
-    spectrum: Markup
-    head: Markup | None
-    where: str
-    ratios: tuple[Ratio, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,24 +78,10 @@ def describe_motifs(tokens: TokenStore, store: Store, conditions: Conditions) ->
     found = find_occurrences(tokens, store, conditions)
     facts = tokens.attributes
     sfreq = float(facts.get("sfreq") or store.table["sfreq"].iloc[0])
-    n = round(float(facts["span"]) * sfreq)
-    rng = np.random.default_rng(0)
-    picked = [draw(places, rng) for places in found.places]
+    n_times = round(float(facts["span"]) * sfreq)
     step = float(facts["step"])
-    snippets = [
-        read_snippets(store, found, places, step=step, sfreq=sfreq, n_times=n) for places in picked
-    ]
-    spectra = [mean_spectrum(s) for s in snippets]
     shares = tokens.usage[found.codes] / tokens.usage.sum()
-    usual = np.average(spectra, axis=0, weights=shares)
-    freqs = np.fft.rfftfreq(n, 1 / sfreq)
-    positions = sensor_positions(store, found)
-    motifs = tuple(
-        _motif(
-            found, i, float(shares[i]), snippets[i], spectra[i], usual, freqs, positions, conditions
-        )
-        for i in range(len(found.codes))
-    )
+    motifs = draw_motifs(found, store, conditions, shares, step=step, sfreq=sfreq, n_times=n_times)
     ranks, ranks_says = _ranks(tokens)
     total = len(tokens.ids)
     return Gallery(
@@ -173,112 +96,6 @@ def describe_motifs(tokens: TokenStore, store: Store, conditions: Conditions) ->
         sampled=f"{len(found.ids)} of {total} recordings" if len(found.ids) < total else "",
         note=f"{percent(shares.sum())} are one of these {len(motifs)}",
     )
-
-
-# ---- one card ------------------------------------------------------------------------------------
-
-
-def _motif(
-    found: Occurrences,
-    i: int,
-    share: float,
-    snippets: Float[np.ndarray, "occurrence time"],
-    spectrum: Float[np.ndarray, " frequency"],
-    usual: Float[np.ndarray, " frequency"],
-    freqs: Float[np.ndarray, " frequency"],
-    positions: Float[np.ndarray, "channel 3"],
-    conditions: Conditions,
-) -> Motif:
-    code = int(found.codes[i])
-    rate = found.channels[i] / np.maximum(found.channels_seen, 1)
-    order = np.argsort(-rate, kind="stable")[:3]
-    where = listed([found.names[c] for c in order if rate[c] > 0])
-    peak = _peak(spectrum, usual, freqs)
-    head = None
-    if np.isfinite(positions).all(axis=1).sum() >= 3:
-        head = topography(
-            positions, rate / (rate.max() or 1.0), says=f"motif {code} is commonest on {where}"
-        )
-    return Motif(
-        code=code,
-        share=percent(share),
-        peak=peak,
-        snippets=_snippets(snippets, code, freqs[1]),
-        spectrum=_spectrum(spectrum, usual, freqs, code, peak),
-        head=head,
-        where=where,
-        ratios=_ratios(found, i, conditions),
-    )
-
-
-def _peak(
-    spectrum: Float[np.ndarray, " frequency"],
-    usual: Float[np.ndarray, " frequency"],
-    freqs: Float[np.ndarray, " frequency"],
-) -> str:
-    inside = (freqs >= 1) & (freqs <= MOST_HZ)
-    excess = np.where(inside, spectrum - usual, 0)
-    at = int(np.argmax(excess))
-    # Less than this is the spread of a mean over so few snippets.
-    return f"{freqs[at]:g} Hz" if excess[at] > 0.1 * usual.max() else ""
-
-
-def _snippets(
-    snippets: Float[np.ndarray, "occurrence time"], code: int, resolution: float
-) -> Markup:
-    n = snippets.shape[1]
-    times = np.arange(n) * (1 / (resolution * n))
-    # Every second sample is enough at this size, and halves the page.
-    thin = slice(None, None, max(1, n // 120))
-    frame = Frame(Linear(0.0, float(times[-1])), Linear(-3.2, 3.2), 84)
-    evenly = np.linspace(0, len(snippets) - 1, min(DRAWN, len(snippets))).round().astype(int)
-    lines = [
-        frame.line(times[thin], np.clip(snippets[k, thin], -3.2, 3.2), "snippet") for k in evenly
-    ]
-    if len(snippets):
-        lines.append(frame.line(times[thin], snippets.mean(axis=0)[thin], "mean"))
-    return Markup('<svg class="bare" role="img" aria-label="{}" height="{}">{}</svg>').format(
-        f"raw signal under motif {code}: {len(evenly)} occurrences and the mean of {len(snippets)}",
-        frame.height,
-        frame.stretched(lines),
-    )
-
-
-def _spectrum(
-    spectrum: Float[np.ndarray, " frequency"],
-    usual: Float[np.ndarray, " frequency"],
-    freqs: Float[np.ndarray, " frequency"],
-    code: int,
-    peak: str,
-) -> Markup:
-    keep = (freqs > 0) & (freqs <= MOST_HZ)
-    top = float(max(spectrum[keep].max(), usual[keep].max())) * 1.08 or 1.0
-    frame = Frame(Linear(0.0, float(freqs[keep][-1])), Linear(0.0, top), 60)
-    lines = [
-        frame.band(freqs[keep], np.zeros(keep.sum()), spectrum[keep], "motif"),
-        frame.line(freqs[keep], spectrum[keep], "motif"),
-        frame.line(freqs[keep], usual[keep], "usual"),
-    ]
-    more = f"; more than usual at {peak}" if peak else ""
-    says = f"mean magnitude spectrum of motif {code}{more}"
-    return Markup('<svg class="bare" role="img" aria-label="{}" height="{}">{}{}</svg>').format(
-        says, frame.height + 20, frame.stretched(lines), frame.x_axis(4)
-    )
-
-
-def _ratios(found: Occurrences, i: int, conditions: Conditions) -> tuple[Ratio, ...]:
-    seen, mine = found.conditions_seen, found.conditions[i]
-    if not len(seen) or not seen.all() or not mine.sum():
-        return ()
-    rate = mine / seen
-    usual = mine.sum() / seen.sum()
-    return tuple(
-        Ratio(name, float(r / usual), f"c{k}")
-        for k, (name, r) in enumerate(zip(conditions.names, rate, strict=True))
-    )
-
-
-# ---- the codebook --------------------------------------------------------------------------------
 
 
 def _health(tokens: TokenStore) -> tuple[tuple[str, str], ...]:

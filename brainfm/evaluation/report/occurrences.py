@@ -57,56 +57,84 @@ class Occurrences:
     conditions_seen: Int[np.ndarray, " condition"]
 
 
+class _Tally:
+    """What is counted while the recordings are looked through."""
+
+    def __init__(self, codes: Int[np.ndarray, " motif"], n_channels: int, n_conditions: int):
+        self.codes = codes
+        self.places: list[list[np.ndarray]] = [[] for _ in codes]
+        self.channels = np.zeros((len(codes), n_channels), int)
+        self.conditions = np.zeros((len(codes), n_conditions), int)
+        self.channels_seen = np.zeros(n_channels, int)
+        self.conditions_seen = np.zeros(n_conditions, int)
+
+    def add(
+        self,
+        number: int,
+        array: Int[np.ndarray, "window row frame"],
+        channels: Int[np.ndarray, " row"],
+        label: Int[np.ndarray, "window frame"],
+    ) -> None:
+        """Count the tokens of one recording: where, on which channel and in which condition each is."""
+        self.channels_seen[channels] += array.shape[0] * array.shape[2]
+        for c in range(len(self.conditions_seen)):
+            self.conditions_seen[c] += (label == c).sum() * array.shape[1]
+        for i, code in enumerate(self.codes):
+            window, row, frame = np.nonzero(array == code)
+            np.add.at(self.channels[i], channels[row], 1)
+            here = label[window, frame]
+            np.add.at(self.conditions[i], here[here >= 0], 1)
+            self.places[i].append(np.c_[np.full(len(window), number), window, row, frame])
+
+
 def find_occurrences(tokens: TokenStore, store: Store, conditions: Conditions) -> Occurrences:
     """Look through the token store once for the most used codes."""
-    usage = tokens.usage
-    # A stable sort: of equally used codes the lower one comes first.
-    codes = np.argsort(-usage, kind="stable")[:MOTIFS]
-    codes = codes[usage[codes] > 0]
-    known = set(store.table["id"])
-    ids = [id for id in tokens.ids if id in known]
-    if len(ids) > MOST_RECORDINGS:
-        ids = [ids[i] for i in np.linspace(0, len(ids) - 1, MOST_RECORDINGS).round().astype(int)]
+    codes = _most_used(tokens.usage)
+    ids = _looked_through(tokens, store)
     arrays = [tokens.codes(id) for id in ids]
     onsets = [tokens.onsets(id) for id in ids]
     rows = [
-        channel_rows(tokens, store, id, codes.shape[1])
-        for id, codes in zip(ids, arrays, strict=True)
+        channel_rows(tokens, store, id, array.shape[1])
+        for id, array in zip(ids, arrays, strict=True)
     ]
     on = [
         [store.sensors(id).names[i] for i in picked] for id, picked in zip(ids, rows, strict=True)
     ]
     names = list(dict.fromkeys(name for some in on for name in some))
-    counts = np.zeros((len(codes), len(names)), int)
-    by_condition = np.zeros((len(codes), len(conditions.names)), int)
-    seen, seen_condition = np.zeros(len(names), int), np.zeros(len(conditions.names), int)
-    places: list[list[np.ndarray]] = [[] for _ in codes]
+    tally = _Tally(codes, len(names), len(conditions.names))
     span, step = float(tokens.attributes["span"]), float(tokens.attributes["step"])
     for number, (id, array) in enumerate(zip(ids, arrays, strict=True)):
-        column = np.array([names.index(name) for name in on[number]])
+        channels = np.array([names.index(name) for name in on[number]])
         middles = onsets[number][:, None] + np.arange(array.shape[2]) * step + span / 2
         label = conditions.at(id, middles.ravel()).reshape(middles.shape)
-        seen[column] += array.shape[0] * array.shape[2]
-        for c in range(len(conditions.names)):
-            seen_condition[c] += (label == c).sum() * array.shape[1]
-        for i, code in enumerate(codes):
-            window, channel, frame = np.nonzero(array == code)
-            np.add.at(counts[i], column[channel], 1)
-            here = label[window, frame]
-            np.add.at(by_condition[i], here[here >= 0], 1)
-            places[i].append(np.c_[np.full(len(window), number), window, channel, frame])
+        tally.add(number, array, channels, label)
     return Occurrences(
         codes=codes,
-        places=tuple(np.concatenate(p) for p in places),
+        places=tuple(np.concatenate(p) for p in tally.places),
         ids=tuple(ids),
         onsets=tuple(onsets),
         rows=tuple(tuple(picked) for picked in rows),
-        channels=counts,
+        channels=tally.channels,
         names=tuple(names),
-        conditions=by_condition,
-        channels_seen=seen,
-        conditions_seen=seen_condition,
+        conditions=tally.conditions,
+        channels_seen=tally.channels_seen,
+        conditions_seen=tally.conditions_seen,
     )
+
+
+def _most_used(usage: Int[np.ndarray, " code"]) -> Int[np.ndarray, " motif"]:
+    # A stable sort: of equally used codes the lower one comes first.
+    codes = np.argsort(-usage, kind="stable")[:MOTIFS]
+    return codes[usage[codes] > 0]
+
+
+def _looked_through(tokens: TokenStore, store: Store) -> list[str]:
+    """Return the recordings that both stores have, evenly spread where they are many."""
+    known = set(store.table["id"])
+    ids = [id for id in tokens.ids if id in known]
+    if len(ids) <= MOST_RECORDINGS:
+        return ids
+    return [ids[i] for i in np.linspace(0, len(ids) - 1, MOST_RECORDINGS).round().astype(int)]
 
 
 def channel_rows(tokens: TokenStore, store: Store, id: str, n_channels: int) -> list[int]:
