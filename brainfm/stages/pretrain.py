@@ -18,7 +18,7 @@ from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.objectives import Diffusion
 from brainfm.stages.model import Model
-from brainfm.stages.run import MANIFEST, now, versions, write_manifest
+from brainfm.stages.run import is_finished, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
 from brainfm.stages.sources import (
     Data,
@@ -77,8 +77,7 @@ def pretrain(
     UsageError
         If the model does not fit the recordings.
     """
-    if (out / MANIFEST).exists():
-        print(f"{out} is finished: nothing to do. Remove it to train again.")
+    if is_finished(out):
         return
     started = now()
     objective = model.build(seed, tokenizer=tokenizer)
