@@ -10,7 +10,7 @@ import mne_bids
 import numpy as np
 import pytest
 
-from brainfm.recordings.bids import find_sidecars
+from brainfm.recordings.bids.sidecars import find_sidecars
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from brainfm.errors import UsageError
 from brainfm.recordings import moabb
-from brainfm.recordings.bids import (
+from brainfm.recordings.bids.sidecars import (
     ROOT,
     Listing,
     find_root,

@@ -1,0 +1,70 @@
+"""What stands in a sidecar: the rows of a table, or the keys of a JSON file.
+
+Numbers with a decimal comma and ``n/a`` are read, since published data sets hold them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from brainfm.recordings.quarantine import Reason, Refused
+
+Row = dict[str, str]
+
+
+def read_table(path: Path | None, *columns: str) -> list[Row]:
+    """Return the rows of a table by column, none where there is no file.
+
+    Raises
+    ------
+    Refused
+        If it is no text, or lacks one of ``columns``.
+    """
+    if path is None:
+        return []
+    rows = list(csv.DictReader(_text(path).splitlines(), delimiter="\t"))
+    for column in columns:
+        if rows and column not in rows[0]:
+            raise broken(path, f"it has no column {column}")
+    return [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in rows]
+
+
+def read_json(path: Path | None) -> dict[str, Any]:
+    """Return the keys of a JSON file, none where there is no file.
+
+    Raises
+    ------
+    Refused
+        If it is no JSON.
+    """
+    if path is None:
+        return {}
+    try:
+        value = json.loads(_text(path))
+    except ValueError as error:
+        raise broken(path, "it is no JSON") from error
+    return value if isinstance(value, dict) else {}
+
+
+def broken(path: Path, why: str) -> Refused:
+    """Return the refusal of a recording whose sidecar cannot be read."""
+    suffix = path.name.rpartition("_")[2]
+    return Refused(Reason.damaged, f"Its sidecar {suffix} cannot be read: {why}; mend it.")
+
+
+def number(text: str) -> float:
+    """Return a number, NaN for ``n/a``; a comma may stand for the point."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return float("nan")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise broken(path, "it is no UTF-8 text") from error

@@ -1,0 +1,88 @@
+"""A recording's recipe, events and provenance, completed by its sidecars."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+
+from brainfm.recordings.bids.channels import take_channels
+from brainfm.recordings.bids.contents import number, read_json, read_table
+from brainfm.recordings.bids.events import read_events
+from brainfm.recordings.bids.places import set_places
+from brainfm.recordings.bids.sidecars import entities, find_sidecars
+from brainfm.recordings.privacy import Scrubber
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import Annotations
+from brainfm.recordings.sensors.labels import normalise_name
+
+_DATA = ("eeg.json", "meg.json", "ieeg.json")
+
+
+@dataclass(frozen=True)
+class Described:
+    """A recording's recipe and events, completed by its sidecars.
+
+    Attributes
+    ----------
+    recipe
+        with kinds, unit and line frequency of the sidecars where the recipe says nothing.
+    events
+        of ``events.tsv``, None where there is none.
+    provenance
+        what was taken from where.
+    """
+
+    recipe: Recipe
+    events: Annotations | None
+    provenance: dict[str, Any]
+
+
+def describe(path: Path, raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber) -> Described:
+    """Return what the sidecars add; marks bad channels and sets positions on ``raw``.
+
+    Raises
+    ------
+    Refused
+        If a sidecar cannot be meant as it stands.
+    """
+    sidecars = find_sidecars(path)
+    if not sidecars:
+        return Described(recipe, None, {})
+    told: dict[str, Any] = {"bids": sorted(sidecars)}
+    recipe = take_channels(raw, recipe, sidecars.get("channels.tsv"))
+    data = read_json(next((f for n, f in sidecars.items() if n in _DATA), None))
+    if recipe.line_freq == "detect" and data.get("PowerLineFrequency") in (50, 60):
+        recipe = replace(recipe, line_freq=float(data["PowerLineFrequency"]))
+    set_places(raw, sidecars)
+    if reference := _reference(data):
+        told["reference"] = reference
+    if person := _participant(path, sidecars.get("participants.tsv")):
+        told["participant"] = person
+    events = None
+    if "events.tsv" in sidecars:
+        events = read_events(sidecars["events.tsv"], sidecars.get("events.json"), scrubber)
+    return Described(recipe, events, told)
+
+
+def _reference(data: dict[str, Any]) -> str | None:
+    said = str(data.get("EEGReference", data.get("iEEGReference", "")))
+    if re.fullmatch(r"(common )?average|CAR|avg", said.strip(), re.IGNORECASE):
+        return "average"
+    return normalise_name(said)
+
+
+def _participant(path: Path, table: Path | None) -> dict[str, Any]:
+    """Return age and sex, and nothing else: other columns may hold anything."""
+    subject = f"sub-{entities(path.name).get('sub', '')}"
+    for row in read_table(table, "participant_id"):
+        if row["participant_id"] == subject:
+            age, sex = number(row.get("age", "")), row.get("sex", "").upper()[:1]
+            # The ages of the very old are few enough to tell who they are.
+            found = {"age": min(age, 90.0)} if np.isfinite(age) else {}
+            return found | ({"sex": sex} if sex in ("F", "M", "O") else {})
+    return {}
