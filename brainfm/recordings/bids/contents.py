@@ -25,11 +25,15 @@ def read_table(path: Path | None, *columns: str) -> list[Row]:
     """
     if path is None:
         return []
-    rows = list(csv.DictReader(_text(path).splitlines(), delimiter="\t"))
+    lines = [_cells(line) for line in _text(path).split("\n") if line]
+    header, rows = lines[:1], lines[1:]
     for column in columns:
-        if rows and column not in rows[0]:
+        if rows and column not in header[0]:
             raise broken(path, f"it has no column {column}")
-    return [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in rows]
+    return [
+        dict.fromkeys(header[0], "") | dict(zip(header[0], map(str.strip, row), strict=False))
+        for row in rows
+    ]
 
 
 def read_json(path: Path | None) -> dict[str, Any]:
@@ -68,3 +72,12 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise broken(path, "it is no UTF-8 text") from error
+
+
+def _cells(line: str) -> list[str]:
+    """Return the values of a line: one in quotes may hold tabs, but none goes on in the next line."""
+    try:
+        return next(csv.reader([line], delimiter="\t", strict=True))
+    except csv.Error:
+        # A quote alone is a character as any other.
+        return line.split("\t")
