@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import mne
 
-from brainfm.recordings.bids.contents import Row, read_table
+from brainfm.recordings.bids.contents import Row, broken, read_table
 from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.sensors.labels import normalise_name
 
 KINDS = {
     **{name: name.lower() for name in ("EEG", "ECG", "EMG", "EOG", "ECOG", "SEEG")},
@@ -23,26 +26,68 @@ KINDS = {
 }
 """Our kind for each type of ``channels.tsv``; MEG's follow the coils of the file."""
 
+ELECTRIC = ("eeg", "ecog", "seeg", "eog", "ecg", "emg")
+"""Kinds that are measured in volts."""
+
 _VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "µV": 1e-6, "μV": 1e-6, "nV": 1e-9}
 
 
 def take_channels(raw: mne.io.BaseRaw, recipe: Recipe, path: Path | None) -> Recipe:
-    """Return the recipe with kinds and unit where it says nothing; marks bad channels on ``raw``."""
-    channels = read_table(path, "name")
-    raw.info["bads"] = sorted(
-        {*raw.info["bads"], *(r["name"] for r in channels if r.get("status") == "bad")}
-        & set(raw.ch_names)
+    """Return the recipe with kinds and unit where it says nothing; marks bad channels on ``raw``.
+
+    Raises
+    ------
+    Refused
+        If the table cannot be read, or names no channel of the file.
+    """
+    table = read_table(path, "name")
+    rows = _match(raw.ch_names, table, recipe)
+    if path is not None and table and not rows:
+        raise broken(path, "none of its names is a channel of the file")
+    bads = {name for name, row in rows.items() if row.get("status", "").lower() == "bad"}
+    raw.info["bads"] = [name for name in raw.ch_names if name in bads.union(raw.info["bads"])]
+    types = {name: row.get("type", "").upper() for name, row in rows.items()}
+    kinds = {name: KINDS[said] for name, said in types.items() if said in KINDS}
+    told = {name: kind for name, kind in kinds.items() if not _is_typed(name, recipe)}
+    measured = [n for n, kind in kinds.items() if kind in ELECTRIC and kind in recipe.kinds]
+    unit = _unit(raw, {name: rows[name] for name in measured})
+    return _scaled(replace(recipe, types={**told, **recipe.types}), unit)
+
+
+def _match(channels: Sequence[str], table: Sequence[Row], recipe: Recipe) -> dict[str, Row]:
+    """Return the row of each channel: the one of its name in the file, else of its name in ours."""
+    rows = {row["name"]: row for row in reversed(table)}
+    for row in table:
+        rows.setdefault(normalise_name(row["name"], recipe.montage) or row["name"], row)
+    keys = {c: next((k for k in (c, _name(c, recipe)) if k in rows), None) for c in channels}
+    return {channel: rows[key] for channel, key in keys.items() if key is not None}
+
+
+def _name(channel: str, recipe: Recipe) -> str:
+    renamed = recipe.rename.get(channel, channel)
+    return normalise_name(renamed, recipe.montage) or renamed.strip()
+
+
+def _is_typed(channel: str, recipe: Recipe) -> bool:
+    """Say whether the recipe's types name a channel, or a pattern of theirs matches it."""
+    return any(
+        name == key or ("*" in key and fnmatchcase(name, key))
+        for name in (channel, _name(channel, recipe))
+        for key in recipe.types
     )
-    types = {r["name"]: KINDS[t] for r in channels if (t := r.get("type", "").upper()) in KINDS}
-    return _with_unit(replace(recipe, types={**types, **recipe.types}), raw, channels)
 
 
-def _with_unit(recipe: Recipe, raw: mne.io.BaseRaw, channels: list[Row]) -> Recipe:
-    """Take the sidecar's unit where the file states none at all: MNE takes volts."""
-    stated = {raw._orig_units.get(r["name"], "n/a") for r in channels if r.get("type") == "EEG"}
-    units = {r.get("units", "") for r in channels if r.get("type") == "EEG"}
-    if not raw._orig_units or stated != {"n/a"} or len(units) != 1 or recipe.unit_scale != 1:
+def _unit(raw: mne.io.BaseRaw, rows: dict[str, Row]) -> str | None:
+    """Return the unit that all rows share, None where the file itself states one of any."""
+    units = {row.get("units", "") for row in rows.values()}
+    stated = {raw._orig_units.get(name, "n/a") for name in rows}
+    return units.pop() if raw._orig_units and stated == {"n/a"} and len(units) == 1 else None
+
+
+def _scaled(recipe: Recipe, unit: str | None) -> Recipe:
+    scale = _VOLTS.get(unit or "", 1.0)
+    if scale == 1 or recipe.unit_scale != 1:
         return recipe
-    scale = _VOLTS.get(units.pop(), 1.0)
+    # Where a file states no unit, MNE takes volts.
     reason = "the file states no unit, channels.tsv does"
-    return recipe if scale == 1 else replace(recipe, unit_scale=scale, unit_reason=reason)
+    return replace(recipe, unit_scale=scale, unit_reason=reason)
