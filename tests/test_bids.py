@@ -170,7 +170,7 @@ def test_a_single_file_and_a_part_bring_their_sidecars(root):
     (source,) = find_sources([str(header)])
     assert find_sources([str(root)]) == [source]
     assert {Path(f).name for f in source.files} >= {"participants.tsv", header.name}
-    assert set(map(str, find_sidecars(header).values())) <= set(source.files)
+    assert {str(f) for files in find_sidecars(header).values() for f in files} <= set(source.files)
     assert find_sources([str(sidecar(root, "channels.tsv"))]) == [source]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import mne
 
 from brainfm.recordings.bids.contents import Row, broken, read_table
+from brainfm.recordings.bids.sidecars import Sidecars
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sensors.labels import normalise_name
 
@@ -32,7 +32,7 @@ ELECTRIC = ("eeg", "ecog", "seeg", "eog", "ecg", "emg")
 _VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "µV": 1e-6, "μV": 1e-6, "nV": 1e-9}
 
 
-def take_channels(raw: mne.io.BaseRaw, recipe: Recipe, path: Path | None) -> Recipe:
+def take_channels(raw: mne.io.BaseRaw, recipe: Recipe, sidecars: Sidecars) -> Recipe:
     """Return the recipe with kinds and unit where it says nothing; marks bad channels on ``raw``.
 
     Raises
@@ -40,10 +40,10 @@ def take_channels(raw: mne.io.BaseRaw, recipe: Recipe, path: Path | None) -> Rec
     Refused
         If the table cannot be read, or names no channel of the file.
     """
-    table = read_table(path, "name")
+    table = read_table(sidecars, "channels.tsv", "name")
     rows = _match(raw.ch_names, table, recipe)
-    if path is not None and table and not rows:
-        raise broken(path, "none of its names is a channel of the file")
+    if table and not rows:
+        raise broken("channels.tsv", "none of its names is a channel of the file")
     bads = {name for name, row in rows.items() if row.get("status", "").lower() == "bad"}
     raw.info["bads"] = [name for name in raw.ch_names if name in bads.union(raw.info["bads"])]
     types = {name: row.get("type", "").upper() for name, row in rows.items()}

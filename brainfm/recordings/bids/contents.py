@@ -10,52 +10,54 @@ import json
 from pathlib import Path
 from typing import Any
 
+from brainfm.recordings.bids.sidecars import Sidecars
 from brainfm.recordings.quarantine import Reason, Refused
 
 Row = dict[str, str]
 
 
-def read_table(path: Path | None, *columns: str) -> list[Row]:
-    """Return the rows of a table by column, none where there is no file.
+def read_table(sidecars: Sidecars, suffix: str, *columns: str) -> list[Row]:
+    """Return the rows of a table by column, none where there is no file of that suffix.
 
     Raises
     ------
     Refused
         If it is no text, or lacks one of ``columns``.
     """
-    if path is None:
+    if suffix not in sidecars:
         return []
-    lines = [_cells(line) for line in _text(path).split("\n") if line]
+    text = _text(sidecars[suffix][0], suffix)
+    lines = [_cells(line) for line in text.split("\n") if line]
     header, rows = lines[:1], lines[1:]
     for column in columns:
         if rows and column not in header[0]:
-            raise broken(path, f"it has no column {column}")
+            raise broken(suffix, f"it has no column {column}")
     return [
         dict.fromkeys(header[0], "") | dict(zip(header[0], map(str.strip, row), strict=False))
         for row in rows
     ]
 
 
-def read_json(path: Path | None) -> dict[str, Any]:
-    """Return the keys of a JSON file, none where there is no file.
+def read_json(sidecars: Sidecars, suffix: str) -> dict[str, Any]:
+    """Return the keys of JSON files, each from the nearest that has it; none where there is no file.
 
     Raises
     ------
     Refused
-        If it is no JSON.
+        If one is no JSON.
     """
-    if path is None:
-        return {}
-    try:
-        value = json.loads(_text(path))
-    except ValueError as error:
-        raise broken(path, "it is no JSON") from error
-    return value if isinstance(value, dict) else {}
+    found: dict[str, Any] = {}
+    for path in reversed(sidecars.get(suffix, ())):
+        try:
+            value = json.loads(_text(path, suffix))
+        except ValueError as error:
+            raise broken(suffix, "it is no JSON") from error
+        found |= value if isinstance(value, dict) else {}
+    return found
 
 
-def broken(path: Path, why: str) -> Refused:
+def broken(suffix: str, why: str) -> Refused:
     """Return the refusal of a recording whose sidecar cannot be read."""
-    suffix = path.name.rpartition("_")[2]
     return Refused(Reason.damaged, f"Its sidecar {suffix} cannot be read: {why}; mend it.")
 
 
@@ -67,11 +69,11 @@ def number(text: str) -> float:
         return float("nan")
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, suffix: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise broken(path, "it is no UTF-8 text") from error
+        raise broken(suffix, "it is no UTF-8 text") from error
 
 
 def _cells(line: str) -> list[str]:

@@ -14,7 +14,7 @@ from brainfm.recordings.bids.channels import take_channels
 from brainfm.recordings.bids.contents import number, read_json, read_table
 from brainfm.recordings.bids.events import read_events
 from brainfm.recordings.bids.places import set_places
-from brainfm.recordings.bids.sidecars import entities, find_sidecars
+from brainfm.recordings.bids.sidecars import Sidecars, entities, find_sidecars, named_path
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations
@@ -54,19 +54,16 @@ def describe(path: Path, raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber
     if not sidecars:
         return Described(recipe, None, {})
     told: dict[str, Any] = {"bids": sorted(sidecars)}
-    recipe = take_channels(raw, recipe, sidecars.get("channels.tsv"))
-    data = read_json(next((f for n, f in sidecars.items() if n in _DATA), None))
+    recipe = take_channels(raw, recipe, sidecars)
+    data = next((read_json(sidecars, suffix) for suffix in _DATA if suffix in sidecars), {})
     if recipe.line_freq == "detect" and data.get("PowerLineFrequency") in (50, 60):
         recipe = replace(recipe, line_freq=float(data["PowerLineFrequency"]))
     set_places(raw, sidecars)
     if reference := _reference(data):
         told["reference"] = reference
-    if person := _participant(path, sidecars.get("participants.tsv")):
+    if person := _participant(path, sidecars):
         told["participant"] = person
-    events = None
-    if "events.tsv" in sidecars:
-        events = read_events(sidecars["events.tsv"], sidecars.get("events.json"), scrubber)
-    return Described(recipe, events, told)
+    return Described(recipe, read_events(sidecars, scrubber), told)
 
 
 def _reference(data: dict[str, Any]) -> str | None:
@@ -76,10 +73,10 @@ def _reference(data: dict[str, Any]) -> str | None:
     return normalise_name(said)
 
 
-def _participant(path: Path, table: Path | None) -> dict[str, Any]:
+def _participant(path: Path, sidecars: Sidecars) -> dict[str, Any]:
     """Return age and sex, and nothing else: other columns may hold anything."""
-    subject = f"sub-{entities(path.name).get('sub', '')}"
-    for row in read_table(table, "participant_id"):
+    subject = f"sub-{entities((named_path(path) or path).name).get('sub', '')}"
+    for row in read_table(sidecars, "participants.tsv", "participant_id"):
         if row["participant_id"] == subject:
             age, sex = number(row.get("age", "")), row.get("sex", "").upper()[:1]
             # The ages of the very old are few enough to tell who they are.
