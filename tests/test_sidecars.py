@@ -2,14 +2,24 @@
 
 # ruff: noqa: F401, F811 (fixtures of another file)
 
+import json
+import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import mne
 import mne_bids
 import numpy as np
 import pytest
 from test_bids import RECIPE, read, rewrite, root, sidecar, written
 
+from brainfm.recordings.bids.sidecars import is_recording
+from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Refused
+from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recording import consume
+from brainfm.recordings.sources import find_sources
 
 
 def as_mne_bids(root):
@@ -97,3 +107,61 @@ def test_the_table_s_unit_is_taken_for_every_kind_that_the_file_gives_none(root,
     recording = read(root, replace(RECIPE, kinds=(kind.lower(),)))
     assert recording.provenance["unit_scale"] == 1e-6
     np.testing.assert_allclose(recording.load(), before, atol=1e-11)
+
+
+def test_json_is_inherited_key_by_key(root):
+    sidecar(root, "eeg.json").write_text('{"RecordingDuration": 20, "EEGReference": "Cz"}')
+    above = {"PowerLineFrequency": 60, "EEGReference": "Fz"}
+    (root / "task-rest_eeg.json").write_text(json.dumps(above))
+    (root / "task-other_eeg.json").write_text('{"PowerLineFrequency": 50}')
+    recording = read(root, Recipe(l_freq=None))
+    assert recording.provenance["reference"] == "Cz"
+    assert consume(recording.blocks(), lambda block: None).provenance["line_freq"] == 60
+    (source,) = find_sources([str(root)])
+    assert str(root / "task-rest_eeg.json") in source.files
+
+
+@pytest.mark.parametrize("name", ["coordsystem.json", "space-CapTrak_coordsystem.json"])
+def test_positions_are_measured_as_their_own_coordinate_system_says(root, name):
+    before = read(root).sensors.position
+    system, electrodes = sidecar(root, "coordsystem.json"), sidecar(root, "electrodes.tsv")
+    assert "space-CapTrak" in electrodes.name
+    said = json.loads(system.read_text())
+    system.rename(system.with_name(f"sub-07_ses-b_{name}"))
+    other = said | {"EEGCoordinateUnits": "mm", "AnatomicalLandmarkCoordinateUnits": "mm"}
+    system.with_name("sub-07_ses-b_space-Other_coordsystem.json").write_text(json.dumps(other))
+    np.testing.assert_array_equal(read(root).sensors.position, before)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("native", [False, True], ids=["MNE's names", "4D's names"])
+def test_a_4d_recording_has_the_sidecars_that_its_folder_names(tmp_path, native):
+    folder = tmp_path / "sub-01" / "meg" / "sub-01_task-rest_meg"
+    folder.mkdir(parents=True)
+    for name in ("c,rfDC", "config", "hs_file"):
+        shutil.copy(Path(os.environ["BRAINFM_DATA"]) / "formats" / "bti" / "4Dsim" / name, folder)
+    files = (folder / name for name in ("c,rfDC", "config", "hs_file"))
+    raw = mne.io.read_raw_bti(*files, sort_by_ch_name=False, verbose="ERROR")
+    chosen = mne.pick_types(raw.info, meg="mag")[3]
+    bad = raw._raw_extras[0]["bti_ch_labels"][chosen] if native else raw.ch_names[chosen]
+    assert bad == ("A241" if native else "MEG 023")
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\nsub-01\t30\n")
+    stem = folder.with_name("sub-01_task-rest")
+    Path(f"{stem}_channels.tsv").write_text(f"name\ttype\tstatus\n{bad}\tMEGMAG\tbad\n")
+    Path(f"{stem}_events.tsv").write_text("onset\tduration\ttrial_type\n0.1\t0\tleft\n")
+    (source,) = find_sources([str(tmp_path)])
+    assert {Path(file).name for file in source.files} >= {f"{stem.name}_channels.tsv"}
+    recording = read_recording(source, replace(RECIPE, min_seconds=0.1))
+    assert (recording.subject, recording.task) == ("01", "rest")
+    assert recording.provenance["participant"] == {"age": 30.0}
+    assert recording.annotations.description == ("left",)
+    (place,) = np.flatnonzero(recording.sensors.bad)
+    assert recording.sensors.names[place] == raw.ch_names[chosen]
+
+
+def test_a_folder_of_a_data_type_names_no_recording():
+    folder = Path("root") / "sub-01" / "meg"
+    assert not is_recording(folder / "sub-01_task-rest_markers.sqd")
+    assert is_recording(folder / "sub-01_task-rest_meg.con")
+    assert is_recording(folder / "sub-01_task-rest_meg" / "c,rfDC")

@@ -41,7 +41,7 @@ def take_channels(raw: mne.io.BaseRaw, recipe: Recipe, sidecars: Sidecars) -> Re
         If the table cannot be read, or names no channel of the file.
     """
     table = read_table(sidecars, "channels.tsv", "name")
-    rows = _match(raw.ch_names, table, recipe)
+    rows = _match(raw, table, recipe)
     if table and not rows:
         raise broken("channels.tsv", "none of its names is a channel of the file")
     bads = {name for name, row in rows.items() if row.get("status", "").lower() == "bad"}
@@ -54,13 +54,22 @@ def take_channels(raw: mne.io.BaseRaw, recipe: Recipe, sidecars: Sidecars) -> Re
     return _scaled(replace(recipe, types={**told, **recipe.types}), unit)
 
 
-def _match(channels: Sequence[str], table: Sequence[Row], recipe: Recipe) -> dict[str, Row]:
+def _match(raw: mne.io.BaseRaw, table: Sequence[Row], recipe: Recipe) -> dict[str, Row]:
     """Return the row of each channel: the one of its name in the file, else of its name in ours."""
     rows = {row["name"]: row for row in reversed(table)}
     for row in table:
         rows.setdefault(normalise_name(row["name"], recipe.montage) or row["name"], row)
-    keys = {c: next((k for k in (c, _name(c, recipe)) if k in rows), None) for c in channels}
-    return {channel: rows[key] for channel, key in keys.items() if key is not None}
+    found = {}
+    for channel, label in zip(raw.ch_names, _labels(raw), strict=True):
+        names = (channel, label, _name(channel, recipe))
+        found[channel] = next((rows[name] for name in names if name in rows), None)
+    return {channel: row for channel, row in found.items() if row is not None}
+
+
+def _labels(raw: mne.io.BaseRaw) -> Sequence[str]:
+    """Return the channels' names in the file; those of 4D's are A1 … where MNE has MEG 001 …."""
+    extra = raw._raw_extras[0] if raw._raw_extras else None
+    return extra.get("bti_ch_labels", raw.ch_names) if isinstance(extra, dict) else raw.ch_names
 
 
 def _name(channel: str, recipe: Recipe) -> str:
