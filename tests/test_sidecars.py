@@ -16,7 +16,7 @@ from test_bids import RECIPE, read, rewrite, root, sidecar, written
 
 from brainfm.recordings.bids.sidecars import is_recording
 from brainfm.recordings.files import read_recording
-from brainfm.recordings.quarantine import Refused
+from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import consume
 from brainfm.recordings.sources import find_sources
@@ -165,3 +165,102 @@ def test_a_folder_of_a_data_type_names_no_recording():
     assert not is_recording(folder / "sub-01_task-rest_markers.sqd")
     assert is_recording(folder / "sub-01_task-rest_meg.con")
     assert is_recording(folder / "sub-01_task-rest_meg" / "c,rfDC")
+
+
+MOVED = (0.0, 0.02, 0.04)
+"""Metres by which an origin lies elsewhere than the head's."""
+
+
+def place_in(root, *, electrodes, marks, said):
+    """Write positions in units and from another origin, and what ``coordsystem.json`` says of them."""
+    system = sidecar(root, "coordsystem.json")
+    held = json.loads(system.read_text())
+    points = held["AnatomicalLandmarkCoordinates"]
+    points = {
+        n: [marks * (x + d) for x, d in zip(p, MOVED, strict=True)] for n, p in points.items()
+    }
+    system.write_text(json.dumps(said | {"AnatomicalLandmarkCoordinates": points}))
+    table = sidecar(root, "electrodes.tsv")
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    for row in rows[1:]:
+        if row[1] != "n/a":
+            moved = (electrodes * (float(x) + d) for x, d in zip(row[1:4], MOVED, strict=True))
+            row[1:4] = map(str, moved)
+    table.write_text("".join("\t".join(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("electrodes", "marks", "said"),
+    [
+        (1e3, 1, {"EEGCoordinateUnits": "mm", "AnatomicalLandmarkCoordinateUnits": "m"}),
+        (1e3, 100, {"AnatomicalLandmarkCoordinateUnits": "cm", "EEGCoordinateUnits": "mm"}),
+        (1e3, 1e3, {"MEGCoordinateUnits": "n/a", "EEGCoordinateUnits": "mm"}),
+        (100, 100, {"iEEGCoordinateUnits": "cm", "AnatomicalLandmarkCoordinateUnits": "n/a"}),
+    ],
+)
+def test_electrodes_and_landmarks_have_a_unit_each(root, electrodes, marks, said):
+    before = read(root).sensors
+    loc = {c["ch_name"]: c["loc"][:3] for c in as_mne_bids(root).info["chs"]}
+    place_in(root, electrodes=electrodes, marks=marks, said=said)
+    found = read(root).sensors
+    assert set(found.position_source) == {"file"}
+    np.testing.assert_allclose(found.position, before.position, atol=1e-6)
+    np.testing.assert_allclose(found.position, [loc[name] for name in found.names], atol=1e-4)
+
+
+@pytest.mark.parametrize("unit", ["pixels", "n/a"])
+def test_electrodes_in_no_unit_of_length_are_not_placed_by_the_file(root, unit):
+    place_in(root, electrodes=1, marks=1, said={"EEGCoordinateUnits": unit})
+    assert set(read(root).sensors.position_source) == {"template"}
+
+
+def test_electrodes_are_found_by_our_names_where_the_file_has_others(root):
+    before = read(root).sensors
+    strip_prefix(root)
+    np.testing.assert_array_equal(read(root).sensors.position, before.position)
+
+
+@pytest.mark.parametrize(
+    "marks", [None, "n/a", {}, {"NAS": "n/a", "LPA": None, "RPA": ["n/a"] * 3}, {"NAS": [0, 1, 0]}]
+)
+def test_landmarks_that_are_not_known_leave_the_template(root, marks):
+    system = sidecar(root, "coordsystem.json")
+    said = json.loads(system.read_text()) | {"AnatomicalLandmarkCoordinates": marks}
+    system.write_text(json.dumps(said))
+    assert set(read(root).sensors.position_source) == {"template"}
+
+
+BROKEN = {
+    "events.json": [
+        ('{"trial_type": "x"}', "its trial_type is no map"),
+        ('{"trial_type": {"Levels": "x"}}', "its Levels of trial_type is no map"),
+        ("[1]", "it is no map"),
+    ],
+    "eeg.json": [("[1]", "it is no map"), ("{", "it is no JSON"), ("[" * 10**5, "it is no JSON")],
+    "coordsystem.json": [
+        (
+            '{"EEGCoordinateUnits": "m", "AnatomicalLandmarkCoordinates": [1, 2]}',
+            "its AnatomicalLandmarkCoordinates is no map",
+        ),
+        (
+            '{"EEGCoordinateUnits": "m", "AnatomicalLandmarkCoordinates": {"NAS": [0, 1]}}',
+            "its NAS is no list of three numbers",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "why"), [(name, *case) for name, cases in BROKEN.items() for case in cases]
+)
+def test_a_broken_sidecar_is_blamed_itself(root, suffix, text, why):
+    sidecar(root, suffix).write_text(text)
+    with pytest.raises(Refused, match=f"Its sidecar {suffix} cannot be read: {why}") as refused:
+        read(root)
+    assert refused.value.reason is Reason.damaged
+
+
+@pytest.mark.parametrize("text", ['{"trial_type": {"Levels": null}}', '{"trial_type": null}', "{}"])
+def test_levels_may_be_missing(root, text):
+    sidecar(root, "events.json").write_text(text)
+    assert read(root).annotations.description == ("rest", "square")

@@ -44,16 +44,33 @@ def read_json(sidecars: Sidecars, suffix: str) -> dict[str, Any]:
     Raises
     ------
     Refused
-        If one is no JSON.
+        If one is no JSON, or no map.
     """
     found: dict[str, Any] = {}
     for path in reversed(sidecars.get(suffix, ())):
         try:
             value = json.loads(_text(path, suffix))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise broken(suffix, "it is no JSON") from error
-        found |= value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            raise broken(suffix, "it is no map of keys to values")
+        found |= value
     return found
+
+
+def read_map(value: Any, suffix: str, key: str) -> dict[str, Any]:
+    """Return a map that stands in a JSON file, an empty one where there is none or ``n/a``.
+
+    Raises
+    ------
+    Refused
+        If it is anything else.
+    """
+    if value is None or value == "n/a":
+        return {}
+    if not isinstance(value, dict):
+        raise broken(suffix, f"its {key} is no map of keys to values")
+    return value
 
 
 def broken(suffix: str, why: str) -> Refused:

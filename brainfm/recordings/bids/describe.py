@@ -58,7 +58,7 @@ def describe(path: Path, raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber
     data = next((read_json(sidecars, suffix) for suffix in _DATA if suffix in sidecars), {})
     if recipe.line_freq == "detect" and data.get("PowerLineFrequency") in (50, 60):
         recipe = replace(recipe, line_freq=float(data["PowerLineFrequency"]))
-    set_places(raw, sidecars)
+    set_places(raw, recipe, sidecars)
     if reference := _reference(data):
         told["reference"] = reference
     if person := _participant(path, sidecars):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from brainfm.recordings.bids.contents import Row, broken, number, read_json, read_table
+from brainfm.recordings.bids.contents import (
+    Row,
+    broken,
+    number,
+    read_json,
+    read_map,
+    read_table,
+)
 from brainfm.recordings.bids.sidecars import Sidecars
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recording import Annotations
@@ -29,8 +37,8 @@ def read_events(sidecars: Sidecars, scrubber: Scrubber) -> Annotations | None:
     """
     if "events.tsv" not in sidecars:
         return None
-    known = read_json(sidecars, "events.json").get("trial_type", {}).get("Levels", {})
-    scrubber = replace(scrubber, keep=(*scrubber.keep, *map(str, known)))
+    known = _levels(sidecars)
+    scrubber = replace(scrubber, keep=(*scrubber.keep, *known))
     rows = []
     for row in read_table(sidecars, "events.tsv", "onset"):
         onset, duration = (_seconds(row, column) for column in ("onset", "duration"))
@@ -41,6 +49,12 @@ def read_events(sidecars: Sidecars, scrubber: Scrubber) -> Annotations | None:
     rows.sort()
     onset, duration, text = zip(*rows, strict=True) if rows else ((), (), ())
     return Annotations(np.array(onset, float), np.array(duration, float), tuple(text))
+
+
+def _levels(sidecars: Sidecars) -> Iterable[str]:
+    name = "events.json"
+    column = read_map(read_json(sidecars, name).get("trial_type"), name, "trial_type")
+    return read_map(column.get("Levels"), name, "Levels of trial_type")
 
 
 def _seconds(row: Row, column: str) -> float:
