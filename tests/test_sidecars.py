@@ -264,3 +264,39 @@ def test_a_broken_sidecar_is_blamed_itself(root, suffix, text, why):
 def test_levels_may_be_missing(root, text):
     sidecar(root, "events.json").write_text(text)
     assert read(root).annotations.description == ("rest", "square")
+
+
+@pytest.mark.parametrize(("wanted", "said"), [(None, "Cz"), ("average", "average")])
+def test_a_recipe_s_reference_is_what_the_provenance_says(root, wanted, said):
+    sidecar(root, "eeg.json").write_text('{"EEGReference": "Cz"}')
+    recording = read(root, replace(RECIPE, reference=wanted))
+    assert recording.provenance["reference"] == said
+    assert set(recording.sensors.reference) == {wanted}
+
+
+def test_joins_are_boundaries_and_last_no_time(root):
+    write_events(
+        root,
+        "0\t0\tNew Segment/",
+        "1\t0\tleft",
+        "5\t30\tboundary",
+        "7\t0\tNew Segment/",
+        "9\t0\tn/a",
+    )
+    marks = read(root).annotations
+    assert marks.onset.tolist() == [0, 1, 5, 7, 9]
+    assert marks.duration.tolist() == [0.0] * 5
+    assert marks.description[1:4] == ("left", "BAD_boundary", "BAD_boundary")
+    assert marks.description[0] != "BAD_boundary"
+
+
+def test_events_outside_of_the_recording_are_left_out_and_counted(root):
+    inside = ["-1\t2.5\tleft", "-1\t1\tleft", "2.3\t0.1\tleft", "12\t500\tright", "20\t0\tleft"]
+    write_events(root, *inside, "-3\t0\tleft", "-3\t1\tright", "20.1\t0\tleft", "1e9\t5\tright")
+    recording, theirs = read(root), as_mne_bids(root).annotations
+    marks = recording.annotations
+    assert recording.provenance["events_outside"] == 4
+    np.testing.assert_allclose(marks.onset, theirs.onset)
+    np.testing.assert_allclose(sorted(marks.duration), sorted(theirs.duration))
+    assert sorted(marks.description) == sorted(theirs.description)
+    assert 0.1 in marks.duration

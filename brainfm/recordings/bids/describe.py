@@ -12,7 +12,7 @@ import numpy as np
 
 from brainfm.recordings.bids.channels import take_channels
 from brainfm.recordings.bids.contents import number, read_json, read_table
-from brainfm.recordings.bids.events import read_events
+from brainfm.recordings.bids.events import keep_inside, read_events
 from brainfm.recordings.bids.places import set_places
 from brainfm.recordings.bids.sidecars import Sidecars, entities, find_sidecars, named_path
 from brainfm.recordings.privacy import Scrubber
@@ -59,11 +59,17 @@ def describe(path: Path, raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber
     if recipe.line_freq == "detect" and data.get("PowerLineFrequency") in (50, 60):
         recipe = replace(recipe, line_freq=float(data["PowerLineFrequency"]))
     set_places(raw, recipe, sidecars)
-    if reference := _reference(data):
+    if recipe.reference is None and (reference := _reference(data)):
         told["reference"] = reference
     if person := _participant(path, sidecars):
         told["participant"] = person
-    return Described(recipe, read_events(sidecars, scrubber), told)
+    events = read_events(sidecars, scrubber)
+    if events is not None:
+        inside = keep_inside(events, raw.n_times / float(raw.info["sfreq"]))
+        if outside := len(events) - len(inside):
+            told["events_outside"] = outside
+        events = inside
+    return Described(recipe, events, told)
 
 
 def _reference(data: dict[str, Any]) -> str | None:

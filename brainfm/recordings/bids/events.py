@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from brainfm.recordings.bids.contents import (
 )
 from brainfm.recordings.bids.sidecars import Sidecars
 from brainfm.recordings.privacy import Scrubber
-from brainfm.recordings.recording import Annotations
+from brainfm.recordings.recording import BOUNDARY, JOINS, Annotations
 
 
 def read_events(sidecars: Sidecars, scrubber: Scrubber) -> Annotations | None:
@@ -44,11 +45,24 @@ def read_events(sidecars: Sidecars, scrubber: Scrubber) -> Annotations | None:
         onset, duration = (_seconds(row, column) for column in ("onset", "duration"))
         words = (row.get(column, "") for column in ("trial_type", "value", "description"))
         text = next((word for word in words if word not in ("", "n/a")), "event")
+        # EEGLAB gives a join the length of what was cut out, which is not there any more.
+        duration = duration if duration >= 0 and text not in JOINS else 0.0
+        text = BOUNDARY if text in JOINS and onset > 0 else scrubber.text(text)
         if np.isfinite(onset):
-            rows.append((onset, duration if duration >= 0 else 0.0, scrubber.text(text)))
+            rows.append((onset, duration, text))
     rows.sort()
     onset, duration, text = zip(*rows, strict=True) if rows else ((), (), ())
     return Annotations(np.array(onset, float), np.array(duration, float), tuple(text))
+
+
+def keep_inside(events: Annotations, seconds: float) -> Annotations:
+    """Return what lies within a recording of so many seconds, cut at its ends, as MNE keeps it."""
+    start = np.maximum(events.onset, 0.0)
+    stop = np.minimum(events.onset + events.duration, seconds)
+    kept = start <= stop
+    cut = (start > events.onset) | (stop < events.onset + events.duration)
+    duration = np.where(cut, stop - start, events.duration)
+    return Annotations(start[kept], duration[kept], tuple(compress(events.description, kept)))
 
 
 def _levels(sidecars: Sidecars) -> Iterable[str]:
