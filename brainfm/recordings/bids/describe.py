@@ -53,23 +53,21 @@ def describe(path: Path, raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber
     sidecars = find_sidecars(path)
     if not sidecars:
         return Described(recipe, None, {})
-    told: dict[str, Any] = {"bids": sorted(sidecars)}
     recipe = take_channels(raw, recipe, sidecars)
     data = next((read_json(sidecars, suffix) for suffix in _DATA if suffix in sidecars), {})
     if recipe.line_freq == "detect" and data.get("PowerLineFrequency") in (50, 60):
         recipe = replace(recipe, line_freq=float(data["PowerLineFrequency"]))
     set_places(raw, recipe, sidecars)
-    if recipe.reference is None and (reference := _reference(data)):
-        told["reference"] = reference
-    if person := _participant(path, sidecars):
-        told["participant"] = person
-    events = read_events(sidecars, scrubber)
-    if events is not None:
-        inside = keep_inside(events, raw.n_times / float(raw.info["sfreq"]))
-        if outside := len(events) - len(inside):
-            told["events_outside"] = outside
-        events = inside
-    return Described(recipe, events, told)
+    said = read_events(sidecars, scrubber)
+    seconds = raw.n_times / float(raw.info["sfreq"])
+    events = keep_inside(said, seconds) if said is not None else None
+    told = {
+        "bids": sorted(sidecars),
+        "reference": _reference(data) if recipe.reference is None else None,
+        "participant": _participant(path, sidecars),
+        "events_outside": len(said or ()) - len(events or ()),
+    }
+    return Described(recipe, events, {key: value for key, value in told.items() if value})
 
 
 def _reference(data: dict[str, Any]) -> str | None:
