@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from test_bids import RECIPE, read, rewrite, root, sidecar, written
 
+from brainfm.recordings.bids.names import match_rows
 from brainfm.recordings.bids.sidecars import is_recording
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
@@ -300,3 +301,21 @@ def test_events_outside_of_the_recording_are_left_out_and_counted(root):
     np.testing.assert_allclose(sorted(marks.duration), sorted(theirs.duration))
     assert sorted(marks.description) == sorted(theirs.description)
     assert 0.1 in marks.duration
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        (["T3"], {"T3": "T3"}),
+        (["T7"], {"T7": "T7"}),
+        (["T8"], {"T4": "T8"}),
+        (["Fz", "FZ"], {"EEG Fz-REF": "Fz"}),
+        (["chan 1"], {"chan 1": "chan 1"}),
+        (["cz"], {"chan 1": "cz"}),
+    ],
+)
+def test_a_row_is_of_the_channel_that_bears_its_name(table, found):
+    info = mne.create_info(["T3", "T7", "T4", "EEG Fz-REF", "chan 1"], 100.0, "eeg")
+    raw = mne.io.RawArray(np.zeros((5, 10)), info, verbose="ERROR")
+    rows = match_rows(raw, [{"name": name} for name in table], Recipe(rename={"chan 1": "Cz"}))
+    assert {channel: row["name"] for channel, row in rows.items()} == found

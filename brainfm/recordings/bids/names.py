@@ -25,13 +25,15 @@ def match_rows(raw: mne.io.BaseRaw, table: Sequence[Row], recipe: Recipe) -> dic
     recipe
         whose ``rename`` and ``montage`` say what a channel is called.
     """
+    labels = dict(zip(raw.ch_names, _labels(raw), strict=True))
     rows = {row["name"]: row for row in reversed(table)}
-    for row in table:
-        rows.setdefault(normalise_name(row["name"], recipe.montage) or row["name"], row)
-    found = {}
-    for channel, label in zip(raw.ch_names, _labels(raw), strict=True):
-        names = (channel, label, _name(channel, recipe))
-        found[channel] = next((rows[name] for name in names if name in rows), None)
+    # A row that bears a channel's own name is of no other: contacts T3 and T7 are two.
+    free = rows.keys() - labels.keys() - set(labels.values())
+    ours = {_ours(name, recipe): row for name, row in rows.items() if name in free}
+    found = {
+        channel: rows.get(channel) or rows.get(label) or ours.get(_name(channel, recipe))
+        for channel, label in labels.items()
+    }
     return {channel: row for channel, row in found.items() if row is not None}
 
 
@@ -45,8 +47,11 @@ def is_typed(channel: str, recipe: Recipe) -> bool:
 
 
 def _name(channel: str, recipe: Recipe) -> str:
-    renamed = recipe.rename.get(channel, channel)
-    return normalise_name(renamed, recipe.montage) or renamed.strip()
+    return _ours(recipe.rename.get(channel, channel), recipe)
+
+
+def _ours(name: str, recipe: Recipe) -> str:
+    return normalise_name(name, recipe.montage) or name.strip()
 
 
 def _labels(raw: mne.io.BaseRaw) -> Sequence[str]:
