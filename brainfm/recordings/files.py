@@ -25,6 +25,7 @@ from brainfm.recordings.formats.added import recipe_formats
 from brainfm.recordings.formats.edf_samples import read_edf
 from brainfm.recordings.formats.known import FORMATS, find_format
 from brainfm.recordings.formats.opening import open_raw, unreadable
+from brainfm.recordings.formats.rates import at_own_rate, load_unlike
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, digest
@@ -93,8 +94,10 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     given, described = recipe, describe(Path(source.path), raw, recipe, scrubber)
     recipe = described.recipe
     sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
-    _check_length(raw, recipe)
-    seconds = raw.n_times / float(raw.info["sfreq"])
+    signals = at_own_rate(raw, originals)
+    _check_length(signals, recipe)
+    n_times, sfreq = int(signals.n_times), float(signals.info["sfreq"])
+    seconds = n_times / sfreq
     labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
     renamed = dict(zip(originals, sensors.names, strict=True))
     marks = described.events
@@ -102,7 +105,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
         marks = read_annotations(raw, recipe, scrubber, renamed)
     sensors = _rereferenced(sensors, recipe)
     return Recording(
-        n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
+        n_times=clean.resampled_length(n_times, sfreq, to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
         annotations=join_annotations(marks, labels),
@@ -111,10 +114,10 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
         | {"recipe_hash": hash_of_reading(given, dates)}
         | _dated(raw, dates, given, who)
         | _referred(raw, sensors)
-        | _made(raw, recipe)
+        | _made(signals, recipe)
         | described.provenance
         | told,
-        blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
+        blocks=partial(_blocks, signals, sensors, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
         run=who.run,
@@ -184,7 +187,7 @@ def _blocks(
 ) -> Stream:
     # Whatever a strange file makes a reader or a filter raise, it is that file's fault.
     try:
-        samples = read_edf(raw, originals) or RawSamples(raw, originals)
+        samples = read_edf(raw, originals) or RawSamples(load_unlike(raw, originals), originals)
         return (yield from clean_blocks(samples, sensors, recipe))
     except Refused:
         raise

@@ -40,7 +40,7 @@ def open_raw(source: Source, form: Format | None) -> mne.io.BaseRaw:
     except Exception as error:
         raise unreadable(error) from error
     _check_parts(raw, source)
-    _cut_padding(raw)
+    cut_padding(raw)
     _check_gaps(raw)
     _check_end(raw)
     return raw
@@ -112,7 +112,7 @@ def _check_parts(raw: mne.io.BaseRaw, source: Source) -> None:
             )
 
 
-def _cut_padding(raw: mne.io.BaseRaw) -> None:
+def cut_padding(raw: mne.io.BaseRaw) -> None:
     """Leave out what MNE's export has filled up the last data record of an EDF file with, and marked."""
     shift = raw.first_time if raw.annotations.orig_time is not None else 0.0
     for i, mark in enumerate(raw.annotations):
