@@ -175,6 +175,24 @@ def test_a_fif_in_parts_is_one_recording(tmp_path):
     assert outcome(path)[0] == "refused"
 
 
+@pytest.mark.parametrize(
+    ("naming", "lost"), [("neuromag", "a_raw.fif"), ("bids", "a_split-01_raw.fif")]
+)
+def test_later_parts_of_a_fif_are_no_recording(tmp_path, naming, lost):
+    (recording, *_) = synthesise(1, seconds=120.0)
+    info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")
+    raw = mne.io.RawArray(recording.load(), info, verbose="ERROR")
+    given = {"split_size": "2MB", "fmt": "double", "buffer_size_sec": 1, "split_naming": naming}
+    raw.save(tmp_path / "a_raw.fif", verbose="ERROR", **given)
+    (tmp_path / lost).unlink()
+    sources = find_sources([str(tmp_path)])
+    assert sources
+    for source in sources:
+        with pytest.raises(Refused, match="later part") as refused:
+            read_recording(source, SHORT)
+        assert refused.value.reason is Reason.incomplete
+
+
 def test_two_fifs_that_are_only_named_like_parts_are_two(tmp_path):
     (recording, *_) = synthesise(1, seconds=3.0)
     info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")
