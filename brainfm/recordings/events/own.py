@@ -54,10 +54,11 @@ def _marks(raw: mne.io.BaseRaw, scrubber: Scrubber, names: dict[str, str]) -> It
         marks.onset, marks.duration, marks.description, marks.ch_names, strict=True
     ):
         start = float(onset) - shift
-        joined = description in _JOINS and start > 0
-        text = BOUNDARY if joined else scrubber.text(str(description))
+        joined = description in _JOINS
+        text = BOUNDARY if joined and start > 0 else scrubber.text(str(description))
         channels = tuple(names.get(name) or scrubber.label(name) for name in about)
-        yield start, float(duration), text, channels
+        # EEGLAB gives a join the length of what was cut out, which is not there any more.
+        yield start, 0.0 if joined else float(duration), text, channels
 
 
 def _stim_events(raw: mne.io.BaseRaw, recipe: Recipe) -> list[_Row]:
