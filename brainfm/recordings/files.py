@@ -32,6 +32,7 @@ from brainfm.recordings.recipe import Recipe, digest
 from brainfm.recordings.recording import Recording, Sensors, Source, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors.channels import read_sensors
+from brainfm.recordings.sensors.labels import normalise_name
 from brainfm.recordings.sensors.places import MEG
 from brainfm.recordings.sources import source_of
 
@@ -103,6 +104,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     marks = described.events
     if marks is None:
         marks = read_annotations(raw, recipe, scrubber, renamed)
+    recipe = _by_our_names(recipe, sensors.names)
     sensors = _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(n_times, sfreq, to=recipe.sfreq),
@@ -134,10 +136,11 @@ def identify(source: str, recipe: Recipe) -> Identity:
     path = Path(source).as_posix()
     if recipe.pattern is not None and not path.startswith(moabb.PREFIX):
         match = re.search(recipe.pattern, path)
-        if match is None:
+        if match is None or not match["subject"]:
+            fails = "does not match" if match is None else "has no subject by"
             raise Refused(
                 Reason.pattern_mismatch,
-                f"Its path does not match the recipe's pattern '{recipe.pattern}'; take the recipe of "
+                f"Its path {fails} the recipe's pattern '{recipe.pattern}'; take the recipe of "
                 "its data set, correct the pattern, or leave the file out.",
             )
         named = match.groupdict()
@@ -193,6 +196,17 @@ def _blocks(
         raise
     except Exception as error:
         raise unreadable(error) from error
+
+
+def _by_our_names(recipe: Recipe, names: Sequence[str]) -> Recipe:
+    """Return the recipe with its reference's channels named as ours are: a file's T3 is T7."""
+    if not isinstance(recipe.reference, tuple):
+        return recipe
+    ours = (
+        name if name in names else normalise_name(name, recipe.montage) or name
+        for name in recipe.reference
+    )
+    return replace(recipe, reference=tuple(ours))
 
 
 def _rereferenced(sensors: Sensors, recipe: Recipe) -> Sensors:
