@@ -293,6 +293,26 @@ def test_brainvision_is_as_long_as_its_header_says_where_it_does(tmp_path, point
     assert refusal_of(check_brainvision, tmp_path / "a.vhdr") == wanted
 
 
+@pytest.mark.parametrize("line", ["", "MarkerFile=\n", "MarkerFile=\r\n"])
+def test_brainvision_needs_no_markers_where_its_header_names_none(tmp_path, line):
+    (tmp_path / "a.vmrk").write_text("of another recording")
+    header = (
+        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
+        f"{line}DataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=2\n"
+        "SamplingInterval=5000\n[Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\n"
+        "Ch1=Fp1,,0.1,µV\nCh2=Cz,,0.1,µV\n"
+    )
+    (tmp_path / "a.vhdr").write_text(header, encoding="utf-8", newline="")
+    values = 200 * np.random.default_rng(0).standard_normal((1000, 2))
+    (tmp_path / "a.eeg").write_bytes(values.astype("<i2").tobytes())
+    recording = read_recording(str(tmp_path / "a.vhdr"), SHORT)
+    assert (recording.n_times, len(recording.annotations)) == (1000, 0)
+    (source,) = find_sources([str(tmp_path / "a.vhdr")])
+    assert [Path(file).name for file in source.files] == ["a.vhdr", "a.eeg"]
+    (tmp_path / "a.eeg").write_bytes(values.astype("<i2").tobytes()[:-1])
+    assert refusal_of(check_brainvision, tmp_path / "a.vhdr") == "truncated"
+
+
 @pytest.mark.parametrize(
     ("times", "wanted"),
     [
