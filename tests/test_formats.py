@@ -395,6 +395,27 @@ def test_a_text_segment_comes_in_in_volts(tmp_path):
     assert outcome(path, recipe) == ("refused", "unknown_format")
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("import nosuchpackage", "Ours needs the package nosuchpackage, "),
+        ("from nosuchpackage.inner import x", "Ours needs the package nosuchpackage, "),
+        ("mne.utils._soft_import('nosuch', 'reading', min_version='1.0')", "the package nosuch, "),
+    ],
+)
+def test_a_package_that_is_not_there_is_named(tmp_path, monkeypatch, raised, said):
+    module = f"needing_{len(raised)}"
+    (tmp_path / f"{module}.py").write_text(
+        READER.replace("        data = ", f"        {raised}\n        data = ")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "a.ours").write_bytes(bytes(800))
+    recipe = Recipe(reader=Component(f"{module}.Ours"))
+    with pytest.raises(Refused, match=said) as refused:
+        read_recording(str(tmp_path / "a.ours"), recipe)
+    assert refused.value.reason is Reason.needs_package
+
+
 # Sensors
 
 

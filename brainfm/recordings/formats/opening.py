@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -69,11 +70,14 @@ def unreadable(error: Exception) -> Refused:
 
 def _needs(form: Format, error: Exception) -> Refused:
     # MNE's own way to say that a package is not there is a RuntimeError.
-    if not isinstance(error, ImportError) and "package" not in str(error):
+    told = re.search(r"the (?:module|package) ([\w.-]+).* is needed", str(error), re.DOTALL)
+    name = error.name if isinstance(error, ImportError) else told and told[1]
+    if name is None:
         return unreadable(error)
     return Refused(
         Reason.needs_package,
-        f"{form.name} needs a package that is not installed; pip install 'brainfm[formats]'.",
+        f"{form.name} needs the package {name}, which cannot be imported here; install it "
+        "(pip install 'brainfm[formats]' has those of brainfm's own formats).",
     )
 
 
