@@ -101,9 +101,9 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     seconds = n_times / sfreq
     labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
     renamed = dict(zip(originals, sensors.names, strict=True))
-    marks = described.events
+    marks, noted = described.events, {}
     if marks is None:
-        marks = read_annotations(raw, recipe, scrubber, renamed)
+        marks, noted = read_annotations(raw, recipe, scrubber, renamed)
     recipe = _by_our_names(recipe, sensors.names)
     sensors = _rereferenced(sensors, recipe)
     return Recording(
@@ -118,6 +118,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
         | _referred(raw, sensors)
         | _made(signals, recipe)
         | described.provenance
+        | noted
         | told,
         blocks=partial(_blocks, signals, sensors, originals, recipe=recipe),
         subject=who.subject,
