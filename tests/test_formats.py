@@ -13,7 +13,7 @@ from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.formats.known import FORMATS, UNTRIED, find_format
-from brainfm.recordings.formats.whole import check_brainvision, check_persyst
+from brainfm.recordings.formats.whole import check_brainvision, check_persyst, ctf_trials
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Source
@@ -102,6 +102,10 @@ def test_a_part_that_is_named_means_its_recording(part, owner):
     assert str(DATA / part) in source.files
 
 
+CHECKED = ("ant", "bdf", "brainvision", "cnt", "ctf", "eximia", "gdf", "nicolet", "persyst")
+"""Formats whose length brainfm checks itself."""
+
+
 def cut_targets():
     small = ("ant", "bdf/test", "brainvision", "cnt", "curry", "eeglab", "eximia", "gdf", "kit/MQ")
     small += ("nicolet", "nihon/MB0400FU.EEG", "persyst", "ctf", "egi")
@@ -111,31 +115,66 @@ def cut_targets():
 @pytest.mark.data
 @pytest.mark.parametrize("file", cut_targets())
 def test_a_cut_recording_is_refused_or_whole_never_half(file, tmp_path):
-    path = DATA / file
-    (source,) = find_sources([str(path)])
-    copy = tmp_path / path.name
-    if path.is_dir():
-        shutil.copytree(path, copy)
-    else:
-        for part in source.files:
-            shutil.copy(part, tmp_path / Path(part).name)
+    copy, samples = _continuous_copy(DATA / file, tmp_path)
     recipe = Recipe(
-        l_freq=None, line_freq=None, min_seconds=0.05, types={"*": "eeg"}, unit_scale=1.0
+        l_freq=None,
+        line_freq=None,
+        min_seconds=0.05,
+        types={"*": "eeg"} if copy.suffix == ".cnt" else {},
+        unit_scale={".gdf": 1e3, ".mff": 1e-3}.get(copy.suffix, 1.0),
+        unit_reason="so that the whole file comes in",
     )
     whole = _times(copy, recipe)
-    parts = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and p.stat().st_size > 4]
-    largest = max(parts, key=lambda p: p.stat().st_size)
-    data = largest.read_bytes()
+    assert whole is not None
+    data = samples.read_bytes()
     for keep in np.linspace(0, len(data) - 2, 4).astype(int):
-        largest.write_bytes(data[:keep])
+        samples.write_bytes(data[:keep])
         assert _times(copy, recipe) in (None, whole)
     rng = np.random.default_rng(0)
     for _ in range(3):
         flipped = bytearray(data)
         for at in rng.integers(0, min(len(data), 4000), size=2):
             flipped[at] ^= int(rng.integers(1, 256))
-        largest.write_bytes(flipped)
+        samples.write_bytes(flipped)
         _times(copy, recipe)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("file", [file for file in cut_targets() if file.startswith(CHECKED)])
+def test_the_check_of_a_format_tells_a_cut_file_before_mne_does(file, tmp_path):
+    check = find_format(DATA / file).check
+    copy, samples = _continuous_copy(DATA / file, tmp_path)
+    assert refusal_of(check, copy) is None
+    samples.write_bytes(samples.read_bytes()[: samples.stat().st_size // 3 + 1])
+    assert refusal_of(check, copy) == "truncated"
+
+
+def _continuous_copy(path, folder):
+    """Copy a recording and return it with the file of its samples; one that was paused is made whole."""
+    (source,) = find_sources([str(path)])
+    copy = folder / path.name
+    if path.is_dir():
+        shutil.copytree(path, copy)
+    else:
+        for part in source.files:
+            shutil.copy(part, folder / Path(part).name)
+    if path.suffix == ".ds":
+        return copy, _of_one_trial(copy)
+    if path.suffix == ".mff":
+        text = (copy / "epochs.xml").read_text(encoding="utf-8")
+        text = text.replace("1804000", "1344000").replace("16024000", "15564000")
+        (copy / "epochs.xml").write_text(text, encoding="utf-8")
+    return copy, max(filter(Path.is_file, folder.rglob("*")), key=lambda p: p.stat().st_size)
+
+
+def _of_one_trial(folder):
+    """Leave one trial in a CTF folder and return the file of its samples."""
+    samples, channels, _ = ctf_trials(folder)
+    (resources,), (data,) = folder.glob("*.res4"), folder.glob("*.meg4")
+    head = resources.read_bytes()
+    resources.write_bytes(head[:1312] + (1).to_bytes(2, "big") + head[1314:])
+    data.write_bytes(data.read_bytes()[: 8 + 4 * samples * channels])
+    return data
 
 
 def _times(path, recipe):
