@@ -33,6 +33,7 @@ from brainfm.windows.views import (
     Bipolar,
     Chain,
     Native,
+    OfKinds,
     Rename,
     Select,
     Tcp,
@@ -84,6 +85,18 @@ def measured(sensors: Sensors, truth, shared=None) -> np.ndarray:
         for name, reference in zip(sensors.names, sensors.reference, strict=True)
     ]
     return np.stack(rows).astype(np.float32)
+
+
+# ------------------------------------------------------------------ kinds
+
+
+def test_a_view_of_kinds_chooses_and_refuses_what_would_give_nothing():
+    sensors = replace(electrodes(("C3", "C4", "Cz")), kind=("eeg", "eog", "eeg"))
+    assert OfKinds(("eeg", "mag")).plan(sensors).sensors.names == ("C3", "Cz")
+    with pytest.raises(UsageError, match=r"s1 has no sensors of the kinds \['mag'\] \(it has"):
+        OfKinds(("mag",)).plan(sensors, where="s1")
+    with pytest.raises(UsageError, match=r"no sensor kinds \['megg'\]; known: eeg, mag"):
+        OfKinds(("eeg", "megg"))
 
 
 # ------------------------------------------------------------------ bipolar derivations

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from brainfm.errors import UsageError
-from brainfm.recordings.recording import Sensors
+from brainfm.recordings.recording import KINDS, Sensors
 from brainfm.windows.derivations import channel_key, circuit_of
 from brainfm.windows.plan import Channel, Plan, join, keep
 
@@ -82,9 +82,18 @@ class OfKinds(View):
 
     kinds: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.kinds) - set(KINDS)):
+            raise UsageError(f"There are no sensor kinds {unknown}; known: {', '.join(KINDS)}.")
+
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
-        """Return rows of a single one each."""
+        """Return rows of a single one each, at least one."""
         rows = [i for i, kind in enumerate(sensors.kind) if kind in self.kinds]
+        if not rows:
+            raise UsageError(
+                f"{where} has no sensors of the kinds {list(self.kinds)} (it has "
+                f"{sorted(set(sensors.kind))}); leave it out, or name other kinds."
+            )
         matrix = np.eye(len(sensors), dtype=np.float32)[rows]
         return Plan(matrix, sensors.pick(rows), np.ones(len(rows), bool), 1.0)
 

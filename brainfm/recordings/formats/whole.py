@@ -15,7 +15,7 @@ from typing import Any
 
 from brainfm.recordings.quarantine import Reason, Refused
 
-_VHDR = re.compile(r"^\s*(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_VHDR = re.compile(r"^\s*(\w+)[ \t]*=[ \t]*(.*?)\s*$", re.MULTILINE)
 _BYTES = {"INT_16": 2, "UINT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 _POSITION = re.compile(r"^Mk\d+=[^,\n]*,[^,\n]*,(\d+)", re.MULTILINE)
 
@@ -28,9 +28,13 @@ PAUSE = 0.5
 
 
 def check_brainvision(path: Path) -> None:
-    """Check the data against the channels, the samples that some headers state, and the last marker."""
+    """Check the data against the channels, the samples that some headers state, and the last marker.
+
+    Markers need not be there where the header names none.
+    """
     fields = dict(_VHDR.findall(_text(path)))
-    data, markers = (_beside(path, fields.get(key, "")) for key in ("DataFile", "MarkerFile"))
+    data, named = _beside(path, fields.get("DataFile", "")), fields.get("MarkerFile", "")
+    markers = _text(_beside(path, named)) if named else ""
     if fields.get("DataFormat", "").upper() != "BINARY":
         return
     frame = _whole(fields, "NumberOfChannels") * _BYTES.get(fields.get("BinaryFormat", ""), 0)
@@ -41,7 +45,7 @@ def check_brainvision(path: Path) -> None:
             f"{fields.get('NumberOfChannels')} channels; get the original.",
         )
     samples, rest = divmod(data.stat().st_size, frame)
-    last = max(map(int, _POSITION.findall(_text(markers))), default=0)
+    last = max(map(int, _POSITION.findall(markers)), default=0)
     if rest or not samples or last > samples:
         raise _cut(data.stat().st_size, f"its last marker stands at sample {last}", samples)
     if "DataPoints" in fields:
