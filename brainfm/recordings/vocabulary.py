@@ -27,6 +27,7 @@ technical test tests time timeout tms tr tracker trial trials trig trigger trigg
 unplug user value version video volume volumes wait waiting warning window xlevent xlspike
 """
 _CLINICAL = """
+absz atsz calb eybl hphs intr nesz trip
 abnormal absence absences activity alert alpha amplitude anterior apnea apnoea arousal arousals aroused
 artefact artefacts artf artifact artifacts asleep asymmetric asymmetry asymptomatic ataxia atonic
 attenuation atypical aura automatism automatisms awake awakening background bckg beta bilat bilateral
