@@ -30,7 +30,7 @@ from brainfm.recordings.quarantine import Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.synthetic import synthesise
-from brainfm.recordings.vocabulary import SURNAMES, WORDS
+from brainfm.recordings.vocabulary import MESSAGES, SURNAMES, WORDS
 from brainfm.stages.ingest import ingest
 from brainfm.store.read import open_store
 
@@ -268,10 +268,31 @@ def plant_damaged(folder):
     """A header that makes readers quote it."""
     plant_edf(folder)
     data = bytearray((folder / "sub-1.edf").read_bytes())
+    whole = bytes(data)
     data[244:252] = LAST[:8].encode()
     (folder / "sub-1.edf").write_bytes(data)
     (folder / "sub-2.vhdr").write_text(f"[Common Infos]\nDataFile={LAST}.eeg\n{NOTE}\n")
     (folder / "sub-3.set").write_text(NOTE)
+    # The calibration of a signal that is called after the person spans nothing.
+    data = bytearray(whole)
+    n_signals = int(data[252:256])
+    data[256 + 16 : 256 + 32] = f"{f'EEG {LAST}':<16}".encode()
+    data[256 + 104 * n_signals + 8 : 256 + 104 * n_signals + 16] = b"0       "
+    data[256 + 112 * n_signals + 8 : 256 + 112 * n_signals + 16] = b"0       "
+    (folder / "sub-4.edf").write_bytes(data)
+    spoil_brainvision(folder, "sub-5", b"BinaryFormat=INT_16", f"BinaryFormat={FIRST} {LAST}")
+    spoil_brainvision(folder, "sub-6", b"DataFile=sub-6.eeg", f"DataFile=Mrs 02.05.1951 {LAST}")
+    spoil_brainvision(folder, "sub-7", b"MULTIPLEXED", LAST.lower())
+
+
+def spoil_brainvision(folder, name, old, new):
+    (folder / name).mkdir()
+    plant_brainvision(folder / name)
+    for file in (folder / name).iterdir():
+        text = file.read_bytes().replace(b"sub-1", name.encode()).replace(old, new.encode())
+        (folder / f"{name}{file.suffix}").write_bytes(text)
+        file.unlink()
+    (folder / name).rmdir()
 
 
 WRITERS = {
@@ -344,7 +365,16 @@ def test_nothing_planted_is_in_the_quarantine(tmp_path):
     plant_fif(tmp_path / "in")
     plant_damaged(tmp_path / "in")
     summary = brought(tmp_path / "in", tmp_path)
-    assert len(summary.quarantined) == 3
+    # The .eeg that sub-6.vhdr does not name belongs to nothing.
+    assert len(summary.quarantined) == 8
+    told = " ".join(open_store(tmp_path / "s.zarr").quarantined.detail)
+    for sentence in (
+        "its signal 2 spans 0 to 0",
+        "none of INT_16",
+        "names a file",
+        "Data … is not",
+    ):
+        assert sentence in told
     look(tmp_path / "s.zarr")
 
 
@@ -878,6 +908,32 @@ def test_an_error_s_message_quotes_nothing():
     )
     assert not any(word in text.lower() for word in PLANTED)
     assert "could not convert string to float" in text
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        (rf"invalid: 'O\'{LAST} \"Bob\" Miller' here", "invalid: … here"),
+        (f"Data {LAST.lower()} is not supported", "Data … is not supported"),
+        (f"Data {LAST.upper()} is not supported", "Data … is not supported"),
+        (f"File doesn't have channel '{LAST}' or 'x'", "File doesn't have channel … or …"),
+        ("born 2. 5. 1951 is no number", "… is no number"),
+        ("[Errno 28] No space left on device", "[Errno 28] No space left on device"),
+        ("cannot reshape array of size 12 into shape (3,5)",) * 2,
+        ("Unable to allocate 3.5 GiB for an array with shape (3, 100)",) * 2,
+        ("unpack requires a buffer of 4 bytes",) * 2,
+        ("NEDF file version 1.4 is unsupported", "… file version 1.4 is unsupported"),
+    ],
+)
+def test_an_error_s_message_keeps_known_words_only(message, wanted):
+    assert redact(message) == wanted
+
+
+@given(st.text(st.characters(categories=("Lu", "Ll", "Lo")), min_size=3, max_size=20))
+def test_no_other_word_of_an_error_s_message_stays(word):
+    parts = {word.casefold(), *(p.casefold() for p in re.findall("[A-Z]?[a-z]+|[A-Z]+", word))}
+    if not parts & (WORDS | MESSAGES):
+        assert word not in redact(f"Data {word} is not supported")
 
 
 def test_a_channel_called_after_a_person_is_numbered(tmp_path):

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import mne
 
-from brainfm.recordings.vocabulary import SURNAMES, WORDS
+from brainfm.recordings.vocabulary import MESSAGES, SURNAMES, WORDS
 
 REMOVED = "…"
 """What stands where something was taken out."""
@@ -160,9 +160,10 @@ def _split(text: str) -> Iterable[str]:
 
 
 def redact(message: str) -> str:
-    """Return an error's message without what it may quote of a header: quotes, paths, long numbers."""
-    text = re.sub(r"b?'[^']*'|b?\"[^\"]*\"|‘[^’]*’|`[^`]*`", REMOVED, message)
-    text = re.sub(r"(?:[A-Za-z]:\\|/)\S+", REMOVED, text)
-    text = re.sub(r"\S+@\S+|\d{5,}|\d+[-./]\d+[-./]\d+", REMOVED, text)
-    # Capitals within a sentence are names, also those of MNE's own classes.
-    return re.sub(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b", REMOVED, text)
+    """Return an error's message without what it may quote of a header: known words stay, quotes do not."""
+    # Where a quote begins a mark as in "doesn't" may hide, and some messages quote without any.
+    text = re.sub(
+        r"""(?<!\w)b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|‘[^’]*’|`[^`]*`""", REMOVED, message
+    )
+    text = re.sub(r"(?<!\w)(?:[A-Za-z]:\\|/)\S+|\d{5,}", REMOVED, text)
+    return Scrubber(words=MESSAGES).text(text)
