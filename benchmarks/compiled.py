@@ -25,10 +25,12 @@ MODELS = ("femba-tiny", "eegdm", "tfm-encoder", "patch-transformer")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--windows", type=int, default=4, help="computed at once")
+    parser.add_argument("--windows", type=int, default=4, help="computed at once, two or more")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--accelerator", default="cpu", help="cpu, gpu or auto")
     given = parser.parse_args()
+    if given.windows < 2:
+        parser.error("--windows: a cost is told apart by half of them; give two or more")
     train = Train(accelerator=given.accelerator)
     print(f"{torch.get_num_threads()} threads, {given.windows} windows")
     print(f"{'seconds a window':24} {'plain':>8} {'compiled':>9} {'is':>7}")

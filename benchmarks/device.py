@@ -74,6 +74,8 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16-mixed")
     parser.add_argument("--workers", type=int, default=0, help="processes that read")
     given = parser.parse_args()
+    if given.steps < 3:
+        parser.error("--steps: the first two are not counted; give three or more")
     if "tfm-encoder" in given.models and "tfm" not in given.models:
         parser.error("tfm-encoder takes the tokenizer of tfm: name both")
     on = torch.cuda.get_device_name() if torch.cuda.is_available() else "processor"

@@ -15,8 +15,8 @@ import argparse
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -83,27 +83,28 @@ def timed(program: Callable[[], object]) -> Seconds:
     return Seconds(time.perf_counter() - wall, time.process_time() - processor)
 
 
-class Braindecode:
-    """A process of another interpreter, its imports done, that waits for its turns."""
+@contextmanager
+def braindecode(python: str, paths: list[Path]) -> Iterator[Callable[[], Seconds]]:
+    """Start a process of another interpreter, warmed up; each call is a turn, by its own clocks."""
+    command = [python, "-c", BRAINDECODE, *map(str, paths)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:  # it ends where its input does
+        told(process, "ready")
 
-    def __init__(self, python: str, paths: list[Path]):
-        command = [python, "-c", BRAINDECODE, *map(str, paths)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._line("ready")
+        def turn() -> Seconds:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            return Seconds(*map(float, told(process, "seconds")))
 
-    def __call__(self) -> Seconds:
-        """Return what its next turn took, by its own clocks."""
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return Seconds(*map(float, self._line("seconds")))
+        yield turn
 
-    def _line(self, begin: str) -> list[str]:
-        for line in self._process.stdout:
-            if line.split()[:1] == [begin]:
-                return line.split()[1:]
-        raise SystemExit("braindecode's process ended")
+
+def told(process: subprocess.Popen, begin: str) -> list[str]:
+    """Return the words after ``begin`` of the line that begins so."""
+    for line in process.stdout:
+        if line.split()[:1] == [begin]:
+            return line.split()[1:]
+    raise SystemExit("braindecode's process ended")
 
 
 def fastest(turns: dict[str, Callable[[], Seconds]], rounds: int) -> dict[str, Seconds]:
@@ -160,13 +161,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="in turns; the fastest counts")
     parser.add_argument("--braindecode", metavar="PYTHON", help="an interpreter that has it")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder, names = Path(name), [*CH_NAMES, "A1", "A2"]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        names = [*CH_NAMES, "A1", "A2"]
         paths = [folder / f"sub-{i:02d}_eeg.edf" for i in range(given.files)]
         for seed, path in enumerate(paths):
             write_edf(path, names, sfreq=SFREQ, seconds=60 * given.minutes, seed=seed)
         hours, stores = given.files * given.minutes / 60, iter(range(1000))
         ingest_quietly(paths[:1], folder / "warm.zarr")
+        clean_with_mne(paths[0])
         turns = {
             "brainfm ingest": lambda: timed(
                 lambda: ingest_quietly(paths, folder / f"{next(stores)}.zarr")
@@ -177,7 +180,8 @@ def main() -> None:
             "MNE, nothing written": lambda: timed(lambda: [clean_with_mne(p) for p in paths]),
         }
         if given.braindecode:
-            turns["braindecode preprocess"] = Braindecode(given.braindecode, paths)
+            peer = braindecode(given.braindecode, paths)
+            turns["braindecode preprocess"] = stack.enter_context(peer)
         seconds = fastest(turns, given.rounds)
         print(f"{len(names)} channels, {SFREQ} Hz, {given.files} × {given.minutes} min")
         print_speeds(seconds, hours)

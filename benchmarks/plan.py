@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs=2, default=(4, 24), help="windows a step")
     parser.add_argument("--precision", default="32-true")
     given = parser.parse_args()
+    if given.steps < 6:
+        parser.error("--steps: the first three are not counted; give six or more")
     with tempfile.TemporaryDirectory() as name:
         folder, rows = Path(name), []
         ingest_sample(folder / "store.zarr")
@@ -115,10 +117,11 @@ def main() -> None:
         validating = planned(folder / "store.zarr", often)
         took = validated(often, folder / "validating")
     (few, run_few), (many, run_many) = rows
-    expected, found = many.memory - few.memory, run_many["memory_gb"] - run_few["memory_gb"]
+    expected, found = (many.memory - few.memory) / 1e9, run_many["memory_gb"] - run_few["memory_gb"]
+    ratio = f" ({found / expected:.2f} ×)" if expected else ""
     print(
-        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected / 1e9:.2f} GB, "
-        f"trained {found:.2f} GB ({found * 1e9 / expected:.2f} ×)"
+        f"memory of {given.batches[1] - given.batches[0]} windows more: planned {expected:.2f} GB, "
+        f"trained {found:.2f} GB{ratio}"
     )
     print(
         f"{validating.validations} validations of {validating.validated} windows: planned "

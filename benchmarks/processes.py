@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=8, help="windows a step")
     given = parser.parse_args()
+    if given.steps < 3:
+        parser.error("--steps: the first two are not counted; give three or more")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ingest_sample(folder / "store.zarr")

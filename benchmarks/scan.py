@@ -141,8 +141,10 @@ def grow() -> None:
         last = None
         for length in GROWTH:
             cost = in_own_process(path, 1, length)
-            ratio = [cost[k] / last[k] if last else float("nan") for k in ("seconds", "gib")]
-            row = f"{cost['seconds']:9.3f} {cost['gib']:6.2f} {ratio[0]:8.2f} {ratio[1]:10.2f}"
+            more = [
+                f"{cost[k] / last[k]:.2f}" if last and last[k] else "" for k in ("seconds", "gib")
+            ]
+            row = f"{cost['seconds']:9.3f} {cost['gib']:6.2f} {more[0]:>8} {more[1]:>10}"
             print(f"{path:6} {length:7} {row}", flush=True)
             last = cost
 

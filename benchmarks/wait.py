@@ -49,6 +49,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--batch", type=int, default=8, help="windows a step")
     given = parser.parse_args()
+    if given.steps < 6:
+        parser.error("--steps: the first five are not counted; give six or more")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ingest_sample(folder / "store.zarr")

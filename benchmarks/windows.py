@@ -197,7 +197,7 @@ def braindecode(
     script = Path(__file__).with_name("windows_braindecode.py")
     command = [python, str(script), str(places["fif"]), str(places["edf"]), str(given.seconds)]
     command += [str(given.batch_size), str(given.limit), str(given.rounds)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

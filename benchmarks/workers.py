@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -32,8 +32,8 @@ from pathlib import Path
 from brainfm.stages.ingest import ingest
 ingest(sys.argv[4:], store=Path(sys.argv[2]))
 print("ready", flush=True)
-sys.stdin.readline()
-ingest([sys.argv[1]], store=Path(sys.argv[3]))
+if sys.stdin.readline():
+    ingest([sys.argv[1]], store=Path(sys.argv[3]))
 """
 
 
@@ -58,7 +58,7 @@ def with_workers(folder: Path, workers: int) -> float:
 
 def apart(paths: list[Path], processes: int) -> float:
     """Return the seconds that separate processes take, each for its share of the files."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         shares = []
         for number in range(processes):
             share = Path(place) / f"{number}"
@@ -68,10 +68,10 @@ def apart(paths: list[Path], processes: int) -> float:
             stores = [f"{place}/{number}.{which}.zarr" for which in ("warm", "s")]
             command = [sys.executable, "-c", SHARE, str(share), *stores, str(paths[0])]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            shares.append(subprocess.Popen(command, **pipes))
+            shares.append(stack.enter_context(subprocess.Popen(command, **pipes)))
         for share in shares:
-            while share.stdout.readline().strip() != "ready":
-                pass
+            if "ready" not in (line.strip() for line in share.stdout):
+                raise SystemExit("a command ended before its turn")
         start = time.perf_counter()
         for share in shares:
             share.stdin.write("go\n")

@@ -172,10 +172,10 @@ def _import(place: str) -> Callable[..., Any]:
 def _run_into(
     out: Path, verb: Verb, stage: Callable[..., Any], values: dict[str, Any], config: str
 ) -> int:
-    """Run a stage that keeps its configuration in a folder; take it back where nothing else is left."""
+    """Run a stage that keeps its configuration in a folder; take it back where it left nothing else."""
     from brainfm.stages import run
 
-    before = run.contents(out)
+    before = run.look(out)
     (run.claim if verb.claims else run.note)(out, config)
     try:
         stage(**values)

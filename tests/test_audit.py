@@ -24,7 +24,7 @@ from brainfm.backbones import PatchTransformer
 from brainfm.card import data_of, join_seen, with_labels
 from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
-from brainfm.evaluation import RecordingLabels, ValidationSearch
+from brainfm.evaluation import RecordingLabels, ValidationSearch, audit
 from brainfm.evaluation.overlap import histories_of, overlap
 from brainfm.evaluation.task import Task
 from brainfm.learning import Finetuned
@@ -104,6 +104,18 @@ def test_a_person_under_two_names_is_a_leak_until_the_task_says_who_it_is(lab, t
     assert call(tmp_path, "evaluate", one) == 0
     results = pd.read_csv(tmp_path / "out" / "results.csv")
     assert not results["test_subjects"].str.contains("s5").any()
+
+
+def test_what_was_there_stays_until_an_evaluation_has_begun(lab, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    good = bench(lab, out, task=task(lab, people={"s5": "s2"}))
+    assert call(tmp_path, "evaluate", good) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert call(tmp_path, "evaluate", bench(lab, out)) == 2  # a leak, before any fold
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    monkeypatch.delattr("brainfm.evaluation.protocol.statistics_table")
+    assert call(tmp_path, "evaluate", good | {"seeds": [1]}) == 1  # after the last fold
+    assert yaml.safe_load((out / "config.yaml").read_text())["seeds"] == [1]
 
 
 def test_a_copy_that_the_task_does_not_use_shows_who_is_who_all_the_same(lab, tmp_path, capsys):
@@ -324,6 +336,23 @@ def test_every_checkpoint_that_a_search_may_choose_is_looked_at(lab, finetuned, 
     call = {"folds": SubjectFolds(2, 0.3, test_subjects=("s2", "s3")), "seeds": [0]}
     with pytest.raises(UsageError, match=r"\(s3\) of 1 of 2 folds in training, with labels"):
         evaluate(named, {"search": search}, out=tmp_path, **call)
+
+
+def test_a_card_is_arranged_once_for_all_folds_and_rows(lab, finetuned, monkeypatch):
+    labels = RecordingLabels("run", {"1": "rest", "2": "act"})
+    trials = Task("lab", lab / "lab.zarr", labels, 5.0, people={"s5": "s2"}).load()
+    divided = {seed: SubjectFolds(3, 0.0).split(trials.table, seed) for seed in (0, 1)}
+    tested = audit.tested_in(trials, divided)
+    rows = {name: Finetuned(finetuned / "finetuned", name) for name in ("probe", "ridge")}
+    wanted = [overlap(rows[name].pretraining, tested[place]) for place in tested for name in rows]
+    arranged = []
+    monkeypatch.setattr(
+        "brainfm.evaluation.overlap.join_seen",
+        lambda *parts: arranged.append(parts) or join_seen(*parts),
+    )
+    assert [past.status for past in audit.look_back(trials, rows, tested)] == wanted
+    assert len({*wanted}) > 1
+    assert len(arranged) == 2  # all that was seen, and what was seen with labels
 
 
 def test_people_may_be_named_by_way_of_another_name_and_not_in_a_circle(lab, tmp_path):

@@ -28,7 +28,7 @@ from brainfm import cli
 from brainfm.cli import main
 from brainfm.contracts import Batch
 from brainfm.errors import UsageError, WorkError
-from brainfm.learning import Train, guard, origin, validation
+from brainfm.learning import Train, guard, origin, processes, validation
 from brainfm.learning.guard import FIRST, LossGuard
 from brainfm.learning.loop import Loop
 from brainfm.learning.processes import Process
@@ -162,10 +162,37 @@ def test_only_the_first_process_writes_the_configuration(
     monkeypatch.setattr(rank_zero_only, "rank", 0)
     run.claim(tmp_path / "out", "seed: 1")
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    run.release(tmp_path / "out", set())
+    run.release(tmp_path / "out", run.Before(None, {}))
     run.claim(tmp_path / "out", "seed: 1")
-    with pytest.raises(UsageError, match="seed is 1 there and 2 now"):
-        run.claim(tmp_path / "out", "seed: 2")
+    assert (tmp_path / "out" / "config.yaml").read_text() == "seed: 1"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_folder_of_another_run_is_refused_to_all_processes_and_the_first_says_it(
+    rank: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Another that ends before the first has spoken silences it: torchrun then ends them all."""
+    waited: list[float] = []
+    monkeypatch.setattr(rank_zero_only, "rank", rank)
+    monkeypatch.setattr(processes.time, "sleep", waited.append)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.yaml").write_text("seed: 9")
+    assert main(command(tmp_path, SHARED, "out")) == 2
+    told = capsys.readouterr().err
+    assert ("holds a run with another configuration" in told) == (rank == 0)
+    assert told.count("\n") == (rank == 0)
+    assert waited == [processes.PATIENCE] * rank
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_process_says_that_a_run_is_finished(
+    rank: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", rank)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").touch()
+    assert main(command(tmp_path, SHARED, "out")) == 0
+    assert ("nothing to do" in capsys.readouterr().out) == (rank == 0)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

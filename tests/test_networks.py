@@ -9,7 +9,6 @@ from planted import SFREQ, planted
 from sklearn.base import clone
 
 from brainfm import baselines
-from brainfm.baselines.eegnet import BoundedConv2d
 from brainfm.baselines.network import Shape
 from brainfm.errors import UsageError
 from brainfm.evaluation.parameters import trained_parameters
@@ -62,12 +61,26 @@ def test_validation_subjects_choose_the_epoch():
     assert bad.epoch_ < good.epoch_
 
 
-def test_spatial_filters_are_bounded_and_short_ones_left_alone():
-    layer = BoundedConv2d(1, 2, (3, 1), bias=False)
+def test_spatial_filters_and_the_last_layer_are_no_longer_than_published_after_training():
+    """Lawhern et al. 2018: norm 1 of each spatial filter, 0.25 of the weights of each class."""
+    trials = planted(subjects=2)
+    fitted = baselines.EEGNet(epochs=4, lr=0.3, sfreq=SFREQ).fit(trials.X, trials.y)
+    layers = fitted.network_.spatial, fitted.network_.classes
+    for layer, longest in zip(layers, (1.0, 0.25), strict=True):
+        norms = layer.weight.detach().flatten(1).norm(dim=1)
+        assert norms.max() == pytest.approx(longest, abs=1e-5)  # steps so long reach it
+
+
+def test_weights_are_shortened_where_they_are_too_long_alone():
+    trials = planted(subjects=2)
+    fitted = baselines.EEGNet(epochs=1, sfreq=SFREQ).fit(trials.X, trials.y)
+    spatial, classes = fitted.network_.spatial.weight, fitted.network_.classes.weight
     with torch.no_grad():
-        layer.weight[0], layer.weight[1] = 5.0, 0.1
-    out = layer(torch.ones(1, 1, 3, 1)).flatten()
-    torch.testing.assert_close(out, torch.tensor([float(np.sqrt(3)), 0.3]), rtol=1e-4, atol=1e-4)
+        spatial[0], spatial[1], classes[0], classes[1] = 5.0, 1e-3, 5.0, 1e-3
+    fitted.bound()
+    for weight, longest in ((spatial, 1.0), (classes, 0.25)):
+        assert weight[0].norm().item() == pytest.approx(longest, abs=1e-5)
+        assert torch.equal(weight[1], torch.full_like(weight[1], 1e-3))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

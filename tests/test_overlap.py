@@ -13,7 +13,7 @@ import yaml
 
 from brainfm.card import join_seen, seen_of
 from brainfm.cli import main
-from brainfm.evaluation.overlap import overlap, seen_people
+from brainfm.evaluation.overlap import Examined, Seen, overlap
 from brainfm.recordings.recipe import load_recipe
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
@@ -89,7 +89,7 @@ OLD = "00000768"
 )
 def test_a_person_is_known_by_whose_code_it_is(card, rows, status):
     assert overlap(card, rows) == status
-    found = seen_people(card, rows)
+    found = Seen(card).people(Examined(rows))
     assert bool(found) == (status == "seen-unlabelled" and "f" not in card["fingerprints"])
     assert set(found) <= set(rows["subject"])
     # A case of a person is the person.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from brainfm.baselines.network import NetworkClassifier, Shape
 
@@ -14,8 +14,9 @@ class EEGNet(NetworkClassifier):
     """EEGNet-8,2, a network of some two thousand weights, trained from scratch.
 
     Lawhern et al., J. Neural Eng. 15 (2018) 056013. At 128 Hz, 64 channels, 128 samples and two classes
-    it has 2,258 weights as published; at other rates its kernels last as long (½ s and ⅛ s). The spatial
-    filters are bounded as published, the weights of the last layer are not.
+    it has 2,258 weights as published; at other rates its kernels last as long (½ s and ⅛ s). After every
+    step each spatial filter is shortened to norm 1 and each class's weights of the last layer to norm 0.25,
+    as published.
 
     Parameters
     ----------
@@ -36,6 +37,12 @@ class EEGNet(NetworkClassifier):
         shape.check_length(32, "EEGNet")
         return _Network(shape)
 
+    @torch.no_grad()
+    def bound(self) -> None:
+        """Shorten what is longer than published."""
+        for name, longest in (("spatial.weight", 1.0), ("classes.weight", 0.25)):
+            self.network_.get_parameter(name).renorm_(p=2, dim=0, maxnorm=longest)
+
 
 class _Network(nn.Sequential):
     """Layers over (batch, 1, channel, time); 8 temporal filters, 2 spatial ones for each."""
@@ -49,7 +56,7 @@ class _Network(nn.Sequential):
                 pad=_same(half),
                 filters=nn.Conv2d(1, temporal, (1, half), bias=False),
                 norm=nn.BatchNorm2d(temporal, 1e-3, 0.01),
-                spatial=BoundedConv2d(
+                spatial=nn.Conv2d(
                     temporal, width, (shape.n_channels, 1), groups=temporal, bias=False
                 ),
                 spatial_norm=nn.BatchNorm2d(width, 1e-3, 0.01),
@@ -72,12 +79,3 @@ class _Network(nn.Sequential):
 def _same(kernel: int) -> nn.Module:
     """Return the padding after which a filter leaves as many samples as there were."""
     return nn.ZeroPad2d(((kernel - 1) // 2, kernel // 2, 0, 0))
-
-
-class BoundedConv2d(nn.Conv2d):
-    """Convolution whose filters are shortened to norm 1 where they are longer."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Filter, with the bounded weights."""
-        weight = torch.renorm(self.weight, p=2, dim=0, maxnorm=1.0)
-        return self._conv_forward(input, weight, self.bias)

@@ -83,6 +83,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def build(self, shape: Shape) -> nn.Module:
         """Return an untrained network from (batch, channel, time) to (batch, class) logits."""
 
+    def bound(self) -> None:
+        """Bring the network's weights back within their bounds, after every step; here they have none."""
+
     def fit(
         self,
         X: Windows,
@@ -151,6 +154,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             adam.zero_grad()
             loss(self.network_(X[rows]), truth[rows]).backward()
             adam.step()
+            self.bound()
 
     @torch.no_grad()
     def _loss(self, held_out: tuple[Tensor, Tensor], loss: nn.Module) -> float:

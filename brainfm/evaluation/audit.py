@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from sklearn.base import BaseEstimator
@@ -11,11 +12,11 @@ from sklearn.base import BaseEstimator
 from brainfm.evaluation.attempt import fill_in
 from brainfm.evaluation.overlap import (
     WORST,
+    Examined,
+    Seen,
     Status,
     all_names,
-    has_seen,
     histories_of,
-    seen_people,
     worst_overlap,
 )
 from brainfm.windows.splits import Fold
@@ -94,20 +95,37 @@ def look_back(
         see `tested_in`.
     """
     told = {name: bool(histories_of(e)) for name, e in estimators.items()}
-    return [
-        _past(name, filled, seed, fold, rows)
-        for (seed, fold), rows in tested.items()
-        for name, e in estimators.items()
-        # Which of several checkpoints a fold takes depends on whom it tests.
-        for filled in [fill_in(e, trials, seed, test_subjects=all_names(rows)) if told[name] else e]
-    ]
+    arranged, pasts = _Arranged(), []
+    for (seed, fold), rows in tested.items():
+        names, whom = all_names(rows), Examined(rows)
+        for name, estimator in estimators.items():
+            # Which of several checkpoints a fold takes depends on whom it tests.
+            filled = (
+                fill_in(estimator, trials, seed, test_subjects=names) if told[name] else estimator
+            )
+            histories = [arranged(history) for history in histories_of(filled)]
+            pasts.append(_past(name, seed, fold, histories, whom))
+    return pasts
 
 
-def _past(name: str, estimator: BaseEstimator, seed: int, fold: int, rows: pd.DataFrame) -> Past:
-    histories = histories_of(estimator)
-    seen = [history for history in histories if has_seen(history, rows)]
-    people = sorted({code for history in seen for code in seen_people(history, rows)})
-    return Past(name, seed, fold, worst_overlap(histories, rows), bool(seen), tuple(people))
+class _Arranged:
+    """Arranges a history once, however many folds and rows read it anew from one card."""
+
+    def __init__(self) -> None:
+        self._known: list[Seen] = []
+
+    def __call__(self, history: Mapping[str, Any]) -> Seen:
+        for seen in self._known:
+            if seen.pretraining == history:
+                return seen
+        self._known.append(Seen(history))
+        return self._known[-1]
+
+
+def _past(name: str, seed: int, fold: int, histories: Sequence[Seen], tested: Examined) -> Past:
+    seen = [history for history in histories if history.has(tested)]
+    people = sorted({code for history in seen for code in history.people(tested)})
+    return Past(name, seed, fold, worst_overlap(histories, tested), bool(seen), tuple(people))
 
 
 def seen_before(pasts: Sequence[Past]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import cached_property
+from itertools import chain, product
 from typing import Any, Literal
 
 import pandas as pd
@@ -54,11 +55,92 @@ class Person:
         return None if all(p.shared or not p.people_of for p in (self, other)) else False
 
 
+class Examined:
+    """Who and what is tested, arranged once for all that may have seen it.
+
+    Parameters
+    ----------
+    rows
+        the test windows or recordings, with the columns fingerprint, subject and, where known, case,
+        dataset and people_of.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.fingerprints = frozenset(rows["fingerprint"])
+        self.people = _people(rows)
+        self.forms = _forms(self.people)
+
+
+class Seen:
+    """What a training has seen, arranged once for all that is tested.
+
+    Parameters
+    ----------
+    pretraining
+        the model card's ``data``, see `brainfm.card.join_seen`; an old one says less.
+    """
+
+    def __init__(self, pretraining: Mapping[str, Any]) -> None:
+        self.pretraining = pretraining
+        self.fingerprints = frozenset(pretraining.get("fingerprints") or ())
+
+    @cached_property
+    def by_code(self) -> dict[str, list[Person]]:
+        """The people, by their codes."""
+        seen, found = join_seen(self.pretraining), dict[str, list[Person]]()
+        for dataset, code in seen["people"]:
+            person = Person(code, dataset, seen["people_of"].get(dataset, ""))
+            found.setdefault(code, []).append(person)
+        return found
+
+    @cached_property
+    def forms(self) -> set[Person]:
+        """The people with the form of their codes in place of them."""
+        return _forms(chain.from_iterable(self.by_code.values()))
+
+    @cached_property
+    def labelled(self) -> Seen | None:
+        """What was seen with labels; None where that is not known."""
+        labelled = self.pretraining.get("labelled", {})
+        if labelled is None:
+            return None
+        return Seen({**self.pretraining, "subjects": (), **labelled} if labelled else {})
+
+    def has(self, tested: Examined) -> bool:
+        """Say whether some of the recordings, or others of their subjects, are known to have been seen."""
+        return not self.fingerprints.isdisjoint(tested.fingerprints) or bool(self.people(tested))
+
+    def people(self, tested: Examined) -> list[str]:
+        """Return the codes of the tested people who were seen, sorted.
+
+        A code in the same data set is one person; in two data sets where both share their people
+        (`Recipe.people_of`); and where either side names no data set, so that two that both call
+        somebody ``01`` are taken for overlapping.
+        """
+        return sorted({person.subject for same, person in self._compared(tested) if same})
+
+    def overlap(self, tested: Examined) -> Status:
+        """Compare with what is tested, see `overlap`."""
+        if self.has(tested):
+            if self.labelled is None:
+                return "unknown"
+            return "seen-labelled" if self.labelled.has(tested) else "seen-unlabelled"
+        told = self.fingerprints and self.by_code and not self._compared(tested)
+        return "clean" if told and not _other_codes(self.forms, tested.forms) else "unknown"
+
+    def _compared(self, tested: Examined) -> list[tuple[bool | None, Person]]:
+        """Return the tested people who are or may be among the seen, and whether they are."""
+        pairs = [
+            (p.shares_codes(q), p) for p in tested.people for q in self.by_code.get(p.subject, ())
+        ]
+        return [(same, person) for same, person in pairs if same is not False]
+
+
 def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status:
     """Compare what a checkpoint was pretrained on with what it is tested on.
 
     A recording counts as seen by its content's fingerprint, and also by its subject: other recordings of
-    the same person leak as well, see `seen_people`.
+    the same person leak as well, see `Seen.people`.
 
     Parameters
     ----------
@@ -66,8 +148,7 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
         the model card's ``data``, see `brainfm.card.join_seen`; None for an estimator without
         pretraining.
     rows
-        the test windows or recordings, with the columns fingerprint, subject and, where known, case,
-        dataset and people_of.
+        the test windows or recordings, see `Examined`.
 
     Returns
     -------
@@ -76,41 +157,7 @@ def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status
         recording of a test subject; ``"seen-unlabelled"`` where it has seen them without; ``"unknown"``
         where the card does not say, or not whether with labels, or the codes of people cannot be compared.
     """
-    if pretraining is None:
-        return "clean"
-    if has_seen(pretraining, rows):
-        labelled = pretraining.get("labelled", {})
-        if labelled is None:
-            return "unknown"
-        with_labels = labelled and has_seen({**pretraining, "subjects": (), **labelled}, rows)
-        return "seen-labelled" if with_labels else "seen-unlabelled"
-    known, tested = pretrained_people(pretraining), _people(rows)
-    told = pretraining.get("fingerprints") and known and not _compared(known, tested)
-    return "clean" if told and not _other_codes(known, tested) else "unknown"
-
-
-def has_seen(pretraining: Mapping[str, Any], rows: pd.DataFrame) -> bool:
-    """Say whether a training is known to have seen some of the recordings, or others of their subjects."""
-    same = bool(rows["fingerprint"].isin(pretraining.get("fingerprints") or []).any())
-    return same or bool(seen_people(pretraining, rows))
-
-
-def seen_people(pretraining: Mapping[str, Any], rows: pd.DataFrame) -> list[str]:
-    """Return the codes of the tested people whom pretraining has seen, sorted.
-
-    A code in the same data set is one person; in two data sets where both share their people
-    (`Recipe.people_of`); and where either side names no data set, so that two that both call somebody
-    ``01`` are taken for overlapping.
-    """
-    same = _compared(pretrained_people(pretraining), _people(rows))
-    return sorted({person.subject for is_, person in same if is_})
-
-
-def pretrained_people(pretraining: Mapping[str, Any]) -> set[Person]:
-    """Return whom a card says that pretraining has seen; of an old one, what it says."""
-    seen = join_seen(pretraining)
-    people_of = seen["people_of"]
-    return {Person(str(s), str(d), people_of.get(d, "")) for d, s in seen["people"]}
+    return "clean" if pretraining is None else Seen(pretraining).overlap(Examined(rows))
 
 
 @dataclass(frozen=True)
@@ -157,9 +204,9 @@ def histories_of(estimator: BaseEstimator) -> list[Mapping[str, Any]]:
     return [data for data in said if data is not None]
 
 
-def worst_overlap(histories: Iterable[Mapping[str, Any]], rows: pd.DataFrame) -> Status:
+def worst_overlap(histories: Iterable[Seen], tested: Examined) -> Status:
     """Return the worst `overlap` of several histories, such as of checkpoints that vote; clean of none."""
-    found = {overlap(history, rows) for history in histories}
+    found = {history.overlap(tested) for history in histories}
     return next((status for status in WORST if status in found), "clean")
 
 
@@ -176,27 +223,22 @@ def _people(rows: pd.DataFrame) -> set[Person]:
     return {Person(*row) for name in names for row in zip(name, *origin, strict=True)}
 
 
-def _compared(known: set[Person], tested: set[Person]) -> list[tuple[bool | None, Person]]:
-    """Return the tested people who are or may be among the known, and whether they are."""
-    by_code: dict[str, list[Person]] = {}
-    for person in known:
-        by_code.setdefault(person.subject, []).append(person)
-    pairs = [(p.shares_codes(q), p) for p in tested for q in by_code.get(p.subject, ())]
-    return [(same, person) for same, person in pairs if same is not False]
-
-
 def _other_codes(known: set[Person], tested: set[Person]) -> bool:
     """Say whether data sets that may share their people name them by codes of different forms.
 
     A corpus may have given its patients new codes (TUH did, letters for digits): equal codes still prove
     that somebody was seen, but other codes do not prove the contrary.
     """
-    forms = [{replace(p, subject=_form(p.subject)) for p in people} for people in (known, tested)]
     return any(
         a.subject != b.subject
         and (a.shares_codes(b) is None or (a.shares_codes(b) and a.shared and b.shared))
-        for a, b in product(*forms)
+        for a, b in product(known, tested)
     )
+
+
+def _forms(people: Iterable[Person]) -> set[Person]:
+    """Return people with the form of their codes in place of them."""
+    return {replace(person, subject=_form(person.subject)) for person in people}
 
 
 def _form(code: str) -> str:

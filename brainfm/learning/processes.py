@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from brainfm.errors import WorkError
+
+PATIENCE = 10.0
+"""Seconds in which the first process will have said why all are refused."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,17 @@ def is_first() -> bool:
     from lightning.pytorch.utilities import rank_zero_only
 
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def say_once(sentence: str) -> str:
+    """Return what this process has to say where all are refused alike: the others leave it to the first.
+
+    They wait until it has spoken, since torchrun ends all processes where one has ended.
+    """
+    if is_first():
+        return sentence
+    time.sleep(PATIENCE)
+    return ""
 
 
 def gather(value: Any) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from brainfm.errors import UsageError
 from brainfm.recordings import moabb
-from brainfm.recordings.bids import describe
+from brainfm.recordings.bids.describe import describe
 from brainfm.recordings.cleaning import clean
 from brainfm.recordings.cleaning.stream import clean_blocks
 from brainfm.recordings.dates import DateShift

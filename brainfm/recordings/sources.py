@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from glob import glob
+from itertools import chain
 from pathlib import Path
 
 from brainfm.errors import UsageError
 from brainfm.recordings import moabb
-from brainfm.recordings.bids import (
+from brainfm.recordings.bids.sidecars import (
     ROOT,
     Listing,
     find_root,
@@ -100,7 +101,7 @@ def _source(path: Path, formats: _Formats, listed: Listing) -> Source:
     owner = _owner(path, formats, listed)
     form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
-    files = (*(files or (owner,)), *find_sidecars(owner, listed).values())
+    files = (*(files or (owner,)), *_beside(owner, listed))
     return Source(str(owner), tuple(map(str, files)))
 
 
@@ -116,12 +117,13 @@ def _owner(path: Path, formats: _Formats, listed: Listing) -> Path:
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for other in beside:
         form = find_format(other, formats) if other != path else None
-        if form is not None and path in (
-            *form.parts(other),
-            *find_sidecars(other, listed).values(),
-        ):
+        if form is not None and path in (*form.parts(other), *_beside(other, listed)):
             return other
     return path
+
+
+def _beside(path: Path, listed: Listing) -> Iterator[Path]:
+    return chain.from_iterable(find_sidecars(path, listed).values())
 
 
 def _expand(given: str, formats: _Formats) -> Iterator[Path]:

@@ -25,7 +25,7 @@ from brainfm.learning.finetuned import Finetuned, FinetunedRegressor
 from brainfm.learning.processes import is_first
 from brainfm.learning.train import Train
 from brainfm.stages.pretrain import coverage, use_of
-from brainfm.stages.run import MANIFEST, now, write_manifest
+from brainfm.stages.run import is_finished, now, write_manifest
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 from brainfm.windows.order import digest
@@ -132,8 +132,7 @@ def finetune(
     UsageError
         If the checkpoint does not fit the task's recordings, or a side of the split lacks classes.
     """
-    if (out / MANIFEST).exists():
-        print(f"{out} is finished: nothing to do. Remove it to train again.")
+    if is_finished(out):
         return
     started = now()
     selection = Selection(task.store, task.kinds, view=task.view)

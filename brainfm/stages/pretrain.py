@@ -19,7 +19,7 @@ from brainfm.learning.train import Train
 from brainfm.objectives import Diffusion
 from brainfm.stages.batches import training_batches, validation_batches
 from brainfm.stages.model import Model
-from brainfm.stages.run import MANIFEST, now, versions, write_manifest
+from brainfm.stages.run import is_finished, now, versions, write_manifest
 from brainfm.stages.sampling import leave_samples
 from brainfm.stages.sources import Data, Division, Source, content_of, divide, sources_of
 from brainfm.store.read import Store
@@ -69,8 +69,7 @@ def pretrain(
     UsageError
         If the model does not fit the recordings.
     """
-    if (out / MANIFEST).exists():
-        print(f"{out} is finished: nothing to do. Remove it to train again.")
+    if is_finished(out):
         return
     started = now()
     objective = model.build(seed, tokenizer=tokenizer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +16,7 @@ import yaml
 
 from brainfm.disk import write_whole
 from brainfm.errors import UsageError
-from brainfm.learning.processes import is_first
+from brainfm.learning.processes import is_first, say_once
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"
 LIBRARIES = ("brainfm", "torch", "lightning", "mne", "zarr", "numpy", "scikit-learn", "pyriemann")
@@ -42,7 +44,7 @@ def claim(out: Path, config: str) -> None:
     Raises
     ------
     UsageError
-        If the folder holds a run of another configuration.
+        If the folder holds a run of another configuration; the first one's says how.
     """
     compare(out, config)
     if not (out / CONFIG).exists():
@@ -58,10 +60,11 @@ def compare(out: Path, config: str) -> None:
     keys = (old.keys() | new.keys()) - HOW
     if changed := sorted(k for k in keys if old.get(k) != new.get(k)):
         key = changed[0]
-        raise UsageError(
+        told = (
             f"{out} holds a run with another configuration ({key} is {old.get(key)!r} there and "
             f"{new.get(key)!r} now); choose another --out or remove the folder."
         )
+        raise UsageError(say_once(told))
 
 
 def note(out: Path, config: str) -> None:
@@ -72,25 +75,64 @@ def note(out: Path, config: str) -> None:
     write_whole(out / CONFIG, config.encode())
 
 
-def contents(out: Path) -> set[str]:
-    """Return the names of what lies in a folder; none where there is no folder."""
-    return {path.name for path in out.iterdir()} if out.is_dir() else set()
+@dataclass(frozen=True)
+class Before:
+    """What lay in a folder before a run.
+
+    Attributes
+    ----------
+    config
+        the configuration; None where there was none.
+    others
+        size and time of every other file, by its path; None of a folder.
+    """
+
+    config: bytes | None
+    others: dict[Path, tuple[int, int] | None]
 
 
-def release(out: Path, before: set[str]) -> None:
-    """Take the configuration back out of a folder in which the run left nothing.
+def look(out: Path) -> Before:
+    """Return what lies in a folder; nothing where there is no folder."""
+    config = (out / CONFIG).read_bytes() if (out / CONFIG).exists() else None
+    return Before(config, _others(out))
+
+
+def release(out: Path, before: Before) -> None:
+    """Put back the configuration that was there, or none, where the run left nothing else in a folder.
 
     Parameters
     ----------
     out
         the folder.
     before
-        what lay in it before the configuration.
+        what lay in it before the run's configuration.
     """
-    if is_first() and contents(out) == before | {CONFIG} != before:
-        (out / CONFIG).unlink()
-        if not before:
+    if not is_first() or _others(out) != before.others:
+        return
+    if before.config is None:
+        (out / CONFIG).unlink(missing_ok=True)
+        if not before.others:
             out.rmdir()
+    elif (out / CONFIG).read_bytes() != before.config:
+        write_whole(out / CONFIG, before.config)
+
+
+def _others(out: Path) -> dict[Path, tuple[int, int] | None]:
+    found: dict[Path, tuple[int, int] | None] = {}
+    for path in out.rglob("*"):
+        with suppress(FileNotFoundError):  # another process had it for a moment
+            about = path.stat()
+            found[path] = None if path.is_dir() else (about.st_size, about.st_mtime_ns)
+    found.pop(out / CONFIG, None)
+    return found
+
+
+def is_finished(out: Path) -> bool:
+    """Return whether a training is finished; the first of the processes says so."""
+    finished = (out / MANIFEST).exists()
+    if finished and is_first():
+        print(f"{out} is finished: nothing to do. Remove it to train again.")
+    return finished
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
