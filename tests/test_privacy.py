@@ -241,6 +241,9 @@ def plant_bids(folder):
     Path(f"{stem}_events.tsv").write_text(
         f"onset\tduration\ttrial_type\n1\t0\trest\n2\t0\t{NOTE}\n"
     )
+    Path(f"{stem}_events.json").write_text(
+        '{"trial_type": {"Levels": {"*": "else", "?est": "rest"}}}'
+    )
     Path(f"{stem}_eeg.json").write_text(
         f'{{"EEGReference": "{NOTE}", "InstitutionName": "{STAFF}"}}'
     )
