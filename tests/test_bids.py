@@ -128,6 +128,9 @@ def test_words_that_levels_document_are_kept_and_others_are_not(root):
     levels = {"trial_type": {"Levels": {"blorptask": "the task of this study"}}}
     sidecar(root, "events.json").write_text(json.dumps(levels))
     assert read(root).annotations.description == ("blorptask", "…")
+    levels["trial_type"]["Levels"]["*"] = "anything else"
+    sidecar(root, "events.json").write_text(json.dumps(levels))
+    assert read(root).annotations.description == ("blorptask", "…")
 
 
 def test_positions_without_landmarks_or_in_millimetres_are_handled(root):

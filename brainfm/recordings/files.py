@@ -99,7 +99,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     _check_length(signals, recipe)
     n_times, sfreq = int(signals.n_times), float(signals.info["sfreq"])
     seconds = n_times / sfreq
-    labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
+    labels, told = read_labels(source.path, recipe, scrubber, seconds=seconds, label=who.label)
     renamed = dict(zip(originals, sensors.names, strict=True))
     marks, noted = described.events, {}
     if marks is None:

@@ -107,7 +107,8 @@ class SignalWriter:
         (self.folder / "signal" / "zarr.json").write_bytes(as_json(self._metadata()))
         if self._scales:
             _write_scale(self.folder / "scale", np.stack(self._scales))
-        return Written(self.encoding.dtype, self._checksum.text(), self._fingerprint.digest())
+        checksum = self._checksum.text()
+        return Written(self.encoding.dtype, checksum, self._fingerprint.digest(checksum))
 
     def _write_shard(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from glob import escape
 from itertools import compress
 
 import numpy as np
@@ -27,7 +28,7 @@ def read_events(sidecars: Sidecars, scrubber: Scrubber) -> Annotations | None:
     Parameters
     ----------
     sidecars
-        of the recording; the words that ``Levels`` of ``events.json`` documents are kept.
+        of the recording; the descriptions that ``Levels`` of ``events.json`` documents are kept.
     scrubber
         takes people out of the descriptions.
 
@@ -38,7 +39,7 @@ def read_events(sidecars: Sidecars, scrubber: Scrubber) -> Annotations | None:
     """
     if "events.tsv" not in sidecars:
         return None
-    known = _levels(sidecars)
+    known = map(escape, _levels(sidecars))
     scrubber = replace(scrubber, keep=(*scrubber.keep, *known))
     rows = []
     for row in read_table(sidecars, "events.tsv", "onset"):
