@@ -95,7 +95,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
     _check_length(raw, recipe)
     seconds = raw.n_times / float(raw.info["sfreq"])
-    labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
+    labels, told = read_labels(source.path, recipe, scrubber, seconds=seconds, label=who.label)
     renamed = dict(zip(originals, sensors.names, strict=True))
     marks = described.events
     if marks is None:

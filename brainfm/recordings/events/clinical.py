@@ -122,8 +122,8 @@ class SienaList(SideFile):
         if not onset < end <= seconds + 1:
             raise meaningless(
                 file,
-                f"a seizure of it from {texts['start']} to {texts['end']}, {onset} to {end} s into its "
-                f"{seconds:g} s (say what is meant in the `corrections` of the recipe's SienaList)",
+                f"a seizure of it from {onset} to {end} s into its {seconds:g} s (say what is meant in "
+                "the `corrections` of the recipe's SienaList)",
             )
         return Event(float(onset), float(end - onset), SEIZURE)
 
@@ -170,12 +170,12 @@ def _start_and_length(recording: Path) -> tuple[int, float]:
 def _clock(text: str, file: Path, meant: dict[str, str]) -> int:
     found = _CLOCK.search(text)
     if found is None:
-        raise meaningless(file, f"{text.strip()!r} where a time such as 19.58.36 is wanted")
+        raise meaningless(file, "something else where a time such as 19.58.36 is wanted")
     if found[0] in meant:
         return _clock(meant[found[0]], file, {})
     hours, minutes, seconds = map(int, found.groups())
     if hours > 23 or minutes > 59 or seconds > 59:
-        raise meaningless(file, f"{found[0]!r} where a time of the day is wanted")
+        raise meaningless(file, "what is no time of the day where one is wanted")
     return 3600 * hours + 60 * minutes + seconds
 
 

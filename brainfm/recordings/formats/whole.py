@@ -37,8 +37,8 @@ def check_brainvision(path: Path) -> None:
     if frame <= 0:
         raise Refused(
             Reason.damaged,
-            f"Its header names the BinaryFormat {fields.get('BinaryFormat', '')!r} and "
-            f"{fields.get('NumberOfChannels')} channels; get the original.",
+            f"Its header names no channels, or a BinaryFormat that is none of {', '.join(_BYTES)}; "
+            "get the original.",
         )
     samples, rest = divmod(data.stat().st_size, frame)
     last = max(map(int, _POSITION.findall(_text(markers))), default=0)
@@ -213,7 +213,7 @@ def _beside(path: Path, name: str) -> Path:
     if not found.is_file():
         raise Refused(
             Reason.incomplete,
-            f"Its header names a {found.suffix or 'file'} that is not beside it; get all of its files.",
+            "Its header names a file that is not beside it; get all of its files.",
         )
     return found
 
