@@ -42,7 +42,8 @@ class Recipe:
         name under which several data sets share their people's codes, such as ``tuh``: the same code in
         two of them is one person. Without it a code means somebody in this data set alone.
     files
-        glob of the recordings, from the folder into which the data set was downloaded.
+        glob of the recordings, from the folder into which the data set was downloaded, for whoever reads the
+        recipe: an ingest takes what it is given.
     pattern
         regular expression searched in the path, with the named groups ``subject`` and, where there
         are any, ``session``, ``run``, ``task``, and ``label``, which becomes an annotation of the whole

@@ -45,6 +45,10 @@ class TuhCsv(SameStem):
         columns = {"channel", "start_time", "stop_time", "label"}
         if not columns <= set(table.fieldnames or ()):
             raise meaningless(file, f"other columns than {', '.join(sorted(columns))}")
+        rows = list(zip((line for line, _ in lines[1:]), table, strict=False))
+        for line, row in rows:
+            if any(row[column] is None for column in columns):
+                raise meaningless(file, "fewer columns than its first line names", line)
         return [
             span(
                 number(row["start_time"], file, line),
@@ -53,7 +57,7 @@ class TuhCsv(SameStem):
                 "" if row["channel"].strip() == ALL_CHANNELS else row["channel"],
                 file,
             )
-            for (line, _), row in zip(lines[1:], table, strict=False)
+            for line, row in rows
         ]
 
 
