@@ -356,6 +356,30 @@ def test_a_file_is_rereferenced_and_says_so():
     assert Recipe(reference="average").preprocessing_hash != Recipe().preprocessing_hash
 
 
+@pytest.mark.parametrize("reference", ["average", ("C3",)])
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("C3-A2", "C4-A1", "O1-A2", "O2-A1"), "against A1, A2, where"),
+        (("C3-A2", "C4-M1", "Pz"), "against A2, M1, one that is not known, where"),
+        (("C3-A2", "C4-A2", "O1-A2"), None),
+        (("EEG C3-REF", "EEG C4", "EEG A1-REF"), None),
+    ],
+)
+def test_only_channels_of_one_reference_are_rereferenced(tmp_path, labels, told, reference):
+    data = 2e-5 * np.random.default_rng(0).standard_normal((len(labels), 2000))
+    info = mne.create_info(list(labels), 200.0, "eeg")
+    path = tmp_path / "night.edf"
+    mne.export.export_raw(path, mne.io.RawArray(data, info, verbose="ERROR"), verbose="ERROR")
+    recording = read_recording(str(path), Recipe(reference=reference))
+    if told is None:
+        assert recording.load().shape == data.shape
+        return
+    with pytest.raises(Refused, match=told) as refused:
+        recording.load()
+    assert refused.value.reason is Reason.missing_reference
+
+
 @pytest.mark.parametrize("kind", sorted(RANGES))
 @pytest.mark.parametrize("power", [-6, -3, 3, 6])
 def test_every_kind_is_refused_when_off_by_a_thousand_or_a_million(kind, power):

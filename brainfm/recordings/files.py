@@ -100,7 +100,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     marks = described.events
     if marks is None:
         marks = read_annotations(raw, recipe, scrubber, renamed)
-    sensors = _rereferenced(sensors, recipe)
+    recorded, sensors = sensors, _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
         sensors=sensors,
@@ -114,7 +114,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
         | _made(raw, recipe)
         | described.provenance
         | told,
-        blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
+        blocks=partial(_blocks, raw, recorded, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
         run=who.run,

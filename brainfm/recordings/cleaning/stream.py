@@ -74,14 +74,14 @@ def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
     samples
         of the channels that ``sensors`` describes.
     sensors
-        what the channels are.
+        what the channels are, as they were recorded.
     recipe
         unit, reference, mains, band and sampling rate.
 
     Raises
     ------
     Refused
-        If a sample is not finite, an amplitude is implausible or a reference is not there.
+        If a sample is not finite, an amplitude is implausible, or a reference is not there or wrong.
     """
     if recipe.unit_scale != 1:
         samples = ScaledSamples(samples, recipe.unit_scale)
@@ -159,6 +159,13 @@ def _reference(
             Reason.missing_reference,
             "It holds derivations between two electrodes, which have their reference; "
             "leave the recipe's reference out.",
+        )
+    against = {sensors.reference[i] or "one that is not known" for i in eeg}
+    if len(against) > 1:
+        raise Refused(
+            Reason.missing_reference,
+            f"Its EEG channels are measured against {', '.join(sorted(against))}, where a new reference "
+            "wants one for all; drop the others' channels, or leave the recipe's reference out.",
         )
     if recipe.reference == "average":
         names = [sensors.names[i] for i in eeg if i not in bads and not sensors.bad[i]]
