@@ -1,12 +1,15 @@
 """One pass in blocks gives what MNE gives on the whole signal; what is broken is named."""
 
 import os
+import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -386,8 +389,39 @@ def test_every_kind_is_refused_when_off_by_a_thousand_or_a_million(kind, power):
     usual = RANGES[kind].usual
     signal = usual * np.random.default_rng(0).standard_normal((3, 1000))
     assert check_amplitude(signal, [kind] * 3)[kind] == pytest.approx(usual, rel=0.1)
-    with pytest.raises(Refused, match=rf"10\^{power} times.*1e{-power}"):
+    with pytest.raises(Refused, match=rf"10\^{power} times.*unit_reason") as refused:
         check_amplitude(signal * 10.0**power, [kind] * 3)
+    # What is to be typed is a number in YAML, which 1e3 is not.
+    told = re.search(r"unit_scale \((.*?)\)", refused.value.detail)[1]
+    assert yaml.safe_load(told) == pytest.approx(10.0**-power)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "kinds"),
+    [
+        ("fif/neuromag122_test_file-raw.fif", {"grad_planar"}),
+        ("fif/sample_audvis_trunc_raw_sss.fif", {"mag"}),
+        ("fif/sample_audvis_trunc_raw_sss.fif", {"grad_planar"}),
+        ("fif/triux_bmlhus_erm_raw_sss.fif", {"mag"}),
+        ("fif/triux_bmlhus_erm_raw_sss.fif", {"grad_planar"}),
+        ("kit/Example_PQA160C_1001-export_anonymyze.con", {"grad_axial"}),
+        ("kit/Example_PQA160C_1001-export_anonymyze.con", {"ref_meg"}),
+        ("kit/MQKIT_125_2sec.con", {"grad_axial"}),
+        ("kit/MQKIT_125_2sec.con", {"ref_meg"}),
+        ("bti/4Dsim/c,rfDC", {"mag"}),
+        ("bti/4Dsim/c,rfDC,fn50,o", {"mag"}),
+    ],
+)
+def test_every_real_meg_file_is_refused_when_off_by_a_thousand_and_not_as_it_is(file, kinds):
+    as_it_is = Recipe(kinds=tuple(kinds), min_seconds=0.1)
+    path = str(DATA / "formats" / file)
+    found = consume(read_recording(path, as_it_is).blocks(), lambda _: None)
+    assert set(found.amplitude) == kinds
+    recipe = replace(as_it_is, unit_scale=1e3, unit_reason="a test")
+    with pytest.raises(Refused, match=r"10\^3 times") as refused:
+        consume(read_recording(path, recipe).blocks(), lambda _: None)
+    assert refused.value.reason is Reason.implausible_amplitude
 
 
 def test_microvolts_taken_for_volts_are_refused(tmp_path):

@@ -31,10 +31,10 @@ class Range:
 
 RANGES = {
     "eeg": Range(2e-7, 2e-5, 2e-3, "V"),
-    "mag": Range(1e-15, 5e-13, 2e-10, "T"),
-    "grad_axial": Range(1e-15, 5e-13, 2e-10, "T"),
-    "grad_planar": Range(2e-14, 1e-11, 1e-8, "T/m"),
-    "ref_meg": Range(1e-14, 5e-12, 2e-9, "T"),
+    "mag": Range(1e-15, 5e-13, 5e-11, "T"),
+    "grad_axial": Range(1e-15, 5e-13, 5e-11, "T"),
+    "grad_planar": Range(2e-14, 1e-11, 1e-9, "T/m"),
+    "ref_meg": Range(1e-14, 5e-12, 5e-10, "T"),
     "ecog": Range(5e-7, 5e-5, 5e-3, "V"),
     "seeg": Range(5e-7, 5e-5, 5e-3, "V"),
     "eog": Range(3e-7, 5e-5, 5e-3, "V"),
@@ -71,5 +71,5 @@ def _check(amplitude: float, kind: str, plausible: Range) -> None:
         Reason.implausible_amplitude,
         f"Its {kind} amplitude is {amplitude:.2g} {plausible.unit} where {plausible.least:g} to "
         f"{plausible.greatest:g} {plausible.unit} are plausible, about 10^{power} times the usual; "
-        f"set the recipe's unit_scale (1e{-power}) if the unit is wrong.",
+        f"set the recipe's unit_scale (1.0e{-power:+d}) and unit_reason if the unit is wrong.",
     )
