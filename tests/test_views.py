@@ -349,7 +349,7 @@ def test_too_much_is_not_interpolated():
     with pytest.raises(UsageError, match=r"gives .*% of the view Interpolate"):
         Interpolate(montage="biosemi64").plan(electrodes())
     assert Interpolate(montage="biosemi64", min_coverage=0.2).plan(electrodes()).present.all()
-    with pytest.raises(UsageError, match="^The montage 'nowhere' is none of MNE's templates"):
+    with pytest.raises(UsageError, match=r"^The montage 'nowhere' is none of MNE's templates"):
         Interpolate(montage="nowhere").plan(electrodes())
 
 
