@@ -105,7 +105,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     if marks is None:
         marks, noted = read_annotations(raw, recipe, scrubber, renamed)
     recipe = _by_our_names(recipe, sensors.names)
-    sensors = _rereferenced(sensors, recipe)
+    recorded, sensors = sensors, _rereferenced(sensors, recipe)
     return Recording(
         n_times=clean.resampled_length(n_times, sfreq, to=recipe.sfreq),
         sensors=sensors,
@@ -120,7 +120,7 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
         | described.provenance
         | noted
         | told,
-        blocks=partial(_blocks, signals, sensors, originals, recipe=recipe),
+        blocks=partial(_blocks, signals, recorded, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
         run=who.run,

@@ -160,9 +160,7 @@ class Bipolar(View):
 
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
         """Return rows of ones and minus ones."""
-        circuit = circuit_of(sensors, _usable(sensors, self.bads))
-        made = [circuit.derive(pair) for pair in self.pairs]
-        return cover(self, self.pairs, made, sensors=sensors, where=where)
+        return _derive(self, self.pairs, sensors=sensors, where=where)
 
 
 @dataclass(frozen=True)
@@ -189,8 +187,7 @@ class Tcp(View):
 
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
         """Return the plan of the montage's derivations."""
-        pairs = Bipolar(TCP[self.n_channels], self.min_coverage, self.bads)
-        return pairs.plan(sensors, where=where)
+        return _derive(self, TCP[self.n_channels], sensors=sensors, where=where)
 
 
 @dataclass(frozen=True)
@@ -255,6 +252,12 @@ def check_wanted(view: View, names: Sequence[str], min_coverage: float) -> None:
     same = Counter(channel_key(name) for name in names)
     if not names or max(same.values()) > 1:
         raise UsageError(f"The view {kind} wants {list(names)}; give channels, each once.")
+
+
+def _derive(view: Bipolar | Tcp, pairs: Sequence[str], *, sensors: Sensors, where: str) -> Plan:
+    circuit = circuit_of(sensors, _usable(sensors, view.bads))
+    made = [circuit.derive(pair) for pair in pairs]
+    return cover(view, pairs, made, sensors=sensors, where=where)
 
 
 def _usable(sensors: Sensors, bads: Bads) -> dict[int, bool]:
