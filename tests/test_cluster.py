@@ -17,10 +17,11 @@ from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
+from brainfm.recordings.state import State
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import ingest as stage
 from brainfm.stages import jobs
-from brainfm.stages.assignments import Here, Job
+from brainfm.stages.assignments import Here, Job, Past
 from brainfm.stages.executors import (
     InProcess,
     Lost,
@@ -37,6 +38,7 @@ from brainfm.stages.patience import Patience
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
 from brainfm.store.hold import writing
+from brainfm.store.write import note_stat, remove_recording, write_quarantine
 
 dask = pytest.importorskip("dask")
 # distributed leaves its sockets and event loops to the garbage collector.
@@ -286,6 +288,39 @@ def test_a_worker_that_outlives_its_ingest_writes_nothing(job, monkeypatch):
         bring_in(replace(job, here=replace(job.here, run=held.run)))
     assert content(store) == before
     assert sorted(os.listdir(store)) == ["quarantine", "recordings", "zarr.json"]
+
+
+def test_a_worker_that_outlives_its_ingest_takes_nothing_away(raw, tmp_path, monkeypatch):
+    """What it could not read was mended, and is in the store that another ingest holds by now."""
+    store, path = tmp_path / "s.zarr", raw / "Subject01_1.edf"
+    ingest([str(raw)], store=store)
+    before = content(store)
+    row = open_store(store).table.set_index("source").loc[str(path)]
+    path.write_bytes(path.read_bytes()[:-1000])
+
+    def read(source, recipe, read=jobs.read_recording, **how):
+        os.rename(store / ".partial", store / ".partial.old")  # as the other's sweep does
+        return read(source, recipe, **how)
+
+    monkeypatch.setattr(jobs, "read_recording", read)
+    with writing(store) as held:
+        here = Here(store, held.run, raw, Recipe(), "int16", __version__, Patience(60.0, True))
+        past = Past(row["id"], State(row.source_sha256, ""), row.recipe_hash)
+        (source,) = find_sources([str(path)])
+        with pytest.raises(WorkError, match="is over"):
+            bring_in(Job(source, here, (past,), None))
+    assert content(store) == before
+    assert len(open_store(store).quarantined) == 0
+    # Nor where the other takes over at the last moment.
+    with pytest.raises(FileNotFoundError):
+        remove_recording(store, row["id"], run=held.run)
+    with pytest.raises(FileNotFoundError):
+        note_stat(store, row["id"], "other", run=held.run)
+    with pytest.raises(FileNotFoundError):
+        write_quarantine(
+            store, "a", reason="flat", detail="", sha256="", recipe_hash="", run=held.run
+        )
+    verify(store)
 
 
 # SLURM

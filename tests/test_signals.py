@@ -484,7 +484,12 @@ def test_a_changed_description_is_damage(tmp_path: Path, change) -> None:
 
 def test_new_times_of_the_source_are_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "s.zarr"
-    _, found = damaged(path, lambda r: note_stat(path, r.name, "other"))
+
+    def renew(folder: Path) -> None:
+        with writing(path):
+            note_stat(path, folder.name, "other")
+
+    _, found = damaged(path, renew)
     assert found == []
 
 

@@ -91,7 +91,7 @@ def _write(job: Job, recording: Recording, state: State) -> Outcome:
         return set_aside(job, error, state)
     for past in job.made:
         if past.result != entry.id:
-            remove_recording(job.here.store, past.result)
+            remove_recording(job.here.store, past.result, run=job.here.run)
     clear_quarantine(job.here.store, job.source.path)
     return Outcome(job.source.path, "added")
 
@@ -101,12 +101,18 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
 
     What the store has of it is taken out only where it is known to be of a file that is no more: a
     mistaken recipe, or a disk that does not answer, takes nothing away.
+
+    Raises
+    ------
+    WorkError
+        If another ingest holds the store by now, and may have brought the source in.
     """
+    _check_held(job.here)
     state = UNKNOWN if _may_pass(error) else state
     if any(state == UNKNOWN or past.state.sha256 == state.sha256 for past in job.made):
         return Outcome(job.source.path, "kept", error.reason.value)
     for past in job.made:
-        remove_recording(job.here.store, past.result)
+        remove_recording(job.here.store, past.result, run=job.here.run)
     write_quarantine(
         job.here.store,
         job.source.path,
@@ -116,6 +122,7 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
         stat=state.stat,
         recipe_hash=job.here.hash,
         version=job.here.version,
+        run=job.here.run,
     )
     return Outcome(job.source.path, "quarantined", error.reason.value)
 
@@ -166,7 +173,7 @@ def _may_pass(error: Refused) -> bool:
 def _note_times(job: Job, known: Outcome, state: State) -> None:
     # The bytes are the same under other times: the next ingest need not read them.
     if known.state == "unchanged" and state.stat and state.stat != job.made[0].state.stat:
-        note_stat(job.here.store, job.made[0].result, state.stat)
+        note_stat(job.here.store, job.made[0].result, state.stat, run=job.here.run)
 
 
 def _check_place(here: Here) -> None:
@@ -179,6 +186,10 @@ def _check_place(here: Here) -> None:
             f"A worker on {os.uname().nodename} does not see the store {here.store}; every worker needs "
             "the store and the sources under the same paths."
         )
+    _check_held(here)
+
+
+def _check_held(here: Here) -> None:
     if not is_held(here.store, here.run):
         raise WorkError(
             f"The ingest into {here.store} is over; what it left to its workers is not done."

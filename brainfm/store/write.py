@@ -90,7 +90,7 @@ def write_recording(
         flush(temporary)
         final = path / RECORDINGS / entry.id
         if final.exists():
-            remove_recording(path, entry.id)
+            remove_recording(path, entry.id, run=run)
         temporary.rename(final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -112,20 +112,27 @@ def _write_signal(
     return writer.finish(), findings
 
 
-def remove_recording(path: Path, id: str) -> None:
+def remove_recording(path: Path, id: str, *, run: str = "") -> None:
     """Take a recording out of the store, at once."""
-    aside = path / f"{PARTIAL}.{uuid4().hex}"
+    aside = path / PARTIAL / run / uuid4().hex
     (path / RECORDINGS / id).rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def note_stat(path: Path, id: str, source_stat: str) -> None:
+def note_stat(path: Path, id: str, source_stat: str, *, run: str = "") -> None:
     """Note that the source of a recording has other times, but the bytes that it had."""
     file = path / RECORDINGS / id / "zarr.json"
     group = read_json(file)
     group["attributes"] |= {"source_stat": source_stat}
-    write_json(file, group)
+    _put_json(path, file, group, run=run)
     os.utime(path / RECORDINGS)  # the table has to be made anew
+
+
+def _put_json(path: Path, file: Path, value: Any, *, run: str) -> None:
+    """Write JSON whole or not at all, and not where another ingest has taken over."""
+    staged = path / PARTIAL / run / uuid4().hex
+    write_json(staged, value)
+    staged.replace(file)
 
 
 def write_quarantine(
@@ -138,6 +145,7 @@ def write_quarantine(
     recipe_hash: str,
     stat: str = "",
     version: str = "",
+    run: str = "",
 ) -> None:
     """Note that a source did not come in, why, and which version of brainfm said so."""
     value = {
@@ -150,7 +158,7 @@ def write_quarantine(
         "recipe_hash": recipe_hash,
         "version": version,
     }
-    write_json(path / QUARANTINE / f"{source_key(source)}.json", value)
+    _put_json(path, path / QUARANTINE / f"{value['source_key']}.json", value, run=run)
 
 
 def clear_quarantine(path: Path, source: str) -> None:
