@@ -453,6 +453,34 @@ def test_the_second_of_two_ingests_says_so_and_takes_nothing(raw, store, capsys)
     assert tree(store) == before
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from brainfm.stages.ingest import ingest
+
+def die(event, arguments):
+    if event == "os.remove" and "quarantine" in str(arguments[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+ingest([sys.argv[1]], store=Path(sys.argv[2]))
+"""
+
+
+def test_a_kill_before_a_mended_file_leaves_quarantine_leaves_it_in_one_list(raw, store):
+    path = raw / "Subject01_1.edf"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1000])
+    ingest([str(raw)], store=store)
+    path.write_bytes(good)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(store)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert str(path) in set(open_store(store).table.source)
+    ingest([str(raw / "Subject00_1.edf")], store=store)
+    assert len(open_store(store)) == 6
+    assert len(open_store(store).quarantined) == 0
+
+
 def test_a_loop_of_links_ends(raw, store):
     (raw / "loop").symlink_to(raw)
     (raw / "deep").mkdir()

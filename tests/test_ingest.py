@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from brainfm.recordings import state as state_module
 from brainfm.recordings.quarantine import Reason
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import ingest as stage
-from brainfm.stages import jobs
+from brainfm.stages import jobs, known
 from brainfm.stages.ingest import ingest
 from brainfm.stages.status import status
 from brainfm.stages.verify import verify
@@ -253,7 +254,7 @@ def test_a_quarantined_file_is_read_again_only_when_something_has_changed(
     assert again(recipe=recipe)
     assert not again(recipe=recipe)
     with monkeypatch.context() as patch:
-        for module in (jobs, stage):
+        for module in (jobs, stage, known):
             patch.setattr(module, "__version__", "99.0")
         assert again(recipe=recipe)
         assert not again(recipe=recipe)
@@ -395,6 +396,41 @@ def test_a_mended_file_leaves_quarantine_and_a_broken_one_enters_it(raw, store, 
     found = reported(store, capsys)
     assert [q["source"] for q in found["quarantined"]] == [str(path)]
     assert len(found["recordings"]) == 5
+
+
+def test_a_part_that_came_before_the_rest_is_not_told_twice(raw, store):
+    """As the file of samples of BrainVision does, and a part that looks like a recording of its own."""
+    import mne
+
+    pybv = pytest.importorskip("pybv")
+    edf = mne.io.read_raw_edf(raw / "Subject00_1.edf", preload=True, verbose="ERROR")
+    data = {"data": edf.get_data(), "sfreq": edf.info["sfreq"], "ch_names": edf.ch_names}
+    pybv.write_brainvision(**data, fname_base="a", folder_out=raw.parent / "bv")
+    header = raw.parent / "bv" / "a.vhdr"
+    header.rename(raw.parent / "a.vhdr")
+    # A lone EDF stands for any part that comes in by itself.
+    part, whole = raw / "Subject01_1.edf", raw / "Subject02_1.edf"
+    ingest([str(raw), str(raw.parent / "bv" / "*")], store=store)
+    assert (len(open_store(store)), len(open_store(store).quarantined)) == (6, 2)
+    (raw.parent / "a.vhdr").rename(header)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "find_sources", with_part(str(whole), str(part)))
+        summary = ingest([str(raw), str(raw.parent / "bv")], store=store)
+        assert str(header) in summary.added
+        after = open_store(store)
+        assert str(part) not in set(after.table.source)
+        assert (len(after), len(after.quarantined)) == (6, 0)
+        assert len(ingest([str(raw), str(raw.parent / "bv")], store=store).unchanged) == 6
+
+
+def with_part(whole, part, find_sources=stage.find_sources):
+    """Let one file be known as the part of another."""
+
+    def found(given, recipe):
+        sources = [source for source in find_sources(given, recipe) if source.path != part]
+        return [replace(s, files=(*s.files, part)) if s.path == whole else s for s in sources]
+
+    return found
 
 
 def test_what_no_reader_foresaw_is_set_aside_too(raw, store, monkeypatch):

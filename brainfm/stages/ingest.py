@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
@@ -20,7 +19,7 @@ from brainfm.recordings.recording import Source
 from brainfm.recordings.sensors.labels import template_positions
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
-from brainfm.stages.assignments import Encoding, Here, Job, Outcome, Past, recall
+from brainfm.stages.assignments import Encoding, Here, Job, Outcome, recall
 from brainfm.stages.executors import (
     Executor,
     InProcess,
@@ -31,11 +30,11 @@ from brainfm.stages.executors import (
     queue,
 )
 from brainfm.stages.jobs import bring_in, set_aside
+from brainfm.stages.known import forget_came_in, forget_parts, known_of
 from brainfm.stages.patience import Patience, timed_out
 from brainfm.store.files import check_local
 from brainfm.store.hold import create_store, name_people, writing
 from brainfm.store.read import Store, open_store, read_quarantine
-from brainfm.store.schema import source_key
 
 
 @dataclass(frozen=True)
@@ -169,12 +168,17 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
         with writing(path) as held:
             name_people(path, recipe.name, recipe.people_of or recipe.name)
-            known = _known(held.before, retry=retry)
+            known = known_of(held.before, retry=retry)
+            forget_came_in(path, known)
             here = replace(here, run=held.run)
-            jobs = [_job(source, known, here) for source in sources]
+            jobs = [known.job(source, here) for source in sources]
             # The largest first, so that none is left over when the others are done.
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)
-            return list(watched(_outcomes(executor, jobs), "Files", len(jobs)))
+            outcomes = list(watched(_outcomes(executor, jobs), "Files", len(jobs)))
+            there = {o.source for o in outcomes if o.state in ("added", "unchanged")}
+            came = [source for source in sources if source.path in there]
+            forget_parts(path, known, came, run=held.run)
+            return outcomes
     except OSError as error:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         raise WorkError(
@@ -195,37 +199,6 @@ def _executor(
     if slurm is not None:
         return queue(slurm)
     return nullcontext(InProcess() if workers == 1 else Processes(workers))
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What the store has of each source, by its key."""
-
-    made: dict[str, list[Past]]
-    refused: dict[str, Past]
-
-
-def _known(store: Store, *, retry: bool) -> _Known:
-    made: dict[str, list[Past]] = {}
-    for row in store.table.to_dict("records"):
-        made.setdefault(row["source_key"], []).append(_past(row["id"], row))
-    refused = {
-        row["source_key"]: _past(row["reason"], row)
-        for row in read_quarantine(store.files).values()
-        # What cannot be read tells nothing: its source is read again.
-        if row is not None and row["version"] == __version__ and not retry
-    }
-    return _Known(made, refused)
-
-
-def _job(source: Source, known: _Known, here: Here) -> Job:
-    key = source_key(source.path)
-    return Job(source, here, tuple(known.made.get(key, ())), known.refused.get(key))
-
-
-def _past(result: str, row: dict[str, Any]) -> Past:
-    state = State(row["source_sha256"], row["source_stat"])
-    return Past(result, state, row["recipe_hash"])
 
 
 def _outcomes(executor: Executor, jobs: list[Job]) -> Iterator[Outcome]:

@@ -24,7 +24,6 @@ from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.stages.assignments import Here, Job, Outcome, recall
 from brainfm.stages.patience import Patience
 from brainfm.store.write import (
-    clear_quarantine,
     is_held,
     note_stat,
     remove_recording,
@@ -92,7 +91,6 @@ def _write(job: Job, recording: Recording, state: State) -> Outcome:
     for past in job.made:
         if past.result != entry.id:
             remove_recording(job.here.store, past.result, run=job.here.run)
-    clear_quarantine(job.here.store, job.source.path)
     return Outcome(job.source.path, "added")
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from brainfm.disk import flush
@@ -161,9 +162,9 @@ def write_quarantine(
     _put_json(path, path / QUARANTINE / f"{value['source_key']}.json", value, run=run)
 
 
-def clear_quarantine(path: Path, source: str) -> None:
-    """Forget that a source did not come in."""
-    (path / QUARANTINE / f"{source_key(source)}.json").unlink(missing_ok=True)
+def clear_quarantine(path: Path, key: str) -> None:
+    """Forget that the source of that key did not come in."""
+    (path / QUARANTINE / f"{key}.json").unlink(missing_ok=True)
 
 
 def _entry(
