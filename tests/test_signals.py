@@ -123,6 +123,15 @@ def test_an_integer_is_within_half_a_step(values: np.ndarray, exponent: int) -> 
     ).all()
 
 
+@pytest.mark.parametrize("freq", [10, 20])
+@pytest.mark.parametrize("seconds", [105, 300, 1200])
+def test_a_steady_rhythm_is_kept_as_integers(freq: int, seconds: int) -> None:
+    """Every so many periods it would be met at one phase, and look flat."""
+    times = np.arange(200 * seconds) / 200
+    signal = 5e-5 * np.sin(2 * np.pi * freq * times) + noise(1, len(times)) / 100
+    assert Int16().encode(signal.astype(np.float32)).values.dtype == np.int16
+
+
 def test_a_spike_far_above_the_signal_makes_it_floats(tmp_path: Path) -> None:
     quiet, loud = noise(), noise(seed=1)
     loud[1, 77] = 1.0  # a hundred thousand times the rest
