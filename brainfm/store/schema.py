@@ -46,6 +46,9 @@ CHUNK_SECONDS = 4.0
 SHARD_BYTES = 32_000_000
 """Of float32: what writing a recording holds in memory a few times over."""
 
+LONGEST = 243
+"""Characters of an id before its hash; file systems take 255 in all."""
+
 RECORDINGS = "recordings"
 QUARANTINE = "quarantine"
 PARTIAL = ".partial"
@@ -153,6 +156,8 @@ def recording_id(
     """
     entities = (("sub", subject), ("ses", session), ("task", task), ("run", run))
     parts = [f"{key}-{_safe(value)}" for key, value in entities if value is not None]
+    if sum(map(len, parts)) > LONGEST:
+        parts = [part[:50] for part in parts]
     name = Path(os.path.normpath(source)).as_posix()
     tag = hashlib.sha256(f"{name}\0{source_sha256}".encode("utf-8", "surrogateescape")).hexdigest()
     return "_".join([*parts, tag[:8]])
