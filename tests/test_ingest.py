@@ -347,6 +347,30 @@ def test_sources_that_are_gone_are_told_and_stay_in_the_store(raw, store, capsys
     assert len(open_store(store)) == 6
 
 
+def test_a_path_and_bytes_from_another_folder_are_the_same_recording(
+    raw, store, monkeypatch, reads
+):
+    """As where a data set and its store have moved, or somebody calls from two copies in turn."""
+    ingest([str(raw / "Subject00_1.edf")], store=store)
+    for folder in ("one", "two"):
+        shutil.copytree(raw, raw.parent / folder)
+        monkeypatch.chdir(raw.parent / folder)
+        summary = ingest(["."], store=store)
+        assert len(summary.added) + len(summary.unchanged) == 6
+        verify(store)
+    assert len(reads) == 7
+    before = state(store)
+    assert len(before) == 7
+    for folder in ("one", "two", "two"):
+        monkeypatch.chdir(raw.parent / folder)
+        assert len(ingest(["."], store=store).unchanged) == 6
+    assert (len(reads), state(store)) == (7, before)
+    # What has changed in one of the two comes in beside.
+    shutil.copy("Subject01_1.edf", "Subject02_1.edf")
+    assert ingest(["."], store=store).added == ("Subject02_1.edf",)
+    verify(store)
+
+
 # Bad files
 
 

@@ -16,15 +16,17 @@ from functools import partial
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.files import read_recording
+from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recording import Recording, Source, Stream
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.stages.assignments import Here, Job, Outcome, recall
 from brainfm.stages.patience import Patience
+from brainfm.store.schema import RECORDINGS, hash_of_description, read_json, recording_id
 from brainfm.store.write import (
     is_held,
+    note_place,
     note_stat,
     remove_recording,
     write_quarantine,
@@ -65,6 +67,8 @@ def _bring_in(job: Job) -> Outcome:
         if known is not None:
             _note_times(job, known, state)
             return known
+        if _is_moved(job, state):
+            return Outcome(job.source.path, "unchanged")
         with job.here.patience.limit():
             recording = read_recording(job.source, job.here.recipe, dates=job.here.dates)
     except UsageError:
@@ -172,6 +176,30 @@ def _note_times(job: Job, known: Outcome, state: State) -> None:
     # The bytes are the same under other times: the next ingest need not read them.
     if known.state == "unchanged" and state.stat and state.stat != job.made[0].state.stat:
         note_stat(job.here.store, job.made[0].result, state.stat, run=job.here.run)
+
+
+def _is_moved(job: Job, state: State) -> bool:
+    """Whether the store has this path, as given, with these bytes from another folder; it is noted.
+
+    The id is that of path and bytes, so that a data set and its store may move together: reading it
+    again would give the same recording under the same name.
+    """
+    if job.made:
+        return False
+    who = vars(identify(job.source.path, job.here.recipe))
+    named = {key: who[key] for key in ("subject", "session", "task", "run")}
+    id = recording_id(**named, source=job.source.path, source_sha256=state.sha256)
+    wanted = {"dataset": job.here.recipe.name, "recipe_hash": job.here.hash}
+    try:
+        has = read_json(job.here.store / RECORDINGS / id / "zarr.json")["attributes"]
+        whole = has.get("described") in (None, hash_of_description(has))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    if not whole or not wanted.items() <= has.items():
+        return False
+    given = {"source": job.source.path, "source_stat": state.stat}
+    note_place(job.here.store, id, **given, run=job.here.run)
+    return True
 
 
 def _check_place(here: Here) -> None:

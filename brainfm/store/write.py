@@ -28,6 +28,7 @@ from brainfm.store.schema import (
     as_json,
     entry_attributes,
     group_json,
+    hash_of_description,
     read_json,
     recording_id,
     sensors_to_json,
@@ -125,6 +126,18 @@ def note_stat(path: Path, id: str, source_stat: str, *, run: str = "") -> None:
     file = path / RECORDINGS / id / "zarr.json"
     group = read_json(file)
     group["attributes"] |= {"source_stat": source_stat}
+    _put_json(path, file, group, run=run)
+    os.utime(path / RECORDINGS)  # the table has to be made anew
+
+
+def note_place(path: Path, id: str, *, source: str, source_stat: str, run: str = "") -> None:
+    """Note that the source of a recording lies elsewhere, by the same path as given."""
+    file = path / RECORDINGS / id / "zarr.json"
+    group = read_json(file)
+    attributes = group["attributes"]
+    attributes |= {"source_key": source_key(source), "source_stat": source_stat}
+    if "described" in attributes:
+        attributes["described"] = hash_of_description(attributes)
     _put_json(path, file, group, run=run)
     os.utime(path / RECORDINGS)  # the table has to be made anew
 
