@@ -35,6 +35,7 @@ from brainfm.stages.patience import Patience, timed_out
 from brainfm.store.files import check_local
 from brainfm.store.hold import create_store, name_people, writing
 from brainfm.store.read import Store, open_store, read_quarantine
+from brainfm.store.schema import source_key
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,9 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
         )
     if not summary.added and not summary.unchanged:
         entries = read_quarantine(open_store(summary.store).files).values()
-        first = min((row for row in entries if row is not None), key=lambda row: row["source"])
+        given = set(map(source_key, summary.quarantined))
+        told = [row for row in entries if row is not None and row["source_key"] in given]
+        first = min(told, key=lambda row: row["source"])
         raise WorkError(
             f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}. "
             f"The first is {Path(first['source']).name}: {first['detail']}"
