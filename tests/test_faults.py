@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -500,6 +501,49 @@ def test_a_pipe_is_not_waited_for(raw, store):
         assert len(ingest([str(raw / "*")], store=store).unchanged) == 6
         with pytest.raises(UsageError, match="is a pipe or a device"):
             ingest([str(raw / "pipe.edf")], store=store)
+
+
+NOBODY = """
+import os, sys
+from pathlib import Path
+from brainfm.errors import UsageError
+from brainfm.stages.ingest import ingest
+
+if os.getuid() == 0:  # whom nothing is forbidden
+    os.setgid(65534)
+    os.setuid(65534)
+os.chdir(sys.argv[1])
+for given in (["raw"], ["raw/*"]):
+    summary = ingest(given, store=Path("s.zarr"))
+    assert len(summary.added) + len(summary.unchanged) == 6, summary
+    assert summary.quarantined == {"raw/closed": "unreadable", "raw/closed.edf": "unreadable"}
+    for source in ("raw/closed", "raw/closed/**"):
+        try:
+            ingest([source], store=Path("s.zarr"))
+        except UsageError as error:
+            assert "raw/closed" in str(error), error
+        else:
+            sys.exit("nothing was said")
+"""
+
+
+def test_a_folder_that_may_not_be_read_costs_nothing_but_itself(raw):
+    with tempfile.TemporaryDirectory() as place:  # pytest's own is closed to others
+        folder = Path(place)
+        shutil.copytree(raw, folder / "raw")
+        (folder / "raw" / "closed").mkdir()
+        shutil.copy(raw / "Subject00_1.edf", folder / "raw" / "closed.edf")
+        for closed in ("closed", "closed.edf"):
+            (folder / "raw" / closed).chmod(0)
+        if os.getuid() == 0:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, 65534, 65534)
+        environment = {**os.environ, "HOME": place}
+        done = subprocess.run(
+            [sys.executable, "-c", NOBODY, place], capture_output=True, text=True, env=environment
+        )
+        (folder / "raw" / "closed").chmod(0o700)
+        assert done.returncode == 0, done.stderr
 
 
 ODD = ("two words", "Zoë Müller", "line\nbreak", "per%cent [x] *", "-rf", "$(id)", "ключ")

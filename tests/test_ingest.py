@@ -480,6 +480,14 @@ def test_nothing_coming_in_is_a_failure(raw, store, tmp_path):
     assert open_store(store).quarantined.reason.tolist() == ["unknown_format"]
 
 
+def test_the_failure_names_a_file_that_was_given(raw, store, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("no recording")
+    ingest([str(raw), str(tmp_path / "a.txt")], store=store)
+    with pytest.raises(WorkError, match=r"None of the 1 files came in.*The first is b\.txt: No"):
+        ingest([str(tmp_path / "b.txt")], store=store)
+
+
 def test_a_full_disk_is_one_sentence_and_the_next_call_goes_on(raw, store, monkeypatch):
     from brainfm.store import write
 
@@ -515,13 +523,17 @@ def test_strict_wants_every_file(raw, store):
 
 
 def test_a_wrong_call_leaves_nothing(raw, store, tmp_path):
-    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "below").mkdir(parents=True)
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "pipe.edf")
     recipe = tmp_path / "r.yaml"
     recipe.write_text("montage: nowhere")
     for source, how in (
         ([str(raw), "nothing.edf"], None),
         ([str(raw), str(tmp_path / "none")], None),
         ([""], None),
+        ([str(tmp_path / "none" / "**")], None),
+        ([str(tmp_path / "pipes" / "*")], None),
         ([str(raw)], tmp_path / "missing.yaml"),
         ([str(raw)], recipe),
     ):
