@@ -25,6 +25,7 @@ from brainfm.stages.ingest import ingest
 from brainfm.stages.status import status, summarise
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
+from brainfm.store.files import LocalFiles
 from brainfm.store.hold import writing
 from brainfm.store.verify import verify_store
 
@@ -480,6 +481,68 @@ def test_a_kill_before_a_mended_file_leaves_quarantine_leaves_it_in_one_list(raw
     ingest([str(raw / "Subject00_1.edf")], store=store)
     assert len(open_store(store)) == 6
     assert len(open_store(store).quarantined) == 0
+
+
+def test_the_second_of_two_first_ingests_goes_on_with_the_store_that_is_there(
+    raw, store, monkeypatch
+):
+    rename = Path.rename
+
+    def first(path, target):
+        if target == store:
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "rename", rename)
+                ingest([str(raw / "Subject00_1.edf")], store=store)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", first)
+    summary = ingest([str(raw)], store=store)
+    assert (len(summary.added), len(summary.unchanged)) == (5, 1)
+    assert sorted(os.listdir(raw.parent)) == ["raw", "s.zarr"]
+
+
+def test_a_recording_that_is_taken_out_while_it_is_verified_is_not_damaged(raw, store, tmp_path):
+    ingest([str(raw)], store=store)
+    (tmp_path / "recipe.yaml").write_text("drop: [Fp1]\n")
+    checks = verify_store(opened := open_store(store))
+    seen = [next(checks)]
+    shutil.rmtree(store / "recordings" / opened.table["id"][3])
+    ingest([str(raw / "*1.edf")], store=store, recipe=tmp_path / "recipe.yaml")
+    seen += checks
+    assert sorted(check.id for check in seen) == list(opened.table["id"])
+    assert [check.problem for check in seen] == [None] * 6
+
+
+def test_what_vanishes_while_a_store_is_told_is_passed_over(raw, store, monkeypatch):
+    """An ingest takes folders out, and puts others in their places."""
+    ingest([str(raw)], store=store)
+    size = open_store(store).n_bytes
+    assert size == sum(f.stat().st_size for f in store.rglob("*") if f.is_file())
+
+    failed = []
+
+    def read(self, key, read=LocalFiles.read):
+        if key.startswith("recordings/") and key not in failed:
+            failed.append(key)
+            raise FileNotFoundError
+        return read(self, key)
+
+    def names(self, folder, names=LocalFiles.names):
+        gone = ["sub-gone_0123abcd"] if folder == "recordings" else []
+        return sorted(names(self, folder) + gone)
+
+    def walk(root, walk=os.walk):
+        for folder, folders, files in walk(root):
+            yield folder, folders, [*files, "gone"]
+
+    with writing(store):
+        (store / ".partial" / "half").write_bytes(bytes(size))
+        monkeypatch.setattr(LocalFiles, "read", read)
+        monkeypatch.setattr(LocalFiles, "names", names)
+        monkeypatch.setattr(os, "walk", walk)
+        opened = open_store(store)
+        assert len(opened.table) == 6
+        assert 0 < opened.n_bytes < size  # the root has no table now
 
 
 def test_a_loop_of_links_ends(raw, store):

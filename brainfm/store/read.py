@@ -80,7 +80,16 @@ def read_root(
 
 def list_entries(files: Files) -> list[dict[str, Any]]:
     """Return the attributes of every recording, sorted by id, from the recordings themselves."""
-    return [read_attributes(files, id) for id in list_ids(files)]
+    return [found for id in list_ids(files) if (found := _read_again(files, id)) is not None]
+
+
+def _read_again(files: Files, id: str) -> dict[str, Any] | None:
+    """Return what `read_attributes` does, None where an ingest took the recording out meanwhile."""
+    try:
+        return read_attributes(files, id)
+    except WorkError:
+        # It may have been replaced between its listing and this.
+        return read_attributes(files, id) if files.names(f"{RECORDINGS}/{id}") else None
 
 
 def list_ids(files: Files) -> list[str]:

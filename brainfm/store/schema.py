@@ -51,7 +51,6 @@ LONGEST = 243
 
 RECORDINGS = "recordings"
 QUARANTINE = "quarantine"
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)

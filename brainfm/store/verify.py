@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +30,27 @@ class Check:
 
 
 def verify_store(store: Store) -> Iterator[Check]:
-    """Read every recording and compare it with its checksums and its row in the store's table."""
+    """Read every recording and compare it with its checksums and its row in the store's table.
+
+    Where something is wrong it is looked at again at the end, in the store as it is then: an ingest
+    may have replaced a recording while it was read, or taken it out.
+    """
+    wrong = []
+    for check in _checks(store, store.table["id"]):
+        if check.problem is None:
+            yield check
+        else:
+            wrong.append(check.id)
+    if wrong:
+        now = open_store(store.path)
+        there = set(now.table["id"])
+        yield from (Check(id, None) for id in wrong if id not in there)
+        yield from _checks(now, [id for id in wrong if id in there])
+
+
+def _checks(store: Store, ids: Iterable[str]) -> Iterator[Check]:
     listed, lost = _listed(store), set(store.lost)
-    for id in store.table["id"]:
+    for id in ids:
         gone = "is listed, and its folder is not there" if id in lost else None
         yield Check(id, gone or _problem(store, id, listed.get(id, {})))
 

@@ -19,8 +19,8 @@ from brainfm.recordings.recording import (
     join_annotations,
 )
 from brainfm.store.encoding import ENCODINGS, Encoding, TooCoarse
+from brainfm.store.files import PARTIAL
 from brainfm.store.schema import (
-    PARTIAL,
     QUARANTINE,
     RECORDINGS,
     Entry,
