@@ -617,6 +617,48 @@ def test_what_is_damaged_is_mended_as_it_is_told(raw, store, capsys, monkeypatch
         assert after == before
 
 
+@pytest.mark.parametrize("folder", ["recordings", "quarantine"])
+@pytest.mark.parametrize("text", [None, "junk"])
+def test_a_group_that_is_not_as_it_was_written_is_named_and_mended(raw, store, folder, text):
+    ingest([str(raw)], store=store)
+    file = store / folder / "zarr.json"
+    whole = json.loads(file.read_text())
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(WorkError, match=rf"{folder}/zarr\.json is not as it was written") as told:
+        verify(store)
+    words = re.search(r"write (\{.*\}) into", str(told.value))
+    assert words is not None
+    assert json.loads(words[1]) == whole
+    file.write_text(words[1])
+    verify(store)
+    ingest([str(raw)], store=store)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda table: table.pop("sfreq"),
+        lambda table: table["sfreq"].pop(),
+        lambda table: table["n_times"].__setitem__(0, "many"),
+        lambda table: table.update(id=3),
+    ],
+)
+def test_a_damaged_table_is_named_and_made_anew(raw, store, capsys, spoil):
+    ingest([str(raw)], store=store)
+    whole = (store / "zarr.json").read_text()
+    root = json.loads(whole)
+    spoil(root["attributes"]["table"])
+    (store / "zarr.json").write_text(json.dumps(root))
+    assert len(reported(store, capsys)["recordings"]) == 6
+    with pytest.raises(WorkError, match=r"the table in zarr\.json is not as it was written"):
+        verify(store)
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
+    verify(store)
+    assert set(json.loads(whole)["attributes"]["table"]) == set(
+        json.loads((store / "zarr.json").read_text())["attributes"]["table"]
+    )
+
+
 @pytest.mark.parametrize("text", ["{", "", "[]", '{"source": 3}', "\xff"])
 def test_a_broken_entry_of_the_quarantine_is_named_and_mended(raw, store, reads, text):
     bad = raw / "cut.edf"

@@ -460,6 +460,19 @@ def test_damage_is_an_error_that_names_the_recording(tmp_path: Path, change) -> 
     assert np.isfinite(store.read(ids[1], 0, 5000)).all()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: (r / "scale" / "zarr.json").unlink(),
+        lambda r: (r / "scale" / "zarr.json").write_text("junk"),
+        lambda r: edit(r / "scale" / "zarr.json", lambda d: d.replace(b"float32", b"float64")),
+    ],
+)
+def test_a_scale_that_zarr_cannot_read_is_damage(tmp_path: Path, change) -> None:
+    ids, found = damaged(tmp_path / "s.zarr", change)
+    assert found == [ids[0]]
+
+
 def described(change):
     """Return a change of the attributes in a recording's ``zarr.json``."""
 

@@ -23,6 +23,7 @@ from brainfm.store.schema import (
     VERSION,
     group_json,
     read_json,
+    whole_table,
     write_json,
 )
 
@@ -120,10 +121,10 @@ def writing(path: Path) -> Generator[Held]:
 
 
 def _open(path: Path) -> Store:
-    """Open the store, without its table where folders were removed, or came, since it was made."""
+    """Open the store, without a table that is damaged or older than the folders that are there."""
     store = open_store(path)
-    listed = store.attributes.get("table")
-    if listed is None or sorted(listed["id"]) == list_ids(store.files):
+    listed = whole_table(store.attributes)
+    if listed is not None and sorted(listed["id"]) == list_ids(store.files):
         return store
     kept = {key: value for key, value in store.attributes.items() if key != "table"}
     return replace(store, attributes=kept)

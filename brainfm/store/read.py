@@ -27,6 +27,7 @@ from brainfm.store.schema import (
     annotations_of,
     entry_of,
     sensors_of,
+    whole_table,
 )
 from brainfm.store.signals import Signal, Signals, Wanted
 
@@ -167,7 +168,7 @@ class Store:
         duplicate_of (id of the first recording with the same fingerprint, or None), and source_key,
         source_sha256, source_stat, recipe_hash.
         """
-        columns = self.attributes.get("table")
+        columns = whole_table(self.attributes)
         if columns is None:
             rows = list_entries(self.files)
             columns = {c: [row[c] for row in rows] for c in COLUMNS}

@@ -120,6 +120,20 @@ COLUMNS = tuple(f.name for f in fields(Entry) if f.name not in LONG)
 """The fields of `Entry` that stand in the table of the root."""
 
 
+_NUMBERS = ("sfreq", "n_times", "n_channels", "n_bad")
+
+
+def whole_table(attributes: dict[str, Any]) -> dict[str, list[Any]] | None:
+    """Return the table in a root's attributes, None where there is none or it is damaged."""
+    table = attributes.get("table")
+    if not isinstance(table, dict) or not all(isinstance(table.get(c), list) for c in COLUMNS):
+        return None
+    same = len({len(table[c]) for c in COLUMNS}) == 1
+    named = all(isinstance(value, str) for value in table["id"])
+    counted = all(isinstance(value, int | float) for c in _NUMBERS for value in table[c])
+    return table if same and named and counted else None
+
+
 def entry_attributes(entry: Entry) -> dict[str, Any]:
     """Return the attributes that hold ``entry``, with the hash of them."""
     attributes = asdict(entry)
