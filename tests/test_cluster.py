@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from deadly import die_on, die_once, double, environment, fail_on
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from brainfm import __version__
 from brainfm.cli import main
@@ -122,6 +123,15 @@ def test_a_worker_computes_on_one_core(monkeypatch):
     assert set(Processes(2).run(environment, range(3))) == {"1"}
 
 
+def test_this_process_computes_on_one_core_while_it_ingests():
+    def threads(_):
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        assert list(InProcess().run(threads, [0])) == [{1}]
+        assert threads(0) == {2}
+
+
 def test_a_scheduler_that_is_not_there_is_a_wrong_call(monkeypatch):
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
@@ -193,6 +203,27 @@ def test_a_file_that_kills_its_readers_is_set_aside(raw, tmp_path, monkeypatch, 
     # It does not cost the next night, but it can be tried again where there is more memory.
     assert ingest([str(raw)], store=store).quarantined == {str(deadly): "killed_worker"}
     assert ingest([str(raw)], store=store, retry_quarantined=True).added == (str(deadly),)
+
+
+def die_between_blocks(job):
+    """Die as for want of memory, after a while in which blocks came in time."""
+    if "deadly" in job.source.path:
+        with job.patience.limit():
+            pass
+        time.sleep(1.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return bring_in(job)
+
+
+@both
+def test_a_worker_that_dies_late_has_not_waited_too_long(raw, tmp_path, monkeypatch, where):
+    deadly = raw / "deadly.edf"
+    deadly.write_bytes((raw / "Subject00_1.edf").read_bytes())
+    ingest([str(raw / "Subject00_1.edf")], store=tmp_path / "s.zarr")
+    monkeypatch.setattr(stage, "bring_in", die_between_blocks)
+    given = [str(deadly), str(raw / "Subject00_1.edf")]
+    summary = ingest(given, store=tmp_path / "s.zarr", **where, timeout=1.0)
+    assert summary.quarantined == {str(deadly): "killed_worker"}
 
 
 @both

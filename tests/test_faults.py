@@ -458,15 +458,24 @@ def test_the_second_of_two_ingests_says_so_and_takes_nothing(raw, store, capsys)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from brainfm.recordings import state
 from brainfm.stages.ingest import ingest
 
+state.SETTLED_SECONDS = 0
+raw, store, at, where = sys.argv[1:]
+
 def die(event, arguments):
-    if event == "os.remove" and "quarantine" in str(arguments[0]):
+    if event == at and any(where in str(argument) for argument in arguments[:2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(die)
-ingest([sys.argv[1]], store=Path(sys.argv[2]))
+ingest([raw], store=Path(store))
 """
+
+
+def kill_at(event, where, raw, store):
+    done = subprocess.run([sys.executable, "-c", KILLED, raw, store, event, where], check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_a_kill_before_a_mended_file_leaves_quarantine_leaves_it_in_one_list(raw, store):
@@ -475,12 +484,20 @@ def test_a_kill_before_a_mended_file_leaves_quarantine_leaves_it_in_one_list(raw
     path.write_bytes(good[:-1000])
     ingest([str(raw)], store=store)
     path.write_bytes(good)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(store)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    kill_at("os.remove", "quarantine", path, store)
     assert str(path) in set(open_store(store).table.source)
     ingest([str(raw / "Subject00_1.edf")], store=store)
     assert len(open_store(store)) == 6
     assert len(open_store(store).quarantined) == 0
+
+
+def test_a_kill_while_new_times_are_noted_leaves_nothing(raw, store):
+    ingest([str(raw)], store=store)
+    os.utime(raw / "Subject01_1.edf")
+    kill_at("os.rename", "recordings", raw, store)
+    ingest([str(raw / "Subject00_1.edf")], store=store)
+    assert list(store.rglob(".*")) == []
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
 
 
 def test_the_second_of_two_first_ingests_goes_on_with_the_store_that_is_there(

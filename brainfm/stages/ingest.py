@@ -31,7 +31,7 @@ from brainfm.stages.executors import (
 )
 from brainfm.stages.jobs import bring_in, set_aside
 from brainfm.stages.known import forget_came_in, forget_parts, known_of
-from brainfm.stages.patience import Patience, timed_out
+from brainfm.stages.patience import MOST, Patience, timed_out, waited
 from brainfm.store.files import check_local
 from brainfm.store.hold import create_store, name_people, writing
 from brainfm.store.read import Store, open_store, read_quarantine
@@ -147,8 +147,8 @@ def ingest(
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
     shift = load_key(dates, store=store) if dates is not None else None
-    if timeout <= 0:
-        raise UsageError(f"timeout is {timeout:g} s; more than 0 is wanted.")
+    if not 0 < timeout <= MOST:
+        raise UsageError(f"timeout is {timeout:g} s; more than 0, and {MOST:g} at most, is wanted.")
     sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
         patience = Patience(timeout, deadly=not isinstance(executor, InProcess))
@@ -169,7 +169,7 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
         with writing(path) as held:
             name_people(path, recipe.name, recipe.people_of or recipe.name)
-            known = known_of(held.before, retry=retry)
+            known = known_of(held.before, dataset=recipe.name, retry=retry)
             forget_came_in(path, known)
             here = replace(here, run=held.run)
             jobs = [known.job(source, here) for source in sources]
@@ -216,13 +216,14 @@ def _outcomes(executor: Executor, jobs: list[Job]) -> Iterator[Outcome]:
 
 
 def _killed(lost: Lost) -> Outcome:
-    job, limit = lost.job, lost.job.here.patience.seconds
+    job, patience = lost.job, lost.job.patience
     refused = Refused(
         Reason.killed_worker,
         "Each process that read it died, also when it read nothing else: it may need more memory than "
         "there is, or crash its reader; read it on another machine, or leave it out.",
     )
-    refused = timed_out(limit) if lost.seconds >= limit else refused
+    if waited(patience.mark) >= patience.seconds:
+        refused = timed_out(patience.seconds)
     try:
         state = State(hash_of(job.source), stat_of(job.source))
     except OSError:

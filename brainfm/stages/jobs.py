@@ -23,7 +23,13 @@ from brainfm.recordings.recording import Recording, Source, Stream
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.stages.assignments import Here, Job, Outcome, recall
 from brainfm.stages.patience import Patience
-from brainfm.store.schema import RECORDINGS, hash_of_description, read_json, recording_id
+from brainfm.store.schema import (
+    RECORDINGS,
+    hash_of_description,
+    read_json,
+    recording_id,
+    source_key,
+)
 from brainfm.store.write import (
     is_held,
     note_place,
@@ -69,14 +75,14 @@ def _bring_in(job: Job) -> Outcome:
             return known
         if _is_moved(job, state):
             return Outcome(job.source.path, "unchanged")
-        with job.here.patience.limit():
+        with job.patience.limit():
             recording = read_recording(job.source, job.here.recipe, dates=job.here.dates)
     except UsageError:
         raise
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
     except Exception as error:
         return set_aside(job, _as_refused(error), state)
-    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256, job.here.patience)
+    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256, job.patience)
     return _write(job, replace(recording, blocks=blocks), state)
 
 
@@ -195,7 +201,9 @@ def _is_moved(job: Job, state: State) -> bool:
         whole = has.get("described") in (None, hash_of_description(has))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    if not whole or not wanted.items() <= has.items():
+    # With its own key it is of a worker that died before it could tell: it is read again.
+    moved = has.get("source_key") != source_key(job.source.path)
+    if not (moved and whole and wanted.items() <= has.items()):
         return False
     given = {"source": job.source.path, "source_stat": state.stat}
     note_place(job.here.store, id, **given, run=job.here.run)

@@ -40,11 +40,14 @@ class Known:
         return Job(source, here, tuple(self.made.get(key, ())), self.refused.get(key))
 
 
-def known_of(store: Store, *, retry: bool) -> Known:
-    """Return what a store has; with ``retry`` nothing is refused for good."""
+def known_of(store: Store, *, dataset: str, retry: bool) -> Known:
+    """Return what a store has for a recipe of that name; with ``retry`` nothing is refused for good."""
     made: dict[str, list[Past]] = {}
     for row in store.table.to_dict("records"):
-        made.setdefault(row["source_key"], []).append(_past(row["id"], row))
+        # The hash of a recipe does not know its name, which is the recording's data set.
+        by_hash = row["recipe_hash"] if row["dataset"] == dataset else ""
+        past = _past(row["id"], row | {"recipe_hash": by_hash})
+        made.setdefault(row["source_key"], []).append(past)
     entries = read_quarantine(store.files)
     refused = {
         row["source_key"]: _past(row["reason"], row)
