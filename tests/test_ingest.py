@@ -120,6 +120,16 @@ def test_a_changed_recipe_ingests_again(raw, store, tmp_path):
         ingest([str(raw)], store=store, recipe=other)
 
 
+def test_another_name_of_the_recipe_is_another_data_set(raw, store, tmp_path):
+    ingest([str(raw)], store=store, recipe=EEGMAT)
+    other = tmp_path / "other.yaml"
+    other.write_text(EEGMAT.read_text().replace("name: eegmat", "name: other"))
+    for expected in (6, 0):
+        assert len(ingest([str(raw)], store=store, recipe=other).added) == expected
+        assert set(open_store(store).table["dataset"]) == {"other"}
+    verify(store)
+
+
 def test_a_mistaken_recipe_takes_nothing_away(raw, store, tmp_path):
     ingest([str(raw)], store=store)
     before = open_store(store).table
@@ -617,6 +627,25 @@ def test_what_is_damaged_is_mended_as_it_is_told(raw, store, capsys, monkeypatch
         assert after == before
 
 
+def test_a_foreign_file_among_the_recordings_is_passed_over(raw, store):
+    ingest([str(raw)], store=store)
+    for folder in ("recordings", "quarantine"):
+        (store / folder / "notes.txt").write_text("mine")
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
+    verify(store)
+
+
+def test_a_store_that_may_not_be_read_says_so(raw, store, monkeypatch):
+    ingest([str(raw)], store=store)
+
+    def read(self, key):
+        raise PermissionError(13, "Permission denied", str(store / key))
+
+    monkeypatch.setattr("brainfm.store.files.LocalFiles.read", read)
+    with pytest.raises(UsageError, match=r"may not be read; ask for the permission"):
+        open_store(store)
+
+
 @pytest.mark.parametrize("folder", ["recordings", "quarantine"])
 @pytest.mark.parametrize("text", [None, "junk"])
 def test_a_group_that_is_not_as_it_was_written_is_named_and_mended(raw, store, folder, text):
@@ -727,6 +756,12 @@ def _words(text):
 
     collect(json.loads(text))
     return "\n".join(words).encode()
+
+
+def test_a_worker_needs_no_pandas():
+    """It starts with what a job needs; the table is the command's."""
+    code = "import sys, brainfm.stages.jobs; assert 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_ingest_needs_no_torch():

@@ -57,6 +57,8 @@ def read_root(
     """Return the attributes of the root; a `UsageError` where it is no store that can be read."""
     try:
         text = files.read("zarr.json")
+    except PermissionError as error:
+        raise UsageError(f"The store {place} may not be read; ask for the permission.") from error
     except OSError as error:
         met = ", but something else" if isinstance(place, Path) and place.exists() else ""
         raise UsageError(f"There is no store at {place}{met}; {remedy}.") from error
@@ -95,7 +97,7 @@ def _read_again(files: Files, id: str) -> dict[str, Any] | None:
 
 def list_ids(files: Files) -> list[str]:
     """Return the ids of the recordings that have a folder, sorted."""
-    return [n for n in files.names(RECORDINGS) if n != "zarr.json" and n[0] != "."]
+    return [n for n in files.names(RECORDINGS) if n.startswith("sub-")]
 
 
 def read_attributes(files: Files, id: str) -> dict[str, Any]:
