@@ -25,6 +25,7 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import consume
 from brainfm.recordings.samples import RawSamples, Samples, read_pieces, read_segments
+from brainfm.recordings.spread import spread_samples
 from brainfm.recordings.synthetic import synthesise, write_edf
 
 SAMPLE = sorted((Path(__file__).parents[1] / "sample" / "eegmat").glob("*.edf"))
@@ -308,6 +309,31 @@ def test_segments_are_spread_and_bounded():
     assert len(read_segments(samples, seconds=8.0, count=12, n_bytes=1)) == 4
     (short,) = read_segments(Held(np.ones((1, 5)), 100.0), seconds=8.0, count=12, n_bytes=1)
     assert short.shape == (1, 5)
+
+
+@pytest.mark.parametrize("freq", [10.0, 20.0, 40.0])
+@pytest.mark.parametrize("seconds", [105, 300, 1200])
+def test_the_amplitude_of_a_steady_rhythm_is_its_own_however_it_is_cut(monkeypatch, freq, seconds):
+    """Every so many periods it would be met at one phase, and look flat."""
+    noise = 1e-7 * np.random.default_rng(0).standard_normal((2, seconds * 200))
+    signal = 5e-5 * tone(freq, 200.0, seconds) + noise
+    low, high = np.quantile(signal, [0.16, 0.84])
+    found = []
+    for n_bytes in (1, 100_000, 10**9):
+        monkeypatch.setattr("brainfm.recordings.samples.PIECE_BYTES", n_bytes)
+        found.append(cleaned(signal, 200.0, montage(2))[1].amplitude["eeg"])
+    assert found[0] == pytest.approx((high - low) / 2, rel=0.1)
+    assert found[0] == found[1] == found[2]
+
+
+@given(n_times=st.integers(0, 10**9), n=st.integers(1, 2000))
+def test_samples_that_are_looked_at_lie_in_equal_stretches(n_times, n):
+    found = spread_samples(n_times, n=n)
+    assert len(found) == min(n_times, n)
+    stretch = max(n_times / n, 1)
+    place = found - np.arange(len(found)) * stretch
+    assert ((place > -1) & (place <= stretch)).all()
+    assert np.array_equal(found, spread_samples(n_times, n=n))
 
 
 def montage(n_channels=19):

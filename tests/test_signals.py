@@ -123,6 +123,15 @@ def test_an_integer_is_within_half_a_step(values: np.ndarray, exponent: int) -> 
     ).all()
 
 
+@pytest.mark.parametrize("freq", [10, 20])
+@pytest.mark.parametrize("seconds", [105, 300, 1200])
+def test_a_steady_rhythm_is_kept_as_integers(freq: int, seconds: int) -> None:
+    """Every so many periods it would be met at one phase, and look flat."""
+    times = np.arange(200 * seconds) / 200
+    signal = 5e-5 * np.sin(2 * np.pi * freq * times) + noise(1, len(times)) / 100
+    assert Int16().encode(signal.astype(np.float32)).values.dtype == np.int16
+
+
 def test_a_spike_far_above_the_signal_makes_it_floats(tmp_path: Path) -> None:
     quiet, loud = noise(), noise(seed=1)
     loud[1, 77] = 1.0  # a hundred thousand times the rest
@@ -451,6 +460,19 @@ def test_damage_is_an_error_that_names_the_recording(tmp_path: Path, change) -> 
     assert np.isfinite(store.read(ids[1], 0, 5000)).all()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: (r / "scale" / "zarr.json").unlink(),
+        lambda r: (r / "scale" / "zarr.json").write_text("junk"),
+        lambda r: edit(r / "scale" / "zarr.json", lambda d: d.replace(b"float32", b"float64")),
+    ],
+)
+def test_a_scale_that_zarr_cannot_read_is_damage(tmp_path: Path, change) -> None:
+    ids, found = damaged(tmp_path / "s.zarr", change)
+    assert found == [ids[0]]
+
+
 def described(change):
     """Return a change of the attributes in a recording's ``zarr.json``."""
 
@@ -484,7 +506,12 @@ def test_a_changed_description_is_damage(tmp_path: Path, change) -> None:
 
 def test_new_times_of_the_source_are_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "s.zarr"
-    _, found = damaged(path, lambda r: note_stat(path, r.name, "other"))
+
+    def renew(folder: Path) -> None:
+        with writing(path):
+            note_stat(path, folder.name, "other")
+
+    _, found = damaged(path, renew)
     assert found == []
 
 

@@ -73,8 +73,13 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
 def _sources(given: str, formats: _Formats, listed: Listing) -> Iterator[Source]:
     if given.startswith(moabb.PREFIX):
         yield from moabb.find_runs(given)
-    else:
+        return
+    try:
         yield from (_source(path, formats, listed) for path in _expand(given, formats))
+    except PermissionError as error:
+        raise UsageError(
+            f"{error.filename} may not be read; ask for the permission, or name what may."
+        ) from error
 
 
 def _place(path: str | Path) -> Path:
@@ -98,6 +103,8 @@ def _formats(recipe: Recipe | None) -> _Formats:
 
 
 def _source(path: Path, formats: _Formats, listed: Listing) -> Source:
+    if _is_closed(path):
+        return Source(str(path), (str(path),))
     owner = _owner(path, formats, listed)
     form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
@@ -141,14 +148,19 @@ def _expand(given: str, formats: _Formats) -> Iterator[Path]:
         matches = sorted(glob(given, recursive=True))
         if not matches:
             raise UsageError(f"There is no file, folder or match for {given!r}; check the path.")
-        for match in matches:
-            yield from _matched(Path(match), given, formats)
+        found = [path for match in matches for path in _matched(Path(match), given, formats)]
+        if not found:
+            raise UsageError(
+                f"{given!r} matches only pipes, devices, and folders that `**` passes over; a match "
+                "for files is wanted."
+            )
+        yield from found
 
 
 def _matched(path: Path, given: str, formats: _Formats) -> Iterator[Path]:
     if is_pipe(path):
         return
-    if not path.is_dir() or find_format(path, formats) is not None:
+    if _is_closed(path) or not path.is_dir() or find_format(path, formats) is not None:
         yield path
     # `**` matches folders and their files; only a glob that ends at a folder means its content.
     elif "**" not in given:
@@ -179,7 +191,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
             named = not entry.name.startswith("._") and (root is None or is_recording(path))
             if named and not is_pipe(path) and looks_like_recording(path, formats):
                 yield path
-        elif find_format(path, formats) is not None:
+        elif _is_closed(path) or find_format(path, formats) is not None:
             yield path
         # Hidden folders are git's and DataLad's; a store is no source.
         elif (
@@ -188,6 +200,11 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
             and not _is_zarr(path)
         ):
             yield from _walk(path, seen, formats)
+
+
+def _is_closed(folder: Path) -> bool:
+    """Say whether a folder may not be looked into; it is set aside, as an unreadable file is."""
+    return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
 
 
 def _is_zarr(folder: Path) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from brainfm.errors import UsageError, WorkError
+
+PARTIAL = ".partial"
+"""Folder, and begin of the names of folders, of what is being written or removed."""
 
 OPEN_FILES = 256
 """Files that are held open for reading; systems allow a process 1024 or more."""
@@ -94,8 +98,22 @@ class LocalFiles(Files):
         return sorted(f.name for f in place.iterdir()) if place.is_dir() else []
 
     def size(self) -> int:
-        """Return the bytes of all files."""
-        return sum(f.stat().st_size for f in self.root.rglob("*") if f.is_file())
+        """Return the bytes of all files but those of recordings that are not whole yet."""
+        return sum(map(_size, _below(self.root)))
+
+
+def _below(root: Path) -> Iterator[str]:
+    """Yield the files of a store, of which an ingest may take some away meanwhile."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(PARTIAL)]
+        yield from (os.path.join(folder, name) for name in names)
+
+
+def _size(file: str) -> int:
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return 0
 
 
 class RemoteFiles(Files):

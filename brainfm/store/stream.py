@@ -17,8 +17,7 @@ from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, as_json
 from brainfm.store.shards import (
     LAYOUT,
     array_metadata,
-    index_codecs,
-    key_encoding,
+    scale_metadata,
     with_crc,
     write_shard,
 )
@@ -144,16 +143,6 @@ def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> N
     # Without parents: where a new ingest has swept this one's folder, nothing may come back.
     folder.mkdir()
     (folder / LAYOUT.key(0, 0)).write_bytes(with_crc(scale.astype("<f4").tobytes()))
-    metadata = {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(scale.shape),
-        "data_type": "float32",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(scale.shape)}},
-        "chunk_key_encoding": key_encoding(LAYOUT),
-        "fill_value": "NaN",
-        "codecs": index_codecs(),
-        "attributes": {},
-        "dimension_names": ["shard", "channel"],
-    }
+    n_shards, n_channels = scale.shape
+    metadata = scale_metadata((n_shards, n_channels))
     (folder / "zarr.json").write_bytes(as_json(metadata))

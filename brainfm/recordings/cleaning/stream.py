@@ -23,6 +23,7 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import Samples, ScaledSamples, read_pieces, read_segments
+from brainfm.recordings.spread import spread_samples
 
 SEGMENT_SECONDS = 8.0
 SEGMENTS = 12
@@ -94,13 +95,14 @@ def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
     amplitude = []
     pieces = map(against, _check(samples, sensors.kind, seen))
     n_times = clean.resampled_length(samples.n_times, samples.sfreq, to=recipe.sfreq)
-    every = max(n_times // AMPLITUDE_SAMPLES, 1)
+    looked_at = spread_samples(n_times, n=AMPLITUDE_SAMPLES)
     done = 0
     for block in convolve(
         pieces, filters, n_times=samples.n_times, n_out=n_times, n_channels=len(sensors)
     ):
         block += level.astype(np.float32)
-        amplitude.append(block[:, -done % every :: every].copy())
+        begin, end = np.searchsorted(looked_at, (done, done + block.shape[1]))
+        amplitude.append(block[:, looked_at[begin:end] - done])
         done += block.shape[1]
         yield block
     sizes = amplitudes(np.concatenate(amplitude, axis=1))
