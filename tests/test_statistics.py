@@ -320,6 +320,78 @@ def test_the_interval_of_a_difference_covers_other_seeds_too(world):
     assert 0.93 <= covered <= 0.97
 
 
+# The same of two to five subjects, of whom signs alone can never say enough.
+FEW = [
+    (subjects, *world)
+    for subjects in (2, 3, 4, 5)
+    for world in ((1, 0.0, 1.0, 0.0), (5, 0.3, 1.0, 0.5), (5, 1.0, 1.0, 1.0))
+]
+
+
+def left_out(gaps: np.ndarray) -> np.ndarray:
+    """Return the mean of everybody, and without each subject, seed by seed."""
+    n = gaps.shape[1]
+    whole = gaps.sum(axis=1, keepdims=True)
+    return np.concatenate([whole / n, (whole - gaps) / (n - 1)], axis=1)
+
+
+@pytest.mark.parametrize("world", FEW)
+def test_two_to_five_subjects_never_tell_and_seeds_make_them_no_surer(world):
+    draws = {"draws": 100, "seed": 0}
+    for gaps in crossed(*world, experiments=100):
+        alone = gaps.mean(axis=0)[None]
+        found, want = (difference(g, 0 * g, **draws) for g in (gaps, alone))
+        pooled, want_pooled = (pooled_difference(left_out(g)) for g in (gaps, alone))
+        least = 2 / 2 ** world[0] * (1 - 1e-12)  # and so above 0.05
+        assert found.p >= want.p >= least
+        assert found.p_wilcoxon >= want.p_wilcoxon >= least > 0.05
+        assert pooled.p >= max(want_pooled.p * (1 - 1e-9), least)
+        for one, other in ((found, want), (pooled, want_pooled)):
+            width = other.interval.high - other.interval.low
+            assert one.interval.high - one.interval.low >= width * (1 - 1e-9) > 0
+
+
+@pytest.mark.parametrize("world", [world for world in FEW if world[2] < 1])
+def test_the_interval_of_two_to_five_subjects_is_wide_and_never_short(world):
+    found = [interval_of_mean(g, draws=200, seed=1) for g in crossed(*world, experiments=400)]
+    assert np.mean([i.low <= 0 <= i.high for i in found]) >= 0.92
+    pooled = [pooled_difference(left_out(g)).interval for g in crossed(*world, experiments=400)]
+    assert np.mean([i.low <= 0 <= i.high for i in pooled]) >= 0.92
+
+
+def test_the_interval_of_a_score_of_two_subjects_and_five_seeds_is_never_short():
+    few = World(subjects=2, windows=12, positive=0.3, seeds=5, seed_effect=0.2)
+    assert min(few.coverage(150).values()) >= 0.93
+
+
+def test_two_subjects_of_the_quickstart_who_differ_by_luck_are_not_certain():
+    """Differences of five seeds, all of one sign; p was 0, and the interval a point."""
+    each, seeds = np.array([-0.244, -0.674]), np.array([-0.1, -0.02, 0.0, 0.03, 0.09])
+    found = difference(each + seeds[:, None], np.zeros((5, 2)), draws=1000, seed=0)
+    assert found.value == pytest.approx(-0.459)
+    assert min(found.p, found.p_wilcoxon) >= 0.5
+    assert found.interval.high - found.interval.low > 2 * 12.7 * 0.215  # Student's, of one degree
+
+
+def test_subjects_that_agree_by_luck_are_as_sure_as_their_seeds_are():
+    opposed = np.array([[0.3, 0.1], [0.1, 0.3]])  # each subject's mean, and each seed's, is 0.2
+    found = error_of(opposed)
+    assert (found.subjects, found.shared) == (pytest.approx(0.1), 0)
+    assert interval_of_mean(opposed, draws=100, seed=0).low == pytest.approx(
+        0.2 - 12.706 * 0.1, abs=1e-4
+    )
+    assert pooled_difference(left_out(opposed)).interval.low < 0
+    assert jackknife(left_out(opposed), SHARE).low < 0.1
+
+
+@pytest.mark.parametrize("gap", [[0.1, 0.1], [0.1, 0.1, 0.0], [0.2, 0.1, 0.1, 0.1], [0.3] * 5])
+def test_signed_ranks_that_tie_have_the_least_p_of_signs(gap):
+    one = np.array([gap])
+    least = 2.0 ** (1 - np.count_nonzero(gap))
+    assert wilcoxon_p(one) >= least * (1 - 1e-12)
+    assert wilcoxon_p(one + np.linspace(-0.2, 0.2, 5)[:, None]) >= least * (1 - 1e-12)
+
+
 def test_p_and_interval_of_seeds_that_agree_are_those_of_subjects():
     rng = np.random.default_rng(0)
     for subjects in (7, 30):

@@ -72,6 +72,8 @@ def pooled_difference(
 ) -> Difference:
     """Return the difference of two pooled scores, with Student's interval and p.
 
+    p is never below what flipped signs of as many subjects could give.
+
     Parameters
     ----------
     gap
@@ -86,7 +88,9 @@ def pooled_difference(
     far = error.reach(CONFIDENCE)
     interval = Interval(value - far, value + far)
     if error.total > ROUNDING:
-        return Difference(value, interval, error.p_of(value), n, by="pooled")
+        # Few subjects may lie close together by luck: no surer than signs of as many could be.
+        p = max(error.p_of(value), 2.0 ** (1 - n))
+        return Difference(value, interval, p, n, by="pooled")
     # A difference that nobody moves is as sure as one sign of everybody in the smallest class.
     p = 2.0 ** (1 - fewest(shown, n)) if abs(value) > ROUNDING else 1.0
     return Difference(value, interval, p, n, by="pooled")

@@ -8,14 +8,17 @@ measures pooled over subjects (`brainfm.evaluation.jackknife`) have their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Float64
+from scipy.stats import t
 
 from brainfm.evaluation.seeds import error_of
 
 CONFIDENCE = 0.95
+# Fewer subjects have too few different samples to show how a mean errs.
+ENOUGH = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ NOTHING = Interval(float("nan"), float("nan"))
 def interval_of_mean(
     values: Float64[np.ndarray, "seed subject"], *, draws: int, seed: int
 ) -> Interval:
-    """Return the studentised interval of a mean over subjects and seeds.
+    """Return the studentised interval of a mean over subjects and seeds; Student's own below four subjects.
 
     Parameters
     ----------
@@ -44,19 +47,25 @@ def interval_of_mean(
     n = values.shape[1]
     if n < 2:
         return NOTHING
-    own, both = values.mean(axis=0)[None], error_of(values)
-    subjects = draw_subjects(n, draws=draws, seed=seed).astype(np.float64)
-    mean, error = _mean_and_error(own, np.ones((1, n)))
-    drawn, errors = _mean_and_error(own, subjects)
-    known = errors > 1e-12 * np.abs(mean)
-    if not known.any():
-        far = both.reach(CONFIDENCE)
-        return Interval(float(mean[0] - far), float(mean[0] + far))
-    outside = (1 - CONFIDENCE) / 2
-    far = np.quantile(((drawn - mean)[known] / errors[known]), [1 - outside, outside]) * error
-    alone = replace(both, shared=0.0)
-    low, high = mean - far * both.reach(CONFIDENCE) / alone.reach(CONFIDENCE)
+    each, reach = values.mean(axis=0), error_of(values).reach(CONFIDENCE)
+    far = np.array([1.0, -1.0])
+    if n >= ENOUGH:
+        far = _beside_students(each, draw_subjects(n, draws=draws, seed=seed))
+    low, high = each.mean() - far * reach
     return Interval(float(low), float(high))
+
+
+def _beside_students(
+    each: Float64[np.ndarray, " subject"], drawn: Float32[np.ndarray, "draw subject"]
+) -> Float64[np.ndarray, " end"]:
+    """Return the studentised bootstrap's upper and lower quantile, in units of Student's upper one."""
+    mean, error = _mean_and_error(each[None], drawn.astype(np.float64))
+    known = error > 1e-12 * np.abs(each.mean())
+    if not known.any():
+        return np.array([1.0, -1.0])
+    inside = (1 + CONFIDENCE) / 2
+    far = np.quantile((mean - each.mean())[known] / error[known], [inside, 1 - inside])
+    return far / t.ppf(inside, len(each) - 1)
 
 
 def leave_out(n_subjects: int) -> Float64[np.ndarray, "sample subject"]:

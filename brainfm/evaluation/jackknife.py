@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float64, Shaped
 from scipy.special import expit, logit
 
 from brainfm.evaluation.intervals import CONFIDENCE, NOTHING, Interval
-from brainfm.evaluation.seeds import Error, shared_error
+from brainfm.evaluation.seeds import Error, shared_error, subjects_error
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,10 @@ def error_without(
         return None
     mean = left_out.mean(axis=0)
     spread = (n - 1) / n * (mean - mean.mean()) ** 2
-    shared = shared_error(whole, -(n - 1) * left_out)
+    parts = -(n - 1) * left_out
+    alone, shared = subjects_error(float(spread.sum()), parts), shared_error(whole, parts)
     alike = np.ones((n, 1), bool) if shown is None else shown
-    return Error(float(np.sqrt(spread.sum())), shared, free(spread, alike), len(whole) - 1)
+    return Error(alone, shared, free(spread, alike), len(whole) - 1)
 
 
 def fewest(shown: Shown | None, n_subjects: int) -> int:

@@ -96,7 +96,7 @@ def sign_flip_p(gaps: Gaps, *, draws: int, seed: int) -> float:
     Under the null hypothesis a subject's sign is as good as the other: p is how often flipped signs reach as
     far as the mean, all tried up to 12 subjects, above ``draws`` random ones with the observed one among
     them. Where seeds shift all subjects, they need to reach only as far as would be as improbable of subjects
-    alone.
+    alone. The observed signs always do, so p is never below two of all the ways.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def sign_flip_p(gaps: Gaps, *, draws: int, seed: int) -> float:
     if error.shared:
         far = error.of_subjects(reached)
         # The mean whose t is that, when the differences' squares add up to the same.
-        reached = float(np.sqrt((gap**2).mean() / (1 + (n - 1) / far**2))) if far else 0.0
+        near = float(np.sqrt((gap**2).mean() / (1 + (n - 1) / far**2))) if far else 0.0
+        reached = min(reached, near)
     flipped = _signs(n, draws=draws, seed=seed) @ gap / n
     # Equal sums may differ in the last digit by the order of their terms.
     return float(np.mean(np.abs(flipped) >= reached * (1 - 1e-12)))
