@@ -6,13 +6,17 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import struct
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import google_crc32c
@@ -31,6 +35,8 @@ from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Recording, Sensors, join_annotations
+from brainfm.stages.status import status, summarise
+from brainfm.stages.verify import verify
 from brainfm.store import open_store
 from brainfm.store.decoding import Stretch, decode
 from brainfm.store.decoding_compiled import decoder
@@ -548,13 +554,20 @@ class NoRanges(Ranges):
     ranged = False
 
 
+@contextmanager
+def serving(handler: type[Ranges], folder: Path) -> Iterator[str]:
+    """Serve the store in a folder; yield its URL."""
+    made = partial(handler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), made) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/s.zarr"
+        running.shutdown()
+
+
 @pytest.fixture(params=[Ranges, NoRanges])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, bool]]:
-    handler = partial(request.param, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/s.zarr", request.param.ranged
-        running.shutdown()
+    with serving(request.param, tmp_path) as url:
+        yield url, request.param.ranged
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -583,6 +596,92 @@ def test_a_store_is_read_over_http(tmp_path: Path, server: tuple[str, bool]) -> 
     assert [check.problem for check in verify_store(far)] == [None, None]
     with pytest.raises(UsageError, match="There is no store"):
         open_store(url + "x")
+
+
+def unlisted(code: int) -> type[Ranges]:
+    """Return a server that answers so where a folder is wanted, and notes which; 200 is a page."""
+
+    class Unlisting(Ranges):
+        folders: ClassVar[list[str]] = []
+
+        def list_directory(self, path: str) -> BytesIO | None:  # ty: ignore[invalid-method-override]
+            self.folders.append(path)
+            if code != 200:
+                self.send_error(code)
+                return None
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            return BytesIO(b"<a href='/about'>Nothing to see</a>")
+
+    return Unlisting
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("code", [200, 403, 404, 405])
+def test_a_server_may_list_no_folders(
+    tmp_path: Path, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from brainfm.evaluation.report.ingested import _quarantined
+    from brainfm.windows.reader import WindowReader
+    from brainfm.windows.sampler import RandomWindows
+
+    path, handler = tmp_path / "s.zarr", unlisted(code)
+    entries = fill(path, recording(noise()), recording(noise(seed=1)))
+    local, places = open_store(path), RandomWindows(open_store(path).table, 5.0, 8, 0).at(0)
+    with serving(handler, tmp_path) as url:
+        batches = [WindowReader(place, ("eeg",)).read(places, 100.0) for place in (url, path)]
+        np.testing.assert_array_equal(batches[0].signal, batches[1].signal)
+        far = open_store(url)
+        assert far.sensors(entries[0].id).names == local.sensors(entries[0].id).names
+        assert handler.folders == []  # nothing that is there needs one
+        for wrong in ("nobody", "", ".", "../recordings"):
+            with pytest.raises(UsageError, match="has no recording"):
+                far.read(wrong, 0, 1)
+            with pytest.raises(UsageError, match="has no recording"):
+                far.sensors(wrong)
+        for unknown in (lambda: far.n_bytes, lambda: far.quarantined):
+            with pytest.raises(WorkError, match="lists no folders"):
+                unknown()
+        assert _quarantined(far) == (("–", "unknown", "the store's server lists no folders"),)
+        verify(Path(url))
+        assert "quarantine was not looked at" in capsys.readouterr().out
+        status(Path(url))
+        assert capsys.readouterr().out.count("unknown") == 2
+        said = summarise(far)
+        assert said["quarantined"] is said["lost"] is None
+        (path / "recordings" / entries[0].id / "signal" / "c.0.0").unlink()
+        shutil.rmtree(path / "recordings" / entries[1].id)
+        assert None not in [check.problem for check in verify_store(open_store(url))]
+        with pytest.raises(WorkError, match=f"{entries[0].id} of the store is damaged"):
+            far.read(entries[0].id, 0, 5000)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_server_that_fails_says_nothing_of_the_store(tmp_path: Path) -> None:
+    class Failing(Ranges):
+        def do_GET(self) -> None:
+            if "signal" not in self.path:
+                return super().do_GET()
+            return self.send_error(503)
+
+    class Forbidding(Ranges):
+        def do_GET(self) -> None:
+            self.send_error(403)
+
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()))
+    with serving(Failing, tmp_path) as url:
+        far = open_store(url)
+        for reading in (lambda: far.read(entry.id, 0, 9), lambda: list(verify_store(far))):
+            with pytest.raises(WorkError, match=r"cannot be reached.*503"):
+                reading()
+    with pytest.raises(WorkError, match=r"cannot be reached.*Connect"):
+        open_store(url)
+    with (
+        serving(Forbidding, tmp_path) as url,
+        pytest.raises(UsageError, match=r"no store at.*403"),
+    ):
+        open_store(url)
 
 
 @pytest.mark.usefixtures("small_shards")

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from brainfm.errors import WorkError
 from brainfm.progress import watched
-from brainfm.store.read import open_store, read_quarantine
+from brainfm.store.files import Unlisted
+from brainfm.store.read import Store, open_store, read_quarantine
 from brainfm.store.schema import RECORDINGS
 from brainfm.store.verify import verify_store
 
 
 def verify(store: Path) -> None:
     """Check every recording of a store against its checksums, and that the quarantine can be read.
+
+    Where a server lists no folders it says that the quarantine was not looked at.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ def verify(store: Path) -> None:
     damaged = [check for check in checks if check.problem is not None]
     for check in damaged:
         print(f"{check.id} {check.problem}")
-    broken = [key for key, row in read_quarantine(opened.files).items() if row is None]
+    broken = _broken(opened)
     for key in broken:
         print(f"{key} cannot be read")
     told = []
@@ -49,3 +52,12 @@ def verify(store: Path) -> None:
     if told:
         raise WorkError(" ".join(told))
     print(f"{opened.path}: {len(checks)} recordings, every one as it was written")
+
+
+def _broken(store: Store) -> list[str]:
+    """Return the entries of the quarantine that cannot be read."""
+    try:
+        return [key for key, row in read_quarantine(store.files).items() if row is None]
+    except Unlisted:
+        print(f"The server of {store.path} lists no folders: its quarantine was not looked at")
+        return []
