@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import struct
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -41,11 +42,12 @@ from brainfm.store import open_store
 from brainfm.store.decoding import Stretch, decode
 from brainfm.store.decoding_compiled import decoder
 from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
+from brainfm.store.files import LocalFiles, Span
 from brainfm.store.fingerprint import Fingerprint, fingerprint
 from brainfm.store.hold import create_store, writing
 from brainfm.store.schema import Entry, hash_of_description
 from brainfm.store.shards import Damaged
-from brainfm.store.signals import Signals
+from brainfm.store.signals import Signals, Wanted
 from brainfm.store.verify import verify_store
 from brainfm.store.write import note_stat, write_recording
 
@@ -517,6 +519,63 @@ def test_a_changed_row_of_the_table_is_damage(tmp_path: Path) -> None:
     edited = described(lambda a: a["table"]["sfreq"].__setitem__(0, 50.0))
     _, found = damaged(path, lambda r: edited(path))
     assert found == open_store(path).table["id"][:1].tolist()
+
+
+# ------------------------------------------------------------------ many recordings
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_files_beyond_those_that_stay_mapped_are_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, maps = tmp_path / "s.zarr", []
+    ids = [e.id for e in fill(path, *(recording(noise(seed=seed)) for seed in range(3)))]
+    wanted = [open_store(path).read(id, 77, 4321) for id in ids]
+    real = mmap.mmap
+    monkeypatch.setattr(mmap, "mmap", lambda *a, **k: maps.append(a) or real(*a, **k))
+    monkeypatch.setattr("brainfm.store.files.OPEN_FILES", 2)
+    store = open_store(path)
+    for _ in range(5):
+        for id, signal in zip(ids, wanted, strict=True):
+            np.testing.assert_array_equal(store.read(id, 77, 4321), signal)
+    assert len(maps) == 2
+    monkeypatch.setattr("brainfm.store.files.OPEN_FILES", 0)
+    for end in (-1, 30, 0):
+        edit(path / "recordings" / ids[0] / "signal" / "c.0.0", lambda d, end=end: d[:end])
+        with pytest.raises(WorkError, match=f"{ids[0]} of the store is damaged"):
+            open_store(path).read(ids[0], 0, 1000)
+
+
+class OneForAll(LocalFiles):
+    """Files of a store of one recording, which it gives for every other; counts indices."""
+
+    n_indices = 0
+
+    @cached_property
+    def only(self) -> str:
+        """Name of the recording."""
+        return next(iter(set(self.names("recordings")) - {"zarr.json"}))
+
+    def _real(self, key: str) -> str:
+        parts = key.split("/")
+        return "/".join((parts[0], self.only, *parts[2:]))
+
+    def read(self, key: str) -> bytes:
+        return super().read(self._real(key))
+
+    def fetch(self, spans: Sequence[Span]) -> list[bytes | memoryview]:
+        self.n_indices += sum(span.start < 0 for span in spans)
+        return super().fetch([span._replace(key=self._real(span.key)) for span in spans])
+
+
+def test_the_indices_of_thousands_of_recordings_are_read_once(tmp_path: Path) -> None:
+    fill(tmp_path / "s.zarr", recording(noise(1, 400)))
+    files = OneForAll(tmp_path / "s.zarr")
+    signals, out = Signals(files), np.empty((1, 9), np.float32)
+    for _ in range(2):
+        for id in range(5000):
+            signals.read([Wanted(str(id), 0, 9, slice(None), out)])
+    assert files.n_indices == 5000
 
 
 # ------------------------------------------------------------------ elsewhere

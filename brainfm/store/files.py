@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from brainfm.errors import UsageError, WorkError
 
 OPEN_FILES = 256
-"""Files that are held open for reading; systems allow a process 1024 or more."""
+"""Files that stay mapped, which holds them open; systems allow a process 1024 or more."""
 
 
 REFUSALS = {*range(400, 500), 501} - {408, 429}
@@ -71,7 +72,7 @@ class Files(ABC):
 
 
 class LocalFiles(Files):
-    """Files of this machine, mapped into memory.
+    """Files of this machine: the first `OPEN_FILES` are mapped into memory, others read in parts.
 
     Parameters
     ----------
@@ -81,13 +82,13 @@ class LocalFiles(Files):
 
     def __init__(self, root: Path):
         self.root = root
-        self._map: Callable[[str], memoryview] = lru_cache(OPEN_FILES)(self._open)
+        self._maps: dict[str, memoryview] = {}
 
     def __reduce__(self) -> tuple[type[LocalFiles], tuple[Path]]:
         # Maps stay behind: a process that gets the store opens its own.
         return type(self), (self.root,)
 
-    def _open(self, key: str) -> memoryview:
+    def _map(self, key: str) -> memoryview:
         with open(self.root / key, "rb") as file:
             if not file.seek(0, 2):
                 return memoryview(b"")  # there is nothing that could be mapped
@@ -97,9 +98,28 @@ class LocalFiles(Files):
         """Return a whole file."""
         return (self.root / key).read_bytes()
 
-    def fetch(self, spans: Sequence[Span]) -> list[memoryview]:
-        """Return views of the mapped files: nothing is copied."""
-        return [self._map(s.key)[s.start : s.stop or None] for s in spans]
+    def fetch(self, spans: Sequence[Span]) -> list[bytes | memoryview]:
+        """Return the bytes of every span: of the mapped files views, for which nothing is copied."""
+        return [self._part(span) for span in spans]
+
+    def _part(self, span: Span) -> bytes | memoryview:
+        mapped = self._maps.get(span.key)
+        if mapped is None:
+            # Windows at random places of many recordings would map nearly every file anew, which
+            # takes four times as long as reading what one of them wants.
+            if len(self._maps) >= OPEN_FILES:
+                return self._read_part(span)
+            mapped = self._maps[span.key] = self._map(span.key)
+        return mapped[span.start : span.stop or None]
+
+    def _read_part(self, span: Span) -> bytes:
+        file = os.open(os.path.join(self.root, span.key), os.O_RDONLY)
+        try:
+            size = os.fstat(file).st_size if span.start < 0 else 0
+            start = max(size + span.start, 0)
+            return os.pread(file, (span.stop or size) - start, start)
+        finally:
+            os.close(file)
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted."""
