@@ -76,7 +76,8 @@ def validated(options: list[str], out: Path) -> float:
         stack.enter_context(redirect_stdout(StringIO()))
         for name, plain in ends.items():
             stack.enter_context(patch.object(Loop, name, timed(plain)))
-        brainfm(["pretrain", f"--config={CONFIG}", *options, f"--out={out}"])
+        if brainfm(["pretrain", f"--config={CONFIG}", *options, f"--out={out}"]):
+            raise SystemExit("the training failed")
     return sum(stamps[1::2]) - sum(stamps[::2])
 
 

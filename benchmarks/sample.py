@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 def ingest_sample(store: Path) -> None:
     """Bring the sample into a store, without a word."""
     with redirect_stdout(StringIO()):
-        brainfm(
+        if brainfm(
             ["ingest", str(ROOT / "sample/eegmat"), "--store", str(store), "--recipe", "eegmat"]
-        )
+        ):
+            raise SystemExit("the sample was not ingested")

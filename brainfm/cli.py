@@ -276,7 +276,7 @@ def name_files(arguments: list[str]) -> list[str]:
 
 def _lookup(value: Any, folder: str) -> Any:
     """Return the path of a named configuration where ``value`` is no file."""
-    if value is None or Path(str(value)).exists():
+    if value is None or Path(str(value)).is_file():
         return value
     from brainfm.stages.catalog import find
 

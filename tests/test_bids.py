@@ -10,7 +10,7 @@ import mne_bids
 import numpy as np
 import pytest
 
-from brainfm.recordings.bids import find_sidecars
+from brainfm.recordings.bids.sidecars import find_sidecars
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
@@ -128,6 +128,9 @@ def test_words_that_levels_document_are_kept_and_others_are_not(root):
     levels = {"trial_type": {"Levels": {"blorptask": "the task of this study"}}}
     sidecar(root, "events.json").write_text(json.dumps(levels))
     assert read(root).annotations.description == ("blorptask", "…")
+    levels["trial_type"]["Levels"]["*"] = "anything else"
+    sidecar(root, "events.json").write_text(json.dumps(levels))
+    assert read(root).annotations.description == ("blorptask", "…")
 
 
 def test_positions_without_landmarks_or_in_millimetres_are_handled(root):
@@ -170,7 +173,7 @@ def test_a_single_file_and_a_part_bring_their_sidecars(root):
     (source,) = find_sources([str(header)])
     assert find_sources([str(root)]) == [source]
     assert {Path(f).name for f in source.files} >= {"participants.tsv", header.name}
-    assert set(map(str, find_sidecars(header).values())) <= set(source.files)
+    assert {str(f) for files in find_sidecars(header).values() for f in files} <= set(source.files)
     assert find_sources([str(sidecar(root, "channels.tsv"))]) == [source]
 
 

@@ -110,7 +110,7 @@ COUNTED: dict[str, tuple[Callable[[], BaseEstimator], int]] = {
         lambda: make_pipeline(
             flat(),
             HalvingGridSearchCV(
-                LogisticRegression(), {"C": STRENGTHS}, **HALVING
+                LogisticRegression(max_iter=1000), {"C": STRENGTHS}, **HALVING
             ),
         ),
         5,
@@ -119,14 +119,14 @@ COUNTED: dict[str, tuple[Callable[[], BaseEstimator], int]] = {
         lambda: make_pipeline(
             flat(),
             HalvingRandomSearchCV(
-                LogisticRegression(), {"C": STRENGTHS}, n_candidates=4, **HALVING
+                LogisticRegression(max_iter=1000), {"C": STRENGTHS}, n_candidates=4, **HALVING
             ),
         ),
         4,
     ),
     "drawn from lists": (
         lambda: make_pipeline(
-            flat(), RandomizedSearchCV(LogisticRegression(), {"C": STRENGTHS}, n_iter=4, cv=2)
+            flat(), RandomizedSearchCV(LogisticRegression(max_iter=1000), {"C": STRENGTHS}, n_iter=4, cv=2)
         ),
         4,
     ),
@@ -276,7 +276,7 @@ def test_what_cross_validates_in_scikit_learn_is_counted_or_refused(name, tmp_pa
 
 def test_a_search_that_draws_as_it_will_is_refused() -> None:
     with pytest.raises(UsageError, match="give `n_candidates`"):
-        planned_fits(HalvingRandomSearchCV(LogisticRegression(), {"C": STRENGTHS}))
+        planned_fits(HalvingRandomSearchCV(LogisticRegression(max_iter=1000), {"C": STRENGTHS}))
 
 
 @pytest.mark.parametrize("name", ["quickstart-evaluate", "quickstart-adaptations-evaluate"])

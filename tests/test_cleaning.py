@@ -1,12 +1,15 @@
 """One pass in blocks gives what MNE gives on the whole signal; what is broken is named."""
 
 import os
+import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +17,7 @@ from brainfm.recordings.cleaning import bads, clean, faults, filters, stream
 from brainfm.recordings.cleaning.bads import find_bads
 from brainfm.recordings.cleaning.filters import Filter, design_filters
 from brainfm.recordings.cleaning.overlap import convolve, plan_frames
-from brainfm.recordings.cleaning.plausible import RANGES, check_amplitude
+from brainfm.recordings.cleaning.plausible import RANGES, amplitudes, check_amplitude
 from brainfm.recordings.cleaning.stream import clean_blocks
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.formats.edf_samples import EdfSamples, read_edf
@@ -22,6 +25,7 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import consume
 from brainfm.recordings.samples import RawSamples, Samples, read_pieces, read_segments
+from brainfm.recordings.spread import spread_samples
 from brainfm.recordings.synthetic import synthesise, write_edf
 
 SAMPLE = sorted((Path(__file__).parents[1] / "sample" / "eegmat").glob("*.edf"))
@@ -307,9 +311,38 @@ def test_segments_are_spread_and_bounded():
     assert short.shape == (1, 5)
 
 
+@pytest.mark.parametrize("freq", [10.0, 20.0, 40.0])
+@pytest.mark.parametrize("seconds", [105, 300, 1200])
+def test_the_amplitude_of_a_steady_rhythm_is_its_own_however_it_is_cut(monkeypatch, freq, seconds):
+    """Every so many periods it would be met at one phase, and look flat."""
+    noise = 1e-7 * np.random.default_rng(0).standard_normal((2, seconds * 200))
+    signal = 5e-5 * tone(freq, 200.0, seconds) + noise
+    low, high = np.quantile(signal, [0.16, 0.84])
+    found = []
+    for n_bytes in (1, 100_000, 10**9):
+        monkeypatch.setattr("brainfm.recordings.samples.PIECE_BYTES", n_bytes)
+        found.append(cleaned(signal, 200.0, montage(2))[1].amplitude["eeg"])
+    assert found[0] == pytest.approx((high - low) / 2, rel=0.1)
+    assert found[0] == found[1] == found[2]
+
+
+@given(n_times=st.integers(0, 10**9), n=st.integers(1, 2000))
+def test_samples_that_are_looked_at_lie_in_equal_stretches(n_times, n):
+    found = spread_samples(n_times, n=n)
+    assert len(found) == min(n_times, n)
+    stretch = max(n_times / n, 1)
+    place = found - np.arange(len(found)) * stretch
+    assert ((place > -1) & (place <= stretch)).all()
+    assert np.array_equal(found, spread_samples(n_times, n=n))
+
+
 def montage(n_channels=19):
     sensors = synthesise(1, seconds=1.0)[0].sensors
     return sensors.pick(range(n_channels))
+
+
+def of_kinds(*kinds):
+    return replace(montage(len(kinds)), kind=kinds)
 
 
 def cleaned(signal, sfreq, sensors, recipe=AS_IT_IS, **held):
@@ -356,28 +389,133 @@ def test_a_file_is_rereferenced_and_says_so():
     assert Recipe(reference="average").preprocessing_hash != Recipe().preprocessing_hash
 
 
+@pytest.mark.parametrize("reference", ["average", ("C3",)])
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("C3-A2", "C4-A1", "O1-A2", "O2-A1"), "against A1, A2, where"),
+        (("C3-A2", "C4-M1", "Pz"), "against A2, M1, one that is not known, where"),
+        (("C3-A2", "C4-A2", "O1-A2"), None),
+        (("EEG C3-REF", "EEG C4", "EEG A1-REF"), None),
+    ],
+)
+def test_only_channels_of_one_reference_are_rereferenced(tmp_path, labels, told, reference):
+    data = 2e-5 * np.random.default_rng(0).standard_normal((len(labels), 2000))
+    info = mne.create_info(list(labels), 200.0, "eeg")
+    path = tmp_path / "night.edf"
+    mne.export.export_raw(path, mne.io.RawArray(data, info, verbose="ERROR"), verbose="ERROR")
+    recording = read_recording(str(path), Recipe(reference=reference))
+    if told is None:
+        assert recording.load().shape == data.shape
+        return
+    with pytest.raises(Refused, match=told) as refused:
+        recording.load()
+    assert refused.value.reason is Reason.missing_reference
+
+
 @pytest.mark.parametrize("kind", sorted(RANGES))
 @pytest.mark.parametrize("power", [-6, -3, 3, 6])
 def test_every_kind_is_refused_when_off_by_a_thousand_or_a_million(kind, power):
     usual = RANGES[kind].usual
     signal = usual * np.random.default_rng(0).standard_normal((3, 1000))
-    assert check_amplitude(signal, [kind] * 3)[kind] == pytest.approx(usual, rel=0.1)
-    with pytest.raises(Refused, match=rf"10\^{power} times.*1e{-power}"):
-        check_amplitude(signal * 10.0**power, [kind] * 3)
+    assert check_amplitude(amplitudes(signal), [kind] * 3)[kind] == pytest.approx(usual, rel=0.1)
+    with pytest.raises(Refused, match=rf"10\^{power} times.*unit_reason") as refused:
+        check_amplitude(amplitudes(signal * 10.0**power), [kind] * 3)
+    # What is to be typed is a number in YAML, which 1e3 is not.
+    told = re.search(r"unit_scale \((.*?)\)", refused.value.detail)[1]
+    assert yaml.safe_load(told) == pytest.approx(10.0**-power)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "kinds"),
+    [
+        ("fif/neuromag122_test_file-raw.fif", {"grad_planar"}),
+        ("fif/sample_audvis_trunc_raw_sss.fif", {"mag"}),
+        ("fif/sample_audvis_trunc_raw_sss.fif", {"grad_planar"}),
+        ("fif/triux_bmlhus_erm_raw_sss.fif", {"mag"}),
+        ("fif/triux_bmlhus_erm_raw_sss.fif", {"grad_planar"}),
+        ("kit/Example_PQA160C_1001-export_anonymyze.con", {"grad_axial"}),
+        ("kit/Example_PQA160C_1001-export_anonymyze.con", {"ref_meg"}),
+        ("kit/MQKIT_125_2sec.con", {"grad_axial"}),
+        ("kit/MQKIT_125_2sec.con", {"ref_meg"}),
+        ("bti/4Dsim/c,rfDC", {"mag"}),
+        ("bti/4Dsim/c,rfDC,fn50,o", {"mag"}),
+    ],
+)
+def test_every_real_meg_file_is_refused_when_off_by_a_thousand_and_not_as_it_is(file, kinds):
+    as_it_is = Recipe(kinds=tuple(kinds), min_seconds=0.1)
+    path = str(DATA / "formats" / file)
+    found = consume(read_recording(path, as_it_is).blocks(), lambda _: None)
+    assert set(found.amplitude) == kinds
+    recipe = replace(as_it_is, unit_scale=1e3, unit_reason="a test")
+    with pytest.raises(Refused, match=r"10\^3 times") as refused:
+        consume(read_recording(path, recipe).blocks(), lambda _: None)
+    assert refused.value.reason is Reason.implausible_amplitude
 
 
 def test_microvolts_taken_for_volts_are_refused(tmp_path):
     (recording, *_) = synthesise(1, seconds=5.0)
-    check_amplitude(recording.load(), recording.sensors.kind)
+    check_amplitude(amplitudes(recording.load()), recording.sensors.kind)
     for factor in (1e3, 1e6):
         with pytest.raises(Refused, match="unit_scale"):
-            check_amplitude(recording.load() * factor, recording.sensors.kind)
+            check_amplitude(amplitudes(recording.load() * factor), recording.sensors.kind)
 
 
 def test_flat_recordings_are_refused():
     with pytest.raises(Refused) as refused:
-        check_amplitude(np.zeros((2, 100)), ["eeg", "eeg"])
+        check_amplitude(np.zeros(2), ["eeg", "eeg"])
     assert refused.value.reason is Reason.flat
+
+
+def test_a_kind_that_is_flat_beside_one_that_is_not_is_bad_and_no_reason_to_refuse():
+    signal = brainlike(5)
+    signal[3:] = 0
+    _, found = cleaned(signal, 200.0, of_kinds("eeg", "eeg", "eeg", "ecg", "ecg"))
+    assert found.bads == ("F4", "F7")
+    assert set(found.provenance["bad_channels"].values()) == {"flat"}
+    assert found.amplitude["ecg"] == 0
+    with pytest.raises(Refused, match="Most of its ecg and eeg channels are flat") as refused:
+        cleaned(0 * signal, 200.0, of_kinds("eeg", "eeg", "eeg", "ecg", "ecg"))
+    assert refused.value.reason is Reason.flat
+
+
+@pytest.mark.parametrize("reference", [None, "average"])
+@pytest.mark.parametrize("factor", [1e6, 1e3, 1e-2])
+@pytest.mark.parametrize("n_channels", [3, 12])
+def test_a_channel_of_another_unit_is_bad_and_spreads_to_no_other(factor, n_channels, reference):
+    signal = brainlike(n_channels)
+    signal[1] *= factor
+    recipe = Recipe(reference=reference, **vars_of(AS_IT_IS))
+    got, found = cleaned(signal, 200.0, montage(n_channels), recipe)
+    assert found.bads == ("Fp2",)
+    assert found.provenance["bad_channels"] == {"Fp2": "amplitude"}
+    good = np.delete(signal, 1, axis=0)
+    wanted = good if reference is None else good - good.mean(axis=0)
+    np.testing.assert_allclose(np.delete(got, 1, axis=0), wanted, rtol=0, atol=1e-9)
+
+
+def test_the_channel_that_is_the_reference_is_bad():
+    recipe = Recipe(reference=("F7",), **vars_of(AS_IT_IS))
+    got, found = cleaned(brainlike(), 200.0, montage(), recipe)
+    assert not got[4].any()
+    assert found.provenance["bad_channels"] == {"F7": "flat"}
+
+
+def test_one_scale_is_not_advised_where_it_mends_one_kind_and_spoils_another():
+    signal = brainlike(3)
+    signal[2] *= 1e6
+    sensors = of_kinds("eeg", "eeg", "eog")
+    with pytest.raises(
+        Refused, match="and leave its eeg as it is, take eog out of the recipe's kinds"
+    ):
+        cleaned(signal, 200.0, sensors)
+    recipe = Recipe(unit_scale=1e-6, unit_reason="a test", **vars_of(AS_IT_IS))
+    with pytest.raises(Refused, match="take eeg out of the recipe's kinds"):
+        cleaned(signal, 200.0, sensors, recipe)
+    # What is plausible by chance is no reason to keep a wrong unit.
+    with pytest.raises(Refused, match=r"set the recipe's unit_scale \(1\.0e-3\) and unit_reason"):
+        cleaned(1e3 * brainlike(3) * [[1], [1], [0.03]], 200.0, sensors)
 
 
 def test_a_scale_mends_the_unit_of_a_stream():

@@ -339,6 +339,19 @@ def test_a_named_configuration_needs_no_path(capsys: pytest.CaptureFixture[str])
     refused(capsys, ["pretrain", "--model", "tmf", "--out", "o"], "'tmf'", "did you mean 'tfm'")
 
 
+def test_a_folder_of_the_name_of_a_configuration_is_not_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A data set unpacks into a folder of its name, and a run may be written to one of its model's."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("tfm", "eegmat"):
+        Path(name).mkdir()
+    with pytest.raises(SystemExit) as end:
+        main(["pretrain", "--model", "tfm", "--data.store", "s", "--out", "tfm", "--print_config"])
+    assert end.value.code == 0
+    refused(capsys, ["ingest", "eegmat", "--recipe", "eegmat", "--store", "s.zarr"], "'eegmat'")
+
+
 # ------------------------------------------------------------------ checkpoints and stores
 
 

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 from deadly import die_on, die_once, double, environment, fail_on
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from brainfm import __version__
 from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.sources import find_sources
+from brainfm.recordings.state import State
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import ingest as stage
 from brainfm.stages import jobs
-from brainfm.stages.assignments import Here, Job
+from brainfm.stages.assignments import Here, Job, Past
 from brainfm.stages.executors import (
     InProcess,
     Lost,
@@ -37,6 +39,7 @@ from brainfm.stages.patience import Patience
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
 from brainfm.store.hold import writing
+from brainfm.store.write import note_stat, remove_recording, write_quarantine
 
 dask = pytest.importorskip("dask")
 # distributed leaves its sockets and event loops to the garbage collector.
@@ -120,6 +123,15 @@ def test_a_worker_computes_on_one_core(monkeypatch):
     assert set(Processes(2).run(environment, range(3))) == {"1"}
 
 
+def test_this_process_computes_on_one_core_while_it_ingests():
+    def threads(_):
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        assert list(InProcess().run(threads, [0])) == [{1}]
+        assert threads(0) == {2}
+
+
 def test_a_scheduler_that_is_not_there_is_a_wrong_call(monkeypatch):
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
@@ -191,6 +203,27 @@ def test_a_file_that_kills_its_readers_is_set_aside(raw, tmp_path, monkeypatch, 
     # It does not cost the next night, but it can be tried again where there is more memory.
     assert ingest([str(raw)], store=store).quarantined == {str(deadly): "killed_worker"}
     assert ingest([str(raw)], store=store, retry_quarantined=True).added == (str(deadly),)
+
+
+def die_between_blocks(job):
+    """Die as for want of memory, after a while in which blocks came in time."""
+    if "deadly" in job.source.path:
+        with job.patience.limit():
+            pass
+        time.sleep(1.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return bring_in(job)
+
+
+@both
+def test_a_worker_that_dies_late_has_not_waited_too_long(raw, tmp_path, monkeypatch, where):
+    deadly = raw / "deadly.edf"
+    deadly.write_bytes((raw / "Subject00_1.edf").read_bytes())
+    ingest([str(raw / "Subject00_1.edf")], store=tmp_path / "s.zarr")
+    monkeypatch.setattr(stage, "bring_in", die_between_blocks)
+    given = [str(deadly), str(raw / "Subject00_1.edf")]
+    summary = ingest(given, store=tmp_path / "s.zarr", **where, timeout=1.0)
+    assert summary.quarantined == {str(deadly): "killed_worker"}
 
 
 @both
@@ -286,6 +319,39 @@ def test_a_worker_that_outlives_its_ingest_writes_nothing(job, monkeypatch):
         bring_in(replace(job, here=replace(job.here, run=held.run)))
     assert content(store) == before
     assert sorted(os.listdir(store)) == ["quarantine", "recordings", "zarr.json"]
+
+
+def test_a_worker_that_outlives_its_ingest_takes_nothing_away(raw, tmp_path, monkeypatch):
+    """What it could not read was mended, and is in the store that another ingest holds by now."""
+    store, path = tmp_path / "s.zarr", raw / "Subject01_1.edf"
+    ingest([str(raw)], store=store)
+    before = content(store)
+    row = open_store(store).table.set_index("source").loc[str(path)]
+    path.write_bytes(path.read_bytes()[:-1000])
+
+    def read(source, recipe, read=jobs.read_recording, **how):
+        os.rename(store / ".partial", store / ".partial.old")  # as the other's sweep does
+        return read(source, recipe, **how)
+
+    monkeypatch.setattr(jobs, "read_recording", read)
+    with writing(store) as held:
+        here = Here(store, held.run, raw, Recipe(), "int16", __version__, Patience(60.0, True))
+        past = Past(row["id"], State(row.source_sha256, ""), row.recipe_hash)
+        (source,) = find_sources([str(path)])
+        with pytest.raises(WorkError, match="is over"):
+            bring_in(Job(source, here, (past,), None))
+    assert content(store) == before
+    assert len(open_store(store).quarantined) == 0
+    # Nor where the other takes over at the last moment.
+    with pytest.raises(FileNotFoundError):
+        remove_recording(store, row["id"], run=held.run)
+    with pytest.raises(FileNotFoundError):
+        note_stat(store, row["id"], "other", run=held.run)
+    with pytest.raises(FileNotFoundError):
+        write_quarantine(
+            store, "a", reason="flat", detail="", sha256="", recipe_hash="", run=held.run
+        )
+    verify(store)
 
 
 # SLURM

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from brainfm.stages.ingest import ingest
 from brainfm.stages.status import status, summarise
 from brainfm.stages.verify import verify
 from brainfm.store import open_store
+from brainfm.store.files import LocalFiles
 from brainfm.store.hold import writing
 from brainfm.store.verify import verify_store
 
@@ -453,6 +455,113 @@ def test_the_second_of_two_ingests_says_so_and_takes_nothing(raw, store, capsys)
     assert tree(store) == before
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from brainfm.recordings import state
+from brainfm.stages.ingest import ingest
+
+state.SETTLED_SECONDS = 0
+raw, store, at, where = sys.argv[1:]
+
+def die(event, arguments):
+    if event == at and any(where in str(argument) for argument in arguments[:2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+ingest([raw], store=Path(store))
+"""
+
+
+def kill_at(event, where, raw, store):
+    done = subprocess.run([sys.executable, "-c", KILLED, raw, store, event, where], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_kill_before_a_mended_file_leaves_quarantine_leaves_it_in_one_list(raw, store):
+    path = raw / "Subject01_1.edf"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1000])
+    ingest([str(raw)], store=store)
+    path.write_bytes(good)
+    kill_at("os.remove", "quarantine", path, store)
+    assert str(path) in set(open_store(store).table.source)
+    ingest([str(raw / "Subject00_1.edf")], store=store)
+    assert len(open_store(store)) == 6
+    assert len(open_store(store).quarantined) == 0
+
+
+def test_a_kill_while_new_times_are_noted_leaves_nothing(raw, store):
+    ingest([str(raw)], store=store)
+    os.utime(raw / "Subject01_1.edf")
+    kill_at("os.rename", "recordings", raw, store)
+    ingest([str(raw / "Subject00_1.edf")], store=store)
+    assert list(store.rglob(".*")) == []
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
+
+
+def test_the_second_of_two_first_ingests_goes_on_with_the_store_that_is_there(
+    raw, store, monkeypatch
+):
+    rename = Path.rename
+
+    def first(path, target):
+        if target == store:
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "rename", rename)
+                ingest([str(raw / "Subject00_1.edf")], store=store)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", first)
+    summary = ingest([str(raw)], store=store)
+    assert (len(summary.added), len(summary.unchanged)) == (5, 1)
+    assert sorted(os.listdir(raw.parent)) == ["raw", "s.zarr"]
+
+
+def test_a_recording_that_is_taken_out_while_it_is_verified_is_not_damaged(raw, store, tmp_path):
+    ingest([str(raw)], store=store)
+    (tmp_path / "recipe.yaml").write_text("drop: [Fp1]\n")
+    checks = verify_store(opened := open_store(store))
+    seen = [next(checks)]
+    shutil.rmtree(store / "recordings" / opened.table["id"][3])
+    ingest([str(raw / "*1.edf")], store=store, recipe=tmp_path / "recipe.yaml")
+    seen += checks
+    assert sorted(check.id for check in seen) == list(opened.table["id"])
+    assert [check.problem for check in seen] == [None] * 6
+
+
+def test_what_vanishes_while_a_store_is_told_is_passed_over(raw, store, monkeypatch):
+    """An ingest takes folders out, and puts others in their places."""
+    ingest([str(raw)], store=store)
+    size = open_store(store).n_bytes
+    assert size == sum(f.stat().st_size for f in store.rglob("*") if f.is_file())
+
+    failed = []
+
+    def read(self, key, read=LocalFiles.read):
+        if key.startswith("recordings/") and key not in failed:
+            failed.append(key)
+            raise FileNotFoundError
+        return read(self, key)
+
+    def names(self, folder, names=LocalFiles.names):
+        gone = ["sub-gone_0123abcd"] if folder == "recordings" else []
+        return sorted(names(self, folder) + gone)
+
+    def walk(root, walk=os.walk):
+        for folder, folders, files in walk(root):
+            yield folder, folders, [*files, "gone"]
+
+    with writing(store):
+        (store / ".partial" / "half").write_bytes(bytes(size))
+        monkeypatch.setattr(LocalFiles, "read", read)
+        monkeypatch.setattr(LocalFiles, "names", names)
+        monkeypatch.setattr(os, "walk", walk)
+        opened = open_store(store)
+        assert len(opened.table) == 6
+        assert 0 < opened.n_bytes < size  # the root has no table now
+
+
 def test_a_loop_of_links_ends(raw, store):
     (raw / "loop").symlink_to(raw)
     (raw / "deep").mkdir()
@@ -472,6 +581,49 @@ def test_a_pipe_is_not_waited_for(raw, store):
         assert len(ingest([str(raw / "*")], store=store).unchanged) == 6
         with pytest.raises(UsageError, match="is a pipe or a device"):
             ingest([str(raw / "pipe.edf")], store=store)
+
+
+NOBODY = """
+import os, sys
+from pathlib import Path
+from brainfm.errors import UsageError
+from brainfm.stages.ingest import ingest
+
+if os.getuid() == 0:  # whom nothing is forbidden
+    os.setgid(65534)
+    os.setuid(65534)
+os.chdir(sys.argv[1])
+for given in (["raw"], ["raw/*"]):
+    summary = ingest(given, store=Path("s.zarr"))
+    assert len(summary.added) + len(summary.unchanged) == 6, summary
+    assert summary.quarantined == {"raw/closed": "unreadable", "raw/closed.edf": "unreadable"}
+    for source in ("raw/closed", "raw/closed/**"):
+        try:
+            ingest([source], store=Path("s.zarr"))
+        except UsageError as error:
+            assert "raw/closed" in str(error), error
+        else:
+            sys.exit("nothing was said")
+"""
+
+
+def test_a_folder_that_may_not_be_read_costs_nothing_but_itself(raw):
+    with tempfile.TemporaryDirectory() as place:  # pytest's own is closed to others
+        folder = Path(place)
+        shutil.copytree(raw, folder / "raw")
+        (folder / "raw" / "closed").mkdir()
+        shutil.copy(raw / "Subject00_1.edf", folder / "raw" / "closed.edf")
+        for closed in ("closed", "closed.edf"):
+            (folder / "raw" / closed).chmod(0)
+        if os.getuid() == 0:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, 65534, 65534)
+        environment = {**os.environ, "HOME": place}
+        done = subprocess.run(
+            [sys.executable, "-c", NOBODY, place], capture_output=True, text=True, env=environment
+        )
+        (folder / "raw" / "closed").chmod(0o700)
+        assert done.returncode == 0, done.stderr
 
 
 ODD = ("two words", "Zoë Müller", "line\nbreak", "per%cent [x] *", "-rf", "$(id)", "ключ")

@@ -13,7 +13,7 @@ from brainfm.errors import UsageError
 from brainfm.recordings.component import Component
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.formats.known import FORMATS, UNTRIED, find_format
-from brainfm.recordings.formats.whole import check_brainvision, check_persyst
+from brainfm.recordings.formats.whole import check_brainvision, check_persyst, ctf_trials
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Source
@@ -36,12 +36,12 @@ TABLE = re.findall(
 
 
 def outcome(path, recipe=SHORT):
-    """Return what became of a recording: its kinds with their numbers, or the reason."""
+    """Return what became of a recording: its kinds with their numbers, or the reason and the sentence."""
     try:
         recording = read_recording(str(path), recipe)
         signal = recording.load()
     except Refused as error:
-        return "refused", error.reason.value
+        return "refused", f"`{error.reason.value}`: {error.detail}"
     assert np.isfinite(signal).all()
     assert signal.shape == (len(recording.sensors), recording.n_times)
     kinds = recording.sensors.kind
@@ -54,9 +54,7 @@ def test_the_table_of_formats_is_true(file, name, what, detail):
     path = DATA / file
     form = find_format(path)
     assert (form.name if form is not None else "–") == name.strip()
-    found = outcome(path)
-    assert found[0] == what.strip()
-    assert found[1] == detail.strip().split(":")[0].strip("`")
+    assert outcome(path, Recipe(min_seconds=0.1)) == (what.strip(), detail.strip())
 
 
 @pytest.mark.data
@@ -102,6 +100,10 @@ def test_a_part_that_is_named_means_its_recording(part, owner):
     assert str(DATA / part) in source.files
 
 
+CHECKED = ("ant", "bdf", "brainvision", "cnt", "ctf", "eximia", "gdf", "nicolet", "persyst")
+"""Formats whose length brainfm checks itself."""
+
+
 def cut_targets():
     small = ("ant", "bdf/test", "brainvision", "cnt", "curry", "eeglab", "eximia", "gdf", "kit/MQ")
     small += ("nicolet", "nihon/MB0400FU.EEG", "persyst", "ctf", "egi")
@@ -111,31 +113,66 @@ def cut_targets():
 @pytest.mark.data
 @pytest.mark.parametrize("file", cut_targets())
 def test_a_cut_recording_is_refused_or_whole_never_half(file, tmp_path):
-    path = DATA / file
-    (source,) = find_sources([str(path)])
-    copy = tmp_path / path.name
-    if path.is_dir():
-        shutil.copytree(path, copy)
-    else:
-        for part in source.files:
-            shutil.copy(part, tmp_path / Path(part).name)
+    copy, samples = _continuous_copy(DATA / file, tmp_path)
     recipe = Recipe(
-        l_freq=None, line_freq=None, min_seconds=0.05, types={"*": "eeg"}, unit_scale=1.0
+        l_freq=None,
+        line_freq=None,
+        min_seconds=0.05,
+        types={"*": "eeg"} if copy.suffix == ".cnt" else {},
+        unit_scale={".gdf": 1e3, ".mff": 1e-3}.get(copy.suffix, 1.0),
+        unit_reason="so that the whole file comes in",
     )
     whole = _times(copy, recipe)
-    parts = [p for p in sorted(tmp_path.rglob("*")) if p.is_file() and p.stat().st_size > 4]
-    largest = max(parts, key=lambda p: p.stat().st_size)
-    data = largest.read_bytes()
+    assert whole is not None
+    data = samples.read_bytes()
     for keep in np.linspace(0, len(data) - 2, 4).astype(int):
-        largest.write_bytes(data[:keep])
+        samples.write_bytes(data[:keep])
         assert _times(copy, recipe) in (None, whole)
     rng = np.random.default_rng(0)
     for _ in range(3):
         flipped = bytearray(data)
         for at in rng.integers(0, min(len(data), 4000), size=2):
             flipped[at] ^= int(rng.integers(1, 256))
-        largest.write_bytes(flipped)
+        samples.write_bytes(flipped)
         _times(copy, recipe)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("file", [file for file in cut_targets() if file.startswith(CHECKED)])
+def test_the_check_of_a_format_tells_a_cut_file_before_mne_does(file, tmp_path):
+    check = find_format(DATA / file).check
+    copy, samples = _continuous_copy(DATA / file, tmp_path)
+    assert refusal_of(check, copy) is None
+    samples.write_bytes(samples.read_bytes()[: samples.stat().st_size // 3 + 1])
+    assert refusal_of(check, copy) == "truncated"
+
+
+def _continuous_copy(path, folder):
+    """Copy a recording and return it with the file of its samples; one that was paused is made whole."""
+    (source,) = find_sources([str(path)])
+    copy = folder / path.name
+    if path.is_dir():
+        shutil.copytree(path, copy)
+    else:
+        for part in source.files:
+            shutil.copy(part, folder / Path(part).name)
+    if path.suffix == ".ds":
+        return copy, _of_one_trial(copy)
+    if path.suffix == ".mff":
+        text = (copy / "epochs.xml").read_text(encoding="utf-8")
+        text = text.replace("1804000", "1344000").replace("16024000", "15564000")
+        (copy / "epochs.xml").write_text(text, encoding="utf-8")
+    return copy, max(filter(Path.is_file, folder.rglob("*")), key=lambda p: p.stat().st_size)
+
+
+def _of_one_trial(folder):
+    """Leave one trial in a CTF folder and return the file of its samples."""
+    samples, channels, _ = ctf_trials(folder)
+    (resources,), (data,) = folder.glob("*.res4"), folder.glob("*.meg4")
+    head = resources.read_bytes()
+    resources.write_bytes(head[:1312] + (1).to_bytes(2, "big") + head[1314:])
+    data.write_bytes(data.read_bytes()[: 8 + 4 * samples * channels])
+    return data
 
 
 def _times(path, recipe):
@@ -173,6 +210,24 @@ def test_a_fif_in_parts_is_one_recording(tmp_path):
     assert read_recording(source, SHORT).n_times == 24_000
     (tmp_path / "long_raw-1.fif").unlink()
     assert outcome(path)[0] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("naming", "lost"), [("neuromag", "a_raw.fif"), ("bids", "a_split-01_raw.fif")]
+)
+def test_later_parts_of_a_fif_are_no_recording(tmp_path, naming, lost):
+    (recording, *_) = synthesise(1, seconds=120.0)
+    info = mne.create_info(list(recording.sensors.names), 200.0, "eeg")
+    raw = mne.io.RawArray(recording.load(), info, verbose="ERROR")
+    given = {"split_size": "2MB", "fmt": "double", "buffer_size_sec": 1, "split_naming": naming}
+    raw.save(tmp_path / "a_raw.fif", verbose="ERROR", **given)
+    (tmp_path / lost).unlink()
+    sources = find_sources([str(tmp_path)])
+    assert sources
+    for source in sources:
+        with pytest.raises(Refused, match="later part") as refused:
+            read_recording(source, SHORT)
+        assert refused.value.reason is Reason.incomplete
 
 
 def test_two_fifs_that_are_only_named_like_parts_are_two(tmp_path):
@@ -242,7 +297,7 @@ def test_a_recipe_s_reader_goes_before_a_format_that_nobody_tried(tmp_path, monk
 def test_a_link_to_content_that_was_not_fetched_is_missing_not_unseen(tmp_path):
     (tmp_path / "sub-1.edf").symlink_to(tmp_path / ".git" / "annex" / "objects" / "x.edf")
     (source,) = find_sources([str(tmp_path)])
-    assert outcome(source.path) == ("refused", "missing")
+    assert outcome(source.path)[1].startswith("`missing`: ")
 
 
 def test_links_to_equal_bytes_are_two_recordings(tmp_path):
@@ -273,6 +328,26 @@ def test_brainvision_is_as_long_as_its_header_says_where_it_does(tmp_path, point
         f"NumberOfChannels=3\nDataPoints={points}\n[Binary Infos]\nBinaryFormat=INT_16\n"
     )
     assert refusal_of(check_brainvision, tmp_path / "a.vhdr") == wanted
+
+
+@pytest.mark.parametrize("line", ["", "MarkerFile=\n", "MarkerFile=\r\n"])
+def test_brainvision_needs_no_markers_where_its_header_names_none(tmp_path, line):
+    (tmp_path / "a.vmrk").write_text("of another recording")
+    header = (
+        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=a.eeg\n"
+        f"{line}DataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=2\n"
+        "SamplingInterval=5000\n[Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\n"
+        "Ch1=Fp1,,0.1,µV\nCh2=Cz,,0.1,µV\n"
+    )
+    (tmp_path / "a.vhdr").write_text(header, encoding="utf-8", newline="")
+    values = 200 * np.random.default_rng(0).standard_normal((1000, 2))
+    (tmp_path / "a.eeg").write_bytes(values.astype("<i2").tobytes())
+    recording = read_recording(str(tmp_path / "a.vhdr"), SHORT)
+    assert (recording.n_times, len(recording.annotations)) == (1000, 0)
+    (source,) = find_sources([str(tmp_path / "a.vhdr")])
+    assert [Path(file).name for file in source.files] == ["a.vhdr", "a.eeg"]
+    (tmp_path / "a.eeg").write_bytes(values.astype("<i2").tobytes()[:-1])
+    assert refusal_of(check_brainvision, tmp_path / "a.vhdr") == "truncated"
 
 
 @pytest.mark.parametrize(
@@ -354,7 +429,28 @@ def test_a_text_segment_comes_in_in_volts(tmp_path):
     assert recording.n_times == round(4097 * 200 / 173.61)
     assert np.std(recording.load()) == pytest.approx(50e-6, rel=0.1)
     path.write_text("Dear Sir,\nno numbers")
-    assert outcome(path, recipe) == ("refused", "unknown_format")
+    assert outcome(path, recipe)[1].startswith("`unknown_format`: ")
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("import nosuchpackage", "Ours needs the package nosuchpackage, "),
+        ("from nosuchpackage.inner import x", "Ours needs the package nosuchpackage, "),
+        ("mne.utils._soft_import('nosuch', 'reading', min_version='1.0')", "the package nosuch, "),
+    ],
+)
+def test_a_package_that_is_not_there_is_named(tmp_path, monkeypatch, raised, said):
+    module = f"needing_{len(raised)}"
+    (tmp_path / f"{module}.py").write_text(
+        READER.replace("        data = ", f"        {raised}\n        data = ")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "a.ours").write_bytes(bytes(800))
+    recipe = Recipe(reader=Component(f"{module}.Ours"))
+    with pytest.raises(Refused, match=said) as refused:
+        read_recording(str(tmp_path / "a.ours"), recipe)
+    assert refused.value.reason is Reason.needs_package
 
 
 # Sensors

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from brainfm.recordings import state as state_module
 from brainfm.recordings.quarantine import Reason
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages import ingest as stage
-from brainfm.stages import jobs
+from brainfm.stages import jobs, known
 from brainfm.stages.ingest import ingest
 from brainfm.stages.status import status
 from brainfm.stages.verify import verify
@@ -117,6 +118,16 @@ def test_a_changed_recipe_ingests_again(raw, store, tmp_path):
     other.write_text(EEGMAT.read_text() + "h_freq: 45\n")
     with pytest.raises(UsageError, match="give another --store"):
         ingest([str(raw)], store=store, recipe=other)
+
+
+def test_another_name_of_the_recipe_is_another_data_set(raw, store, tmp_path):
+    ingest([str(raw)], store=store, recipe=EEGMAT)
+    other = tmp_path / "other.yaml"
+    other.write_text(EEGMAT.read_text().replace("name: eegmat", "name: other"))
+    for expected in (6, 0):
+        assert len(ingest([str(raw)], store=store, recipe=other).added) == expected
+        assert set(open_store(store).table["dataset"]) == {"other"}
+    verify(store)
 
 
 def test_a_mistaken_recipe_takes_nothing_away(raw, store, tmp_path):
@@ -253,7 +264,7 @@ def test_a_quarantined_file_is_read_again_only_when_something_has_changed(
     assert again(recipe=recipe)
     assert not again(recipe=recipe)
     with monkeypatch.context() as patch:
-        for module in (jobs, stage):
+        for module in (jobs, stage, known):
             patch.setattr(module, "__version__", "99.0")
         assert again(recipe=recipe)
         assert not again(recipe=recipe)
@@ -346,6 +357,30 @@ def test_sources_that_are_gone_are_told_and_stay_in_the_store(raw, store, capsys
     assert len(open_store(store)) == 6
 
 
+def test_a_path_and_bytes_from_another_folder_are_the_same_recording(
+    raw, store, monkeypatch, reads
+):
+    """As where a data set and its store have moved, or somebody calls from two copies in turn."""
+    ingest([str(raw / "Subject00_1.edf")], store=store)
+    for folder in ("one", "two"):
+        shutil.copytree(raw, raw.parent / folder)
+        monkeypatch.chdir(raw.parent / folder)
+        summary = ingest(["."], store=store)
+        assert len(summary.added) + len(summary.unchanged) == 6
+        verify(store)
+    assert len(reads) == 7
+    before = state(store)
+    assert len(before) == 7
+    for folder in ("one", "two", "two"):
+        monkeypatch.chdir(raw.parent / folder)
+        assert len(ingest(["."], store=store).unchanged) == 6
+    assert (len(reads), state(store)) == (7, before)
+    # What has changed in one of the two comes in beside.
+    shutil.copy("Subject01_1.edf", "Subject02_1.edf")
+    assert ingest(["."], store=store).added == ("Subject02_1.edf",)
+    verify(store)
+
+
 # Bad files
 
 
@@ -397,6 +432,41 @@ def test_a_mended_file_leaves_quarantine_and_a_broken_one_enters_it(raw, store, 
     assert len(found["recordings"]) == 5
 
 
+def test_a_part_that_came_before_the_rest_is_not_told_twice(raw, store):
+    """As the file of samples of BrainVision does, and a part that looks like a recording of its own."""
+    import mne
+
+    pybv = pytest.importorskip("pybv")
+    edf = mne.io.read_raw_edf(raw / "Subject00_1.edf", preload=True, verbose="ERROR")
+    data = {"data": edf.get_data(), "sfreq": edf.info["sfreq"], "ch_names": edf.ch_names}
+    pybv.write_brainvision(**data, fname_base="a", folder_out=raw.parent / "bv")
+    header = raw.parent / "bv" / "a.vhdr"
+    header.rename(raw.parent / "a.vhdr")
+    # A lone EDF stands for any part that comes in by itself.
+    part, whole = raw / "Subject01_1.edf", raw / "Subject02_1.edf"
+    ingest([str(raw), str(raw.parent / "bv" / "*")], store=store)
+    assert (len(open_store(store)), len(open_store(store).quarantined)) == (6, 2)
+    (raw.parent / "a.vhdr").rename(header)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "find_sources", with_part(str(whole), str(part)))
+        summary = ingest([str(raw), str(raw.parent / "bv")], store=store)
+        assert str(header) in summary.added
+        after = open_store(store)
+        assert str(part) not in set(after.table.source)
+        assert (len(after), len(after.quarantined)) == (6, 0)
+        assert len(ingest([str(raw), str(raw.parent / "bv")], store=store).unchanged) == 6
+
+
+def with_part(whole, part, find_sources=stage.find_sources):
+    """Let one file be known as the part of another."""
+
+    def found(given, recipe):
+        sources = [source for source in find_sources(given, recipe) if source.path != part]
+        return [replace(s, files=(*s.files, part)) if s.path == whole else s for s in sources]
+
+    return found
+
+
 def test_what_no_reader_foresaw_is_set_aside_too(raw, store, monkeypatch):
     from brainfm.stages import jobs as stage
 
@@ -418,6 +488,14 @@ def test_nothing_coming_in_is_a_failure(raw, store, tmp_path):
     ):
         ingest([str(only)], store=store)
     assert open_store(store).quarantined.reason.tolist() == ["unknown_format"]
+
+
+def test_the_failure_names_a_file_that_was_given(raw, store, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("no recording")
+    ingest([str(raw), str(tmp_path / "a.txt")], store=store)
+    with pytest.raises(WorkError, match=r"None of the 1 files came in.*The first is b\.txt: No"):
+        ingest([str(tmp_path / "b.txt")], store=store)
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_call_goes_on(raw, store, monkeypatch):
@@ -455,13 +533,17 @@ def test_strict_wants_every_file(raw, store):
 
 
 def test_a_wrong_call_leaves_nothing(raw, store, tmp_path):
-    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "below").mkdir(parents=True)
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "pipe.edf")
     recipe = tmp_path / "r.yaml"
     recipe.write_text("montage: nowhere")
     for source, how in (
         ([str(raw), "nothing.edf"], None),
         ([str(raw), str(tmp_path / "none")], None),
         ([""], None),
+        ([str(tmp_path / "none" / "**")], None),
+        ([str(tmp_path / "pipes" / "*")], None),
         ([str(raw)], tmp_path / "missing.yaml"),
         ([str(raw)], recipe),
     ):
@@ -545,6 +627,67 @@ def test_what_is_damaged_is_mended_as_it_is_told(raw, store, capsys, monkeypatch
         assert after == before
 
 
+def test_a_foreign_file_among_the_recordings_is_passed_over(raw, store):
+    ingest([str(raw)], store=store)
+    for folder in ("recordings", "quarantine"):
+        (store / folder / "notes.txt").write_text("mine")
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
+    verify(store)
+
+
+def test_a_store_that_may_not_be_read_says_so(raw, store, monkeypatch):
+    ingest([str(raw)], store=store)
+
+    def read(self, key):
+        raise PermissionError(13, "Permission denied", str(store / key))
+
+    monkeypatch.setattr("brainfm.store.files.LocalFiles.read", read)
+    with pytest.raises(UsageError, match=r"may not be read; ask for the permission"):
+        open_store(store)
+
+
+@pytest.mark.parametrize("folder", ["recordings", "quarantine"])
+@pytest.mark.parametrize("text", [None, "junk"])
+def test_a_group_that_is_not_as_it_was_written_is_named_and_mended(raw, store, folder, text):
+    ingest([str(raw)], store=store)
+    file = store / folder / "zarr.json"
+    whole = json.loads(file.read_text())
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(WorkError, match=rf"{folder}/zarr\.json is not as it was written") as told:
+        verify(store)
+    words = re.search(r"write (\{.*\}) into", str(told.value))
+    assert words is not None
+    assert json.loads(words[1]) == whole
+    file.write_text(words[1])
+    verify(store)
+    ingest([str(raw)], store=store)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda table: table.pop("sfreq"),
+        lambda table: table["sfreq"].pop(),
+        lambda table: table["n_times"].__setitem__(0, "many"),
+        lambda table: table.update(id=3),
+    ],
+)
+def test_a_damaged_table_is_named_and_made_anew(raw, store, capsys, spoil):
+    ingest([str(raw)], store=store)
+    whole = (store / "zarr.json").read_text()
+    root = json.loads(whole)
+    spoil(root["attributes"]["table"])
+    (store / "zarr.json").write_text(json.dumps(root))
+    assert len(reported(store, capsys)["recordings"]) == 6
+    with pytest.raises(WorkError, match=r"the table in zarr\.json is not as it was written"):
+        verify(store)
+    assert len(ingest([str(raw)], store=store).unchanged) == 6
+    verify(store)
+    assert set(json.loads(whole)["attributes"]["table"]) == set(
+        json.loads((store / "zarr.json").read_text())["attributes"]["table"]
+    )
+
+
 @pytest.mark.parametrize("text", ["{", "", "[]", '{"source": 3}', "\xff"])
 def test_a_broken_entry_of_the_quarantine_is_named_and_mended(raw, store, reads, text):
     bad = raw / "cut.edf"
@@ -613,6 +756,12 @@ def _words(text):
 
     collect(json.loads(text))
     return "\n".join(words).encode()
+
+
+def test_a_worker_needs_no_pandas():
+    """It starts with what a job needs; the table is the command's."""
+    code = "import sys, brainfm.stages.jobs; assert 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_ingest_needs_no_torch():

@@ -1,6 +1,7 @@
 """A file that keeps its reader waiting for ever costs its time limit and nothing else."""
 
 import contextlib
+import re
 import signal
 import time
 
@@ -10,7 +11,7 @@ from brainfm.errors import UsageError
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.synthetic import synthesise, write_edf
 from brainfm.stages.ingest import ingest
-from brainfm.stages.patience import Patience
+from brainfm.stages.patience import Patience, waited
 from brainfm.store import open_store
 
 
@@ -48,6 +49,23 @@ def test_a_hanging_file_is_set_aside_in_this_process_and_can_be_tried_again(raw)
     assert set(hung(raw, timeout=0.5, retry_quarantined=True)) == set(wanted) - {"in python.hang"}
 
 
+def test_a_mark_tells_for_how_long_a_reader_is_waited_for(tmp_path):
+    mark = tmp_path / "a.waiting"
+    patience = Patience(5.0, deadly=True, mark=mark)
+    assert waited(mark) == 0
+    with patience.limit():
+        time.sleep(0.3)
+        assert 0.2 < waited(mark) < 4
+    assert waited(mark) == 0
+    for block in patience.watch(iter_of_one()):
+        assert (block, waited(mark)) == ("block", 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def iter_of_one():
+    yield "block"
+
+
 def test_somebody_else_s_alarm_still_rings():
     class Rung(BaseException):
         pass
@@ -82,6 +100,7 @@ def test_what_comes_in_time_is_handed_on():
     assert refused.value.reason is Reason.timed_out
 
 
-def test_a_limit_of_nothing_is_a_wrong_call(raw):
-    with pytest.raises(UsageError, match="timeout is 0 s"):
-        hung(raw, timeout=0.0)
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e10, float("nan")])
+def test_a_limit_that_cannot_be_kept_is_a_wrong_call(raw, seconds):
+    with pytest.raises(UsageError, match=re.escape(f"timeout is {seconds:g} s")):
+        hung(raw, timeout=seconds)

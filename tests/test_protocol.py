@@ -635,6 +635,9 @@ def test_the_reason_stands_on_the_report_s_first_screen(store, tmp_path):
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["leakage"]["reason"] == reason
     assert manifest["split"] == "inside"
+    # A journey that names no store has the task's.
+    assert "Without a store" not in page
+    assert open_store(store).fingerprint in page
 
 
 def test_an_incomplete_table_is_red_and_the_command_fails(store, tmp_path):

@@ -128,15 +128,16 @@ def test_tusl_s_labels_are_of_all_channels(tmp_path):
 @pytest.mark.parametrize(
     ("name", "suffix", "text", "met"),
     [
-        ("tuar", ".csv", "a,b\n1,2\n", "the columns"),
-        ("tuar", ".csv", layouts.CSV.replace("1.5000", "soon"), "'soon'"),
-        ("tuar", ".csv", layouts.CSV.replace("1.5000", "nan"), "'nan'"),
+        ("tuar", ".csv", "a,b\n1,2\n", "other columns than channel, "),
+        ("tuar", ".csv", layouts.CSV.replace("1.5000", "soon"), "in line 7 something else"),
+        ("tuar", ".csv", layouts.CSV.replace("1.5000", "nan"), "in line 7 something else"),
         ("tuar", ".csv", layouts.CSV.replace("1.5000", "9.0"), "from 9 to 3 s"),
-        ("tusl", ".tse_agg", layouts.TSE + "17.5\n", "the line '17.5'"),
-        ("tusl", ".tse_agg", layouts.TSE.replace("17.5000", "-1"), "'-1'"),
-        ("tuev", ".rec", "22,1.0,2.0,6\n", "the channel 22"),
-        ("tuev", ".rec", "1,1.0,2.0,7\n", "label 1 to 6"),
-        ("tuev", ".rec", "\0\x01binary", "'\\x00"),
+        ("tuar", ".csv", layouts.CSV + "FP1-F7,1.0\n", "in line 10 fewer columns"),
+        ("tusl", ".tse_agg", layouts.TSE + "17.5\n", "in line 5 something else than start, "),
+        ("tusl", ".tse_agg", layouts.TSE.replace("17.5000", "-1"), "in line 4 something else"),
+        ("tuev", ".rec", "22,1.0,2.0,6\n", "in line 1 a channel that is none of its 22"),
+        ("tuev", ".rec", "1,1.0,2.0,7\n", "in line 1 something else than channel, "),
+        ("tuev", ".rec", "\0\x01binary", "in line 1 something else"),
     ],
 )
 def test_a_label_file_without_meaning_sets_the_recording_aside(tmp_path, name, suffix, text, met):
@@ -248,7 +249,20 @@ def test_a_seizure_after_the_recording_s_end_is_not_believed(tmp_path):
     recipe = replace(recipe_of("siena"), labels=Component("SienaList"))
     refused = refusal(tmp_path / "PN00", recipe)
     assert refused.reason == Reason.bad_labels
-    assert "from 18.28.29 to 19.29.29, 765 to 4425 s into its 2490 s" in refused.detail
+    assert "from 765 to 4425 s into its 2490 s" in refused.detail
+
+
+def test_siena_s_seizures_of_recordings_that_are_not_there_are_nobody_else_s(tmp_path):
+    layouts.siena(tmp_path)
+    whole = read_all(tmp_path, recipe_of("siena"))
+    for path in ("PN00/PN00-1.edf", "PN10/PN10-2.edf"):
+        (tmp_path / path).unlink()
+    rest = read_all(tmp_path, recipe_of("siena"))
+    assert set(whole) - set(rest) == {"PN00-1.edf", "PN10-2.edf"}
+    for name, recording in rest.items():
+        assert events(recording) == events(whole[name])
+    (tmp_path / "PN00/PN00-3.edf").rename(tmp_path / "PN00/PN00-7.edf")
+    assert refusal(tmp_path / "PN00", recipe_of("siena")).reason == Reason.no_labels
 
 
 @pytest.mark.parametrize("bad", ["25.58.36", "19.58", "unknown"])

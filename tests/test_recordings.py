@@ -4,6 +4,7 @@ import contextlib
 import os
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainfm.errors import UsageError
+from brainfm.recordings.component import Component
 from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, load_recipe
@@ -159,7 +161,7 @@ def test_positions_of_the_template_are_metres_in_the_head_frame():
 
 
 def test_unknown_montage_names_the_known_ones():
-    with pytest.raises(UsageError, match="biosemi64"):
+    with pytest.raises(UsageError, match=r"^The montage 'nowhere' is none of.*biosemi64"):
         read_recording(str(FILES[0]), Recipe(montage="nowhere"))
 
 
@@ -242,7 +244,7 @@ def test_annotations_are_kept_with_their_times():
 @with_marks
 def test_kalunga_is_refused_for_its_unit_and_mended_by_its_recipe():
     (path,) = DATA.glob("kalunga2016_ssvep/**/subject01_run1_raw.fif")
-    with pytest.raises(Refused, match=r"10\^3 times the usual.*1e-3") as refused:
+    with pytest.raises(Refused, match=r"10\^3 times the usual.*1\.0e-3") as refused:
         read_recording(str(path), Recipe()).load()
     assert refused.value.reason is Reason.implausible_amplitude
     recording = read_recording(str(path), load_recipe(RECIPES / "kalunga2016.yaml"))
@@ -497,6 +499,16 @@ def test_every_recipe_loads_and_says_whom_to_cite(path):
         ("pattern: 'a(?P<who>.)'", "'subject' is required"),
         ("[1, 2]", "holds no keys"),
         ("a: [", "is not YAML"),
+        ("kinds: []", "kinds is empty"),
+        *((f"sfreq: {value}", "a sampling rate above 0") for value in (".inf", ".nan", "-5")),
+        *((f"unit_scale: {value}", "a factor above 0") for value in ("0", ".nan", ".inf", "-1")),
+        *(
+            (f"line_freq: {value}", "of the mains, 10 to 100 Hz")
+            for value in ("-50", "0", "0.5", "1000", ".nan", ".inf")
+        ),
+        *((f"min_seconds: {value}", "0 or more") for value in ("-3", ".nan", ".inf")),
+        ("l_freq: 1\nl_freq: 2", "the key l_freq stands in one map 2 times"),
+        ("events: {1: a, 2: b, 1: c}", "the key 1 stands in one map 2 times"),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(tmp_path, text, message):
@@ -504,6 +516,31 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_recipe(path)
+
+
+@pytest.mark.parametrize("pattern", ["sub(?P<subject>x?)", "sub(-1|(?P<subject>x))"])
+def test_a_pattern_that_finds_no_subject_fits_no_path(pattern):
+    with pytest.raises(Refused, match="no subject") as refused:
+        identify("data/sub-1.edf", Recipe(pattern=pattern))
+    assert refused.value.reason is Reason.pattern_mismatch
+
+
+def test_a_reader_s_pattern_that_is_none_is_one_sentence():
+    reader = Component("ByMne", {"pattern": "["})
+    with pytest.raises(UsageError, match="of the reader ByMne is no regular expression"):
+        find_sources([str(FILES[0])], Recipe(reader=reader))
+
+
+def test_a_reference_may_be_named_as_the_file_names_it(tmp_path):
+    (first, *_) = synthesise(1, seconds=10.0)
+    recordings = [
+        read_recording(str(write_edf(first, tmp_path)), replace(AS_IT_IS, reference=names))
+        for names in (("T7", "P8"), ("T3", "EEG T6-REF"), ("t7", "P8"))
+    ]
+    signals = [recording.load() for recording in recordings]
+    for recording, signal in zip(recordings, signals, strict=True):
+        assert set(recording.sensors.reference) == {"T7+P8"}
+        np.testing.assert_array_equal(signal, signals[0])
 
 
 def test_the_hash_is_of_what_changes_a_recording():

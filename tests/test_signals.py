@@ -131,6 +131,15 @@ def test_an_integer_is_within_half_a_step(values: np.ndarray, exponent: int) -> 
     ).all()
 
 
+@pytest.mark.parametrize("freq", [10, 20])
+@pytest.mark.parametrize("seconds", [105, 300, 1200])
+def test_a_steady_rhythm_is_kept_as_integers(freq: int, seconds: int) -> None:
+    """Every so many periods it would be met at one phase, and look flat."""
+    times = np.arange(200 * seconds) / 200
+    signal = 5e-5 * np.sin(2 * np.pi * freq * times) + noise(1, len(times)) / 100
+    assert Int16().encode(signal.astype(np.float32)).values.dtype == np.int16
+
+
 def test_a_spike_far_above_the_signal_makes_it_floats(tmp_path: Path) -> None:
     quiet, loud = noise(), noise(seed=1)
     loud[1, 77] = 1.0  # a hundred thousand times the rest
@@ -459,6 +468,19 @@ def test_damage_is_an_error_that_names_the_recording(tmp_path: Path, change) -> 
     assert np.isfinite(store.read(ids[1], 0, 5000)).all()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: (r / "scale" / "zarr.json").unlink(),
+        lambda r: (r / "scale" / "zarr.json").write_text("junk"),
+        lambda r: edit(r / "scale" / "zarr.json", lambda d: d.replace(b"float32", b"float64")),
+    ],
+)
+def test_a_scale_that_zarr_cannot_read_is_damage(tmp_path: Path, change) -> None:
+    ids, found = damaged(tmp_path / "s.zarr", change)
+    assert found == [ids[0]]
+
+
 def described(change):
     """Return a change of the attributes in a recording's ``zarr.json``."""
 
@@ -492,7 +514,12 @@ def test_a_changed_description_is_damage(tmp_path: Path, change) -> None:
 
 def test_new_times_of_the_source_are_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "s.zarr"
-    _, found = damaged(path, lambda r: note_stat(path, r.name, "other"))
+
+    def renew(folder: Path) -> None:
+        with writing(path):
+            note_stat(path, folder.name, "other")
+
+    _, found = damaged(path, renew)
     assert found == []
 
 
@@ -777,10 +804,29 @@ def test_a_fingerprint_knows_no_blocks_and_no_last_record(cut: int, extra: int) 
     whole = Fingerprint(3, 10_000)
     whole.take(signal[:, :cut])
     whole.take(signal[:, cut:])
-    assert whole.digest() == fingerprint(signal)
+    assert whole.digest("") == fingerprint(signal)
     padded = np.concatenate([signal, np.zeros((3, extra), np.float32)], axis=1)
     assert fingerprint(padded) == fingerprint(signal)
     assert fingerprint(signal[:, 2500:]) != fingerprint(signal)
+
+
+def test_fingerprints_of_earlier_stores_are_those_of_today() -> None:
+    assert fingerprint(noise()) == "b1011bd2a7749d6d"
+
+
+def test_steady_signals_are_told_apart_by_their_samples(tmp_path: Path) -> None:
+    """Sines of three phases have no course of energy, whatever their frequency and length."""
+    phases = np.pi / 3 * np.arange(3)[:, None]
+    sines = [
+        (3e-5 * np.sin(2 * np.pi * hz * np.arange(n) / 100 + phases)).astype(np.float32)
+        for hz in (5, 10, 20)
+        for n in (6400, 12_800)
+    ]
+    found = [fill(tmp_path / f"{i}.zarr", recording(x))[0].fingerprint for i, x in enumerate(sines)]
+    assert len(set(found)) == len(sines)
+    (again,) = fill(tmp_path / "again.zarr", recording(sines[0], block=999))
+    assert again.fingerprint == found[0]
+    assert len({fingerprint(x) for x in sines}) == len(sines)
 
 
 @pytest.mark.data

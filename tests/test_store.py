@@ -212,6 +212,16 @@ def test_an_id_is_one_safe_folder(subject, session, source):
     assert not set(id) & set('/\\:*?"<>| \n')
 
 
+@given(lengths=st.lists(st.integers(1, 80), min_size=4, max_size=4))
+def test_an_id_of_long_entities_is_a_name_that_file_systems_take(lengths):
+    named = dict(zip(("subject", "session", "task", "run"), map("a".__mul__, lengths), strict=True))
+    id = recording_id(**named, source="a.edf", source_sha256="0")
+    assert len(id) <= 255
+    kept = [part.partition("-")[2] for part in id.split("_")[:4]]
+    if sum(min(n, 60) for n in lengths) <= 226:  # as it ever was
+        assert [len(part) for part in kept] == [min(n, 60) for n in lengths]
+
+
 def test_ids_differ_where_path_or_bytes_do():
     def name(source, sha):
         return recording_id(

@@ -33,6 +33,7 @@ from brainfm.windows.views import (
     Bipolar,
     Chain,
     Native,
+    OfKinds,
     Rename,
     Select,
     Tcp,
@@ -84,6 +85,18 @@ def measured(sensors: Sensors, truth, shared=None) -> np.ndarray:
         for name, reference in zip(sensors.names, sensors.reference, strict=True)
     ]
     return np.stack(rows).astype(np.float32)
+
+
+# ------------------------------------------------------------------ kinds
+
+
+def test_a_view_of_kinds_chooses_and_refuses_what_would_give_nothing():
+    sensors = replace(electrodes(("C3", "C4", "Cz")), kind=("eeg", "eog", "eeg"))
+    assert OfKinds(("eeg", "mag")).plan(sensors).sensors.names == ("C3", "Cz")
+    with pytest.raises(UsageError, match=r"s1 has no sensors of the kinds \['mag'\] \(it has"):
+        OfKinds(("mag",)).plan(sensors, where="s1")
+    with pytest.raises(UsageError, match=r"no sensor kinds \['megg'\]; known: eeg, mag"):
+        OfKinds(("eeg", "megg"))
 
 
 # ------------------------------------------------------------------ bipolar derivations
@@ -172,10 +185,12 @@ def test_old_names_and_cases_are_the_same_electrodes():
 
 
 def test_what_is_missing_is_refused_by_name():
-    with pytest.raises(
-        UsageError, match=r"The recording x gives 90.9% of the view Bipolar and lacks A1-T7, T8-A2"
-    ):
-        Tcp().plan(electrodes(), where="The recording x")
+    for view in (Tcp(), Bipolar(TCP[22])):
+        told = (
+            f"The recording x gives 90.9% of the view {type(view).__name__} and lacks A1-T7, T8-A2"
+        )
+        with pytest.raises(UsageError, match=told):
+            view.plan(electrodes(), where="The recording x")
 
 
 def test_what_may_be_missing_is_masked_and_never_filled():
@@ -347,6 +362,8 @@ def test_too_much_is_not_interpolated():
     with pytest.raises(UsageError, match=r"gives .*% of the view Interpolate"):
         Interpolate(montage="biosemi64").plan(electrodes())
     assert Interpolate(montage="biosemi64", min_coverage=0.2).plan(electrodes()).present.all()
+    with pytest.raises(UsageError, match=r"^The montage 'nowhere' is none of MNE's templates"):
+        Interpolate(montage="nowhere").plan(electrodes())
 
 
 # ------------------------------------------------------------------ reading through a view

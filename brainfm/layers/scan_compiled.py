@@ -91,6 +91,13 @@ def _kernels(dtype: torch.dtype) -> tuple[Callable[..., None], Callable[..., Non
     # Sums may be reordered, which lets them use vector registers; NaN and infinity keep their meaning.
     compiled = njit(nogil=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
 
+    # Under pytest, type checks are wrapped around every function.
+    return compiled(unwrap(_forward(exp))), compiled(unwrap(_backward(exp)))
+
+
+def _forward(exp: Callable[[float], float]) -> Callable[..., None]:
+    """Return the forward pass, not compiled yet."""
+
     def forward(begin, end, u, delta, A, B, C, y, kept):
         channels, length = u.shape[1:]
         n_states = A.shape[1]
@@ -111,6 +118,12 @@ def _kernels(dtype: torch.dtype) -> tuple[Callable[..., None], Callable[..., Non
                             state[s] = exp(step * a[s]) * state[s] + entering * B[b, t, s]
                             read += C[b, t, s] * state[s]
                         y[b, d, t] = read
+
+    return forward
+
+
+def _backward(exp: Callable[[float], float]) -> Callable[..., None]:
+    """Return the backward pass, not compiled yet."""
 
     def backward(begin, end, u, delta, A, B, C, kept, grad, du, ddelta, dA, dB, dC):
         channels, length = u.shape[1:]
@@ -152,8 +165,7 @@ def _kernels(dtype: torch.dtype) -> tuple[Callable[..., None], Callable[..., Non
                         du[b, d, t] = into * step
                         ddelta[b, d, t] = along + into * u[b, d, t]
 
-    # Under pytest, type checks are wrapped around every function.
-    return compiled(unwrap(forward)), compiled(unwrap(backward))
+    return backward
 
 
 def _exp32(x):

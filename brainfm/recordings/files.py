@@ -15,7 +15,7 @@ import numpy as np
 
 from brainfm.errors import UsageError
 from brainfm.recordings import moabb
-from brainfm.recordings.bids import describe
+from brainfm.recordings.bids.describe import describe
 from brainfm.recordings.cleaning import clean
 from brainfm.recordings.cleaning.stream import clean_blocks
 from brainfm.recordings.dates import DateShift
@@ -25,12 +25,14 @@ from brainfm.recordings.formats.added import recipe_formats
 from brainfm.recordings.formats.edf_samples import read_edf
 from brainfm.recordings.formats.known import FORMATS, find_format
 from brainfm.recordings.formats.opening import open_raw, unreadable
+from brainfm.recordings.formats.rates import at_own_rate, load_unlike
 from brainfm.recordings.privacy import Scrubber, find_identity
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe, digest
 from brainfm.recordings.recording import Recording, Sensors, Source, Stream, join_annotations
 from brainfm.recordings.samples import RawSamples
 from brainfm.recordings.sensors.channels import read_sensors
+from brainfm.recordings.sensors.labels import normalise_name
 from brainfm.recordings.sensors.places import MEG
 from brainfm.recordings.sources import source_of
 
@@ -93,16 +95,19 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
     given, described = recipe, describe(Path(source.path), raw, recipe, scrubber)
     recipe = described.recipe
     sensors, originals = _sensors(raw, recipe, scrubber, typed=typed)
-    _check_length(raw, recipe)
-    seconds = raw.n_times / float(raw.info["sfreq"])
-    labels, told = read_labels(source.path, recipe, seconds=seconds, label=who.label)
+    signals = at_own_rate(raw, originals)
+    _check_length(signals, recipe)
+    n_times, sfreq = int(signals.n_times), float(signals.info["sfreq"])
+    seconds = n_times / sfreq
+    labels, told = read_labels(source.path, recipe, scrubber, seconds=seconds, label=who.label)
     renamed = dict(zip(originals, sensors.names, strict=True))
-    marks = described.events
+    marks, noted = described.events, {}
     if marks is None:
-        marks = read_annotations(raw, recipe, scrubber, renamed)
-    sensors = _rereferenced(sensors, recipe)
+        marks, noted = read_annotations(raw, recipe, scrubber, renamed)
+    recipe = _by_our_names(recipe, sensors.names)
+    recorded, sensors = sensors, _rereferenced(sensors, recipe)
     return Recording(
-        n_times=clean.resampled_length(int(raw.n_times), float(raw.info["sfreq"]), to=recipe.sfreq),
+        n_times=clean.resampled_length(n_times, sfreq, to=recipe.sfreq),
         sensors=sensors,
         sfreq=recipe.sfreq,
         annotations=join_annotations(marks, labels),
@@ -111,10 +116,11 @@ def _read(source: Source, recipe: Recipe, dates: DateShift | None) -> Recording:
         | {"recipe_hash": hash_of_reading(given, dates)}
         | _dated(raw, dates, given, who)
         | _referred(raw, sensors)
-        | _made(raw, recipe)
+        | _made(signals, recipe)
         | described.provenance
+        | noted
         | told,
-        blocks=partial(_blocks, raw, sensors, originals, recipe=recipe),
+        blocks=partial(_blocks, signals, recorded, originals, recipe=recipe),
         subject=who.subject,
         session=who.session,
         run=who.run,
@@ -131,10 +137,11 @@ def identify(source: str, recipe: Recipe) -> Identity:
     path = Path(source).as_posix()
     if recipe.pattern is not None and not path.startswith(moabb.PREFIX):
         match = re.search(recipe.pattern, path)
-        if match is None:
+        if match is None or not match["subject"]:
+            fails = "does not match" if match is None else "has no subject by"
             raise Refused(
                 Reason.pattern_mismatch,
-                f"Its path does not match the recipe's pattern '{recipe.pattern}'; take the recipe of "
+                f"Its path {fails} the recipe's pattern '{recipe.pattern}'; take the recipe of "
                 "its data set, correct the pattern, or leave the file out.",
             )
         named = match.groupdict()
@@ -184,12 +191,23 @@ def _blocks(
 ) -> Stream:
     # Whatever a strange file makes a reader or a filter raise, it is that file's fault.
     try:
-        samples = read_edf(raw, originals) or RawSamples(raw, originals)
+        samples = read_edf(raw, originals) or RawSamples(load_unlike(raw, originals), originals)
         return (yield from clean_blocks(samples, sensors, recipe))
     except Refused:
         raise
     except Exception as error:
         raise unreadable(error) from error
+
+
+def _by_our_names(recipe: Recipe, names: Sequence[str]) -> Recipe:
+    """Return the recipe with its reference's channels named as ours are: a file's T3 is T7."""
+    if not isinstance(recipe.reference, tuple):
+        return recipe
+    ours = (
+        name if name in names else normalise_name(name, recipe.montage) or name
+        for name in recipe.reference
+    )
+    return replace(recipe, reference=tuple(ours))
 
 
 def _rereferenced(sensors: Sensors, recipe: Recipe) -> Sensors:

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import mne
 
-from brainfm.recordings.vocabulary import SURNAMES, WORDS
+from brainfm.recordings.vocabulary import MESSAGES, SURNAMES, WORDS
 
 REMOVED = "…"
 """What stands where something was taken out."""
@@ -29,10 +29,23 @@ PLACEHOLDERS = frozenset(
 )
 """Words in a header's place for the patient that are nobody."""
 
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_MONTH = r"(?:(?:jan|feb|mar|mär|apr|may|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-z]*|mai(?![a-z]))"
+_GAP = rf"(?:(?![\n{REMOVED}])[\W_])"
+_TH = r"(?:st|nd|rd|th)?"
+_FOUR = r"(?:19|20)\d\d"
 _YEAR = r"(?<![^\W_])(?<!\d\.)(?:19|20)\d\d(?![^\W_]|\.\d)"
 _SURNAME = rf"(?<![^\W_])(?:{'|'.join(sorted(SURNAMES))})(?![^\W_])"
 _CAPITAL = r"(?-i:[A-Z][a-z]+)(?![^\W_])"
+# These go before decimal numbers are spared, of which "02.05 1951" seems to have one. Where the year has
+# two digits the same sign stands twice, so that "0.5-70 Hz" is no date, and no comma: "1, 2, 10" is a list.
+_DATES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?<!\d)(?:\d{{1,2}}{_GAP}{{1,3}}\d{{1,2}}{_GAP}{{1,3}}{_FOUR}"
+        rf"|{_FOUR}{_GAP}{{1,3}}\d{{1,2}}{_GAP}{{1,3}}\d{{1,2}})(?!\d)",
+        r"(?<![\d.])(?:\d{1,2}\s{0,2}([-./|\u2010-\u2015\u2212])\s{0,2}\d{1,2}\s{0,2}\1\s{0,2}\d\d)(?![\d.]*\d)",
+    )
+)
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -41,8 +54,8 @@ _PATTERNS = tuple(
         r"(?<!\d)\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?!\d)",
         # One of the outer groups has two digits at least: T1_2_3 is a code.
         r"(?<!\d)(?:\d{2,4}[_:]\d{1,2}[_:]\d{1,4}|\d{1,2}[_:]\d{1,2}[_:]\d{2,4})(?!\d)",
-        rf"(?<!\d)\d{{1,2}}[-. _/]*{_MONTH}[-. _/,]*\d{{2,4}}(?!\d)",
-        rf"(?<![^\W_]){_MONTH}[-. _/]*\d{{1,2}}[-. _/,]+\d{{2,4}}(?!\d)",
+        rf"(?<!\d)\d{{1,2}}{_TH}{_GAP}*(?:of\s+)?{_MONTH}{_GAP}*\d{{2,4}}(?!\d)",
+        rf"(?<![^\W_]){_MONTH}{_GAP}*\d{{1,2}}{_TH}{_GAP}+\d{{2,4}}(?!\d)",
         rf"\b(?:born|birth|dob|geb)\w*\D{{0,20}}{_YEAR}",
         # Telephones, record numbers and other codes: six digits or more, also in groups.
         r"(?<![\w.])\+?\(?\d[\d()/ -]{4,}\d\b",
@@ -50,11 +63,13 @@ _PATTERNS = tuple(
     )
 )
 # Words of the vocabulary are names behind a title, as in "Dr. Brown"; "Patient awake" is none.
+_TITLE = r"(?:mr|ms|mrs|dr|prof|sir|nurse|herr|frau)[\s.:,=_-]+"
+_MORE = rf"(?:{_TITLE}|(?:med|rer|nat|phil|dent|habil)[\s.]+|(?:and|und|&)\s+(?={_TITLE}))*"
+_INITIALS = r"(?:[^\W\d_]\.[\s_]*|[^\W\d_][\s_]+(?=(?-i:[A-Z])))*"
 _TITLED = re.compile(
-    r"(?<![^\W_])("
-    r"(?:mr|ms|mrs|dr|prof|sir|nurse|herr|frau)[\s.:,=_-]+(?=[^\W\d_])"
-    rf"|(?:miss|patient|pt|name)[\s.:,=_-]+(?={_CAPITAL}|{_SURNAME}|[a-z]{{2}}(?![^\W_]))"
-    rf")[^\W\d_]+(?:[\s_-]+{_CAPITAL})?",
+    rf"(?<![^\W_])({_TITLE}|(?:miss|patient|pt|name)[\s.:,=_-]+"
+    rf"(?={_TITLE}|{_INITIALS}(?:{_CAPITAL}|{_SURNAME}|[a-z]{{2}}(?![^\W_]))))"
+    rf"{_MORE}{_INITIALS}[^\W\d_][^\W_]*(?:[\s_-]+{_CAPITAL})?",
     re.IGNORECASE,
 )
 # A year, and a name that is a word as well, beside what was taken out: "John Brown, 1951".
@@ -100,6 +115,8 @@ class Scrubber:
         text = self.label(text)
         if any(fnmatchcase(text, pattern) for pattern in self.keep):
             return text
+        for pattern in _DATES:
+            text = pattern.sub(REMOVED, text)
         # What stands between decimal numbers is scrubbed, the numbers are not.
         ends = [0, *(i for found in _DECIMAL.finditer(text) for i in found.span()), len(text)]
         parts = [text[start:end] for start, end in pairwise(ends)]
@@ -107,9 +124,9 @@ class Scrubber:
         return _RUN.sub(REMOVED, text)
 
     def _part(self, text: str) -> str:
-        text = _TITLED.sub(rf"\1{REMOVED}", text)
         for pattern in _PATTERNS:
             text = pattern.sub(REMOVED, text)
+        text = _TITLED.sub(rf"\1{REMOVED}", text)
         return _TOKEN.sub(lambda found: self._token(found[0]), text)
 
     def _token(self, token: str) -> str:
@@ -143,9 +160,10 @@ def _split(text: str) -> Iterable[str]:
 
 
 def redact(message: str) -> str:
-    """Return an error's message without what it may quote of a header: quotes, paths, long numbers."""
-    text = re.sub(r"b?'[^']*'|b?\"[^\"]*\"|‘[^’]*’|`[^`]*`", REMOVED, message)
-    text = re.sub(r"(?:[A-Za-z]:\\|/)\S+", REMOVED, text)
-    text = re.sub(r"\S+@\S+|\d{5,}|\d+[-./]\d+[-./]\d+", REMOVED, text)
-    # Capitals within a sentence are names, also those of MNE's own classes.
-    return re.sub(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b", REMOVED, text)
+    """Return an error's message without what it may quote of a header: known words stay, quotes do not."""
+    # Where a quote begins a mark as in "doesn't" may hide, and some messages quote without any.
+    text = re.sub(
+        r"""(?<!\w)b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|‘[^’]*’|`[^`]*`""", REMOVED, message
+    )
+    text = re.sub(r"(?<!\w)(?:[A-Za-z]:\\|/)\S+|\d{5,}", REMOVED, text)
+    return Scrubber(words=MESSAGES).text(text)

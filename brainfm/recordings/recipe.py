@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from typing import Any
 import yaml
 
 from brainfm.errors import UsageError
-from brainfm.recordings.component import Component, component_of
+from brainfm.recordings.component import Component
+from brainfm.recordings.recipe_values import checked, read_map
 from brainfm.recordings.recording import KINDS
+
+MAINS = (10.0, 100.0)
+"""Hz between which the mains' frequency lies: 50 or 60 mostly, 16.7 of railways."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Recipe:
         name under which several data sets share their people's codes, such as ``tuh``: the same code in
         two of them is one person. Without it a code means somebody in this data set alone.
     files
-        glob of the recordings, from the folder into which the data set was downloaded.
+        glob of the recordings, from the folder into which the data set was downloaded, for whoever reads the
+        recipe: an ingest takes what it is given.
     pattern
         regular expression searched in the path, with the named groups ``subject`` and, where there
         are any, ``session``, ``run``, ``task``, and ``label``, which becomes an annotation of the whole
@@ -56,10 +61,10 @@ class Recipe:
     l_freq, h_freq
         edges of the band-pass in Hz; null leaves that side open.
     line_freq
-        of the mains in Hz, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no notch.
+        of the mains in Hz, 10 to 100, for the notch; ``detect`` looks for 50 or 60 Hz, null makes no notch.
     reference
         what EEG is measured against anew: ``average`` of the good EEG channels, or a list of
-        channel names for their mean; null leaves it as it was recorded.
+        channel names, of the file or ours, for their mean; null leaves it as it was recorded.
     sfreq
         sampling rate of the store in Hz.
     kinds
@@ -79,7 +84,7 @@ class Recipe:
         MNE's name of the template whose electrode names are known and whose positions are used
         where the file has none.
     unit_scale
-        factor to volts or tesla, where the file's unit is wrong.
+        factor to volts or tesla, above 0, where the file's unit is wrong.
     unit_reason
         why; required with ``unit_scale``.
     min_seconds
@@ -115,7 +120,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check_band(self)
+        _check_numbers(self)
         _check_pattern(self.pattern)
+        if not self.kinds:
+            raise UsageError(
+                f"kinds is empty; sensor kinds to keep are wanted: {', '.join(KINDS)}."
+            )
         for kind in (*self.kinds, *self.types.values()):
             if kind not in KINDS:
                 raise UsageError(
@@ -158,7 +168,7 @@ def load_recipe(path: Path) -> Recipe:
             f"There is no recipe {path}; give a YAML file or a name of configs/datasets."
         )
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = read_map(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
         raise UsageError(f"The recipe {path} is not YAML: {problem}.") from error
@@ -171,79 +181,14 @@ def load_recipe(path: Path) -> Recipe:
                 f"The recipe {path} has the unknown key {key!r}; known keys: {', '.join(known)}."
             )
     try:
-        return Recipe(**{key: _checked(key, value) for key, value in given.items()})
+        return Recipe(**{key: checked(key, value) for key, value in given.items()})
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_text_map(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
-
-
-def _is_code_map(value: Any) -> bool:
-    return isinstance(value, dict) and all(type(k) is int and _is_text(value[k]) for k in value)
-
-
-_TEXT = ("text", _is_text)
-_OPTIONAL_TEXT = ("text or null", lambda v: v is None or _is_text(v))
-_NUMBER = ("a number", _is_number)
-_OPTIONAL_NUMBER = ("a number or null", lambda v: v is None or _is_number(v))
-_TEXTS = ("a list of texts", _is_texts)
-_TEXT_MAP = ("a map from text to text", _is_text_map)
-_CLASS = ("the name of a class or a map", lambda v: isinstance(v, str | dict))
-_WANTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "pattern": _OPTIONAL_TEXT,
-    "labels": _CLASS,
-    "reader": _CLASS,
-    "l_freq": _OPTIONAL_NUMBER,
-    "h_freq": _OPTIONAL_NUMBER,
-    "line_freq": (
-        "a number, 'detect' or null",
-        lambda v: v is None or v == "detect" or _is_number(v),
-    ),
-    "subjects": ("a whole number", lambda v: type(v) is int),
-    "reference": (
-        "'average', a list of channel names or null",
-        lambda v: v is None or v == "average" or (_is_texts(v) and bool(v)),
-    ),
-    "sfreq": _NUMBER,
-    "kinds": _TEXTS,
-    "rename": _TEXT_MAP,
-    "types": _TEXT_MAP,
-    "drop": _TEXTS,
-    "keep_annotations": _TEXTS,
-    "events": ("a map from whole numbers to text", _is_code_map),
-    "unit_scale": _NUMBER,
-    "min_seconds": _NUMBER,
-}
-
-
-def _checked(key: str, value: Any) -> Any:
-    wanted, fits = _WANTED.get(key, _TEXT)
-    if not fits(value):
-        raise UsageError(f"{key} is {value!r} ({type(value).__name__}); {wanted} is wanted.")
-    if key in ("labels", "reader"):
-        return component_of(value)
-    if isinstance(value, list):
-        return tuple(value)
-    return float(value) if _is_number(value) and key != "subjects" else value
-
-
 def _check_band(recipe: Recipe) -> None:
     nyquist = recipe.sfreq / 2
-    if recipe.sfreq <= 0:
+    if not 0 < recipe.sfreq < math.inf:
         raise UsageError(f"sfreq is {recipe.sfreq:g} Hz; a sampling rate above 0 is wanted.")
     for name in ("l_freq", "h_freq"):
         edge = getattr(recipe, name)
@@ -254,6 +199,23 @@ def _check_band(recipe: Recipe) -> None:
             )
     if recipe.l_freq is not None and recipe.h_freq is not None and recipe.l_freq >= recipe.h_freq:
         raise UsageError(f"l_freq {recipe.l_freq:g} Hz is not below h_freq {recipe.h_freq:g} Hz.")
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    line = recipe.line_freq
+    if isinstance(line, int | float) and not MAINS[0] <= line <= MAINS[1]:
+        raise UsageError(
+            f"line_freq is {line:g} Hz; a frequency of the mains, {MAINS[0]:g} to {MAINS[1]:g} Hz, is "
+            "wanted, 'detect', or null for no notch."
+        )
+    if not 0 < recipe.unit_scale < math.inf:
+        raise UsageError(
+            f"unit_scale is {recipe.unit_scale:g}; a factor above 0 is wanted, such as 1.0e-6."
+        )
+    if not 0 <= recipe.min_seconds < math.inf:
+        raise UsageError(
+            f"min_seconds is {recipe.min_seconds:g}; a number of seconds, 0 or more, is wanted."
+        )
 
 
 def _check_pattern(pattern: str | None) -> None:

@@ -30,6 +30,9 @@ KINDS = (
 BOUNDARY = "BAD_boundary"
 """What a place is called at which two stretches of a recording were joined."""
 
+JOINS = ("boundary", "New Segment/")
+"""What EEGLAB and BrainVision call such a place; at the first sample nothing was joined."""
+
 
 @dataclass(frozen=True)
 class Source:

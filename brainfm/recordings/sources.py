@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from glob import glob
+from itertools import chain
 from pathlib import Path
 
 from brainfm.errors import UsageError
 from brainfm.recordings import moabb
-from brainfm.recordings.bids import (
+from brainfm.recordings.bids.sidecars import (
     ROOT,
     Listing,
     find_root,
@@ -72,8 +73,13 @@ def find_sources(given: Sequence[str], recipe: Recipe | None = None) -> list[Sou
 def _sources(given: str, formats: _Formats, listed: Listing) -> Iterator[Source]:
     if given.startswith(moabb.PREFIX):
         yield from moabb.find_runs(given)
-    else:
+        return
+    try:
         yield from (_source(path, formats, listed) for path in _expand(given, formats))
+    except PermissionError as error:
+        raise UsageError(
+            f"{error.filename} may not be read; ask for the permission, or name what may."
+        ) from error
 
 
 def _place(path: str | Path) -> Path:
@@ -97,10 +103,12 @@ def _formats(recipe: Recipe | None) -> _Formats:
 
 
 def _source(path: Path, formats: _Formats, listed: Listing) -> Source:
+    if _is_closed(path):
+        return Source(str(path), (str(path),))
     owner = _owner(path, formats, listed)
     form = find_format(owner, formats)
     files = form.parts(owner) if form is not None else (owner,)
-    files = (*(files or (owner,)), *find_sidecars(owner, listed).values())
+    files = (*(files or (owner,)), *_beside(owner, listed))
     return Source(str(owner), tuple(map(str, files)))
 
 
@@ -116,12 +124,13 @@ def _owner(path: Path, formats: _Formats, listed: Listing) -> Path:
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     for other in beside:
         form = find_format(other, formats) if other != path else None
-        if form is not None and path in (
-            *form.parts(other),
-            *find_sidecars(other, listed).values(),
-        ):
+        if form is not None and path in (*form.parts(other), *_beside(other, listed)):
             return other
     return path
+
+
+def _beside(path: Path, listed: Listing) -> Iterator[Path]:
+    return chain.from_iterable(find_sidecars(path, listed).values())
 
 
 def _expand(given: str, formats: _Formats) -> Iterator[Path]:
@@ -139,14 +148,19 @@ def _expand(given: str, formats: _Formats) -> Iterator[Path]:
         matches = sorted(glob(given, recursive=True))
         if not matches:
             raise UsageError(f"There is no file, folder or match for {given!r}; check the path.")
-        for match in matches:
-            yield from _matched(Path(match), given, formats)
+        found = [path for match in matches for path in _matched(Path(match), given, formats)]
+        if not found:
+            raise UsageError(
+                f"{given!r} matches only pipes, devices, and folders that `**` passes over; a match "
+                "for files is wanted."
+            )
+        yield from found
 
 
 def _matched(path: Path, given: str, formats: _Formats) -> Iterator[Path]:
     if is_pipe(path):
         return
-    if not path.is_dir() or find_format(path, formats) is not None:
+    if _is_closed(path) or not path.is_dir() or find_format(path, formats) is not None:
         yield path
     # `**` matches folders and their files; only a glob that ends at a folder means its content.
     elif "**" not in given:
@@ -177,7 +191,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
             named = not entry.name.startswith("._") and (root is None or is_recording(path))
             if named and not is_pipe(path) and looks_like_recording(path, formats):
                 yield path
-        elif find_format(path, formats) is not None:
+        elif _is_closed(path) or find_format(path, formats) is not None:
             yield path
         # Hidden folders are git's and DataLad's; a store is no source.
         elif (
@@ -186,6 +200,11 @@ def _walk(folder: Path, seen: set[tuple[int, int]], formats: _Formats) -> Iterat
             and not _is_zarr(path)
         ):
             yield from _walk(path, seen, formats)
+
+
+def _is_closed(folder: Path) -> bool:
+    """Say whether a folder may not be looked into; it is set aside, as an unreadable file is."""
+    return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
 
 
 def _is_zarr(folder: Path) -> bool:

@@ -86,6 +86,10 @@ def times_of(source: Source) -> tuple[tuple[int, int, int], ...]:
 
 
 def _hash_file(file: str) -> str:
+    if os.path.isdir(file):
+        os.listdir(
+            file
+        )  # says whether it may be looked into; opening says only that it is a folder
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

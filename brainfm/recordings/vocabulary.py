@@ -27,6 +27,7 @@ technical test tests time timeout tms tr tracker trial trials trig trigger trigg
 unplug user value version video volume volumes wait waiting warning window xlevent xlspike
 """
 _CLINICAL = """
+absz atsz calb eybl hphs intr nesz trip
 abnormal absence absences activity alert alpha amplitude anterior apnea apnoea arousal arousals aroused
 artefact artefacts artf artifact artifacts asleep asymmetric asymmetry asymptomatic ataxia atonic
 attenuation atypical aura automatism automatisms awake awakening background bckg beta bilat bilateral
@@ -103,8 +104,34 @@ forward gray green grey hand hard head house key large light long low man max pa
 ring sharp short sing small song speed story swallow wake warm white
 """
 
+_MESSAGES = """
+access allocate allowed already ambiguous annotation annotations appear appears applied are argument
+arguments array arrays ascii attempt attempted attribute attributes available axes axis bad base based
+because been bins bit bool boolean bounds broadcast buffer but byte bytes calibrations can cannot
+characters codec column columns compatible compressed compression contain contains continuation convert
+converted coordinate corrupt corrupted could create dataset datasets date day decode decoding defined
+denied depth descriptor determine device dict did digital dimension dimensional dimensions directory disk
+division does doesn dtype duplicate duration either element elements encode encountered enough entries
+entry eof equal errno exceeded exceeds exist exists expect expected failed fields files find float float32
+float64 floating format formats formed found function getting gib given got greater group has have header
+headers here id illegal implemented incompatible incomplete inconsistent indices infinity info int int16
+int32 int64 integer integers internal invalid iterable key keys larger least len length lengths less
+literal loading lookup many mapping match matches matlab maximum maxsplit memory method mib minimum
+mismatch mismatched mne module month more multiple must name named names nan ndarray need needs negative
+nonetype nor numpy obj open opened operand operands operation option order outside overflow parameter
+parse parsing path permission pickle please point pointer points possible precision projectors properly
+range reached reader received recognised recognized recursion region requested required requires reshape
+resource samples sampling scalar sequence shape should signals size sizes smaller source specified str
+string strings structure subscriptable support supported sure symbol synchronously tag than together token
+too truncated tuple types unable undefined unexpected unicode unit units unpack unrecognized unsupported
+use used using utf valid values variable well whether width written xml year zlib
+"""
+
 WORDS = frozenset(f"{_RECORDING} {_CLINICAL} {_SLEEP} {_EXPERIMENT}".split())
 """The vocabulary, in lower case."""
+
+MESSAGES = frozenset(_MESSAGES.split())
+"""Words beside the vocabulary's that the message of an error may keep, in lower case."""
 
 SURNAMES = frozenset(_NAMES.split())
 """Words of the vocabulary that people are called, in lower case."""

@@ -5,7 +5,7 @@ A job knows all that it needs, so that it can run on another machine that sees t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,8 @@ from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Source
 from brainfm.recordings.state import State
 from brainfm.stages.patience import Patience
+from brainfm.store.files import PARTIAL
+from brainfm.store.schema import source_key
 
 Encoding = Literal["int16", "float32"]
 
@@ -102,6 +104,12 @@ class Job:
     here: Here
     made: tuple[Past, ...]
     refused: Past | None
+
+    @property
+    def patience(self) -> Patience:
+        """Return how long its reader may be waited for, with the mark of this source."""
+        mark = self.here.store / PARTIAL / self.here.run / f"{source_key(self.source.path)}.waiting"
+        return replace(self.here.patience, mark=mark if self.here.patience.deadly else None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +75,7 @@ def evaluate(
     reference
         name of the estimator that the others are compared with, subject by subject.
     journey
-        folders of the stages before, for the report.
+        folders of the stages before, for the report; its store is the task's where it names none.
     memory
         GB of windows held in one array; more of them are read from the store as they are asked for.
 
@@ -102,7 +103,8 @@ def evaluate(
         "leakage": {"reason": allow_leakage, "found": list(outcome.leaks)},
     }  # fmt: skip
     write_manifest(out, started, **facts)
-    write_report(out, journey=journey)
+    journey = journey or Journey()
+    write_report(out, journey=replace(journey, store=journey.store or task.store))
     _say(outcome, task.metrics[0], out)
     outcome.check_complete()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -34,12 +33,9 @@ class Lost:
     ----------
     job
         the one.
-    seconds
-        how long the last of them lived with it.
     """
 
     job: Any
-    seconds: float
 
 
 @runtime_checkable
@@ -86,9 +82,8 @@ class Processes:
             for job in suspects:
                 alone = deque([job])
                 while alone:
-                    begin = time.monotonic()
                     died = yield from self._until_death(work, alone)
-                    yield from (Lost(job, time.monotonic() - begin) for job in died)
+                    yield from map(Lost, died)
         except BaseException:
             self._pool().shutdown(wait=True, kill_workers=True)
             raise
@@ -163,14 +158,12 @@ class OnCluster:
         from distributed import KilledWorker, as_completed
 
         futures = {self.client.submit(work, job, pure=False): job for job in jobs}
-        begin, died = time.monotonic(), []
+        died = []
         try:
             for future in as_completed(list(futures)):
                 job = futures.pop(future)
-                error = future.exception()
-                if isinstance(error, KilledWorker):
-                    tries = error.allowed_failures + 1
-                    died.append(Lost(job, (time.monotonic() - begin) / tries))
+                if isinstance(future.exception(), KilledWorker):
+                    died.append(Lost(job))
                 else:
                     yield future.result()
         finally:

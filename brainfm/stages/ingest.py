@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
@@ -20,7 +19,7 @@ from brainfm.recordings.recording import Source
 from brainfm.recordings.sensors.labels import template_positions
 from brainfm.recordings.sources import find_sources
 from brainfm.recordings.state import UNKNOWN, State, hash_of, size_of, stat_of
-from brainfm.stages.assignments import Encoding, Here, Job, Outcome, Past, recall
+from brainfm.stages.assignments import Encoding, Here, Job, Outcome, recall
 from brainfm.stages.executors import (
     Executor,
     InProcess,
@@ -31,7 +30,8 @@ from brainfm.stages.executors import (
     queue,
 )
 from brainfm.stages.jobs import bring_in, set_aside
-from brainfm.stages.patience import Patience, timed_out
+from brainfm.stages.known import forget_came_in, forget_parts, known_of
+from brainfm.stages.patience import MOST, Patience, timed_out, waited
 from brainfm.store.files import check_local
 from brainfm.store.hold import create_store, name_people, writing
 from brainfm.store.read import Store, open_store, read_quarantine
@@ -147,8 +147,8 @@ def ingest(
     how = load_recipe(recipe) if recipe is not None else Recipe()
     template_positions(how.montage)
     shift = load_key(dates, store=store) if dates is not None else None
-    if timeout <= 0:
-        raise UsageError(f"timeout is {timeout:g} s; more than 0 is wanted.")
+    if not 0 < timeout <= MOST:
+        raise UsageError(f"timeout is {timeout:g} s; more than 0, and {MOST:g} at most, is wanted.")
     sources = attach_side_files(find_sources(source, how), how)
     with _executor(workers, cluster, slurm) as executor:
         patience = Patience(timeout, deadly=not isinstance(executor, InProcess))
@@ -169,12 +169,17 @@ def _fill(here: Here, sources: list[Source], executor: Executor, *, retry: bool)
         create_store(path, recipe.preprocessing, recipe.preprocessing_hash)
         with writing(path) as held:
             name_people(path, recipe.name, recipe.people_of or recipe.name)
-            known = _known(held.before, retry=retry)
+            known = known_of(held.before, dataset=recipe.name, retry=retry)
+            forget_came_in(path, known)
             here = replace(here, run=held.run)
-            jobs = [_job(source, known, here) for source in sources]
+            jobs = [known.job(source, here) for source in sources]
             # The largest first, so that none is left over when the others are done.
             jobs.sort(key=lambda job: size_of(job.source), reverse=True)
-            return list(watched(_outcomes(executor, jobs), "Files", len(jobs)))
+            outcomes = list(watched(_outcomes(executor, jobs), "Files", len(jobs)))
+            there = {o.source for o in outcomes if o.state in ("added", "unchanged")}
+            came = [source for source in sources if source.path in there]
+            forget_parts(path, known, came, run=held.run)
+            return outcomes
     except OSError as error:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         raise WorkError(
@@ -197,37 +202,6 @@ def _executor(
     return nullcontext(InProcess() if workers == 1 else Processes(workers))
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the store has of each source, by its key."""
-
-    made: dict[str, list[Past]]
-    refused: dict[str, Past]
-
-
-def _known(store: Store, *, retry: bool) -> _Known:
-    made: dict[str, list[Past]] = {}
-    for row in store.table.to_dict("records"):
-        made.setdefault(row["source_key"], []).append(_past(row["id"], row))
-    refused = {
-        row["source_key"]: _past(row["reason"], row)
-        for row in read_quarantine(store.files).values()
-        # What cannot be read tells nothing: its source is read again.
-        if row is not None and row["version"] == __version__ and not retry
-    }
-    return _Known(made, refused)
-
-
-def _job(source: Source, known: _Known, here: Here) -> Job:
-    key = source_key(source.path)
-    return Job(source, here, tuple(known.made.get(key, ())), known.refused.get(key))
-
-
-def _past(result: str, row: dict[str, Any]) -> Past:
-    state = State(row["source_sha256"], row["source_stat"])
-    return Past(result, state, row["recipe_hash"])
-
-
 def _outcomes(executor: Executor, jobs: list[Job]) -> Iterator[Outcome]:
     """Yield one outcome a job: at once where sizes and times tell that nothing changed."""
     waiting = []
@@ -242,13 +216,14 @@ def _outcomes(executor: Executor, jobs: list[Job]) -> Iterator[Outcome]:
 
 
 def _killed(lost: Lost) -> Outcome:
-    job, limit = lost.job, lost.job.here.patience.seconds
+    job, patience = lost.job, lost.job.patience
     refused = Refused(
         Reason.killed_worker,
         "Each process that read it died, also when it read nothing else: it may need more memory than "
         "there is, or crash its reader; read it on another machine, or leave it out.",
     )
-    refused = timed_out(limit) if lost.seconds >= limit else refused
+    if waited(patience.mark) >= patience.seconds:
+        refused = timed_out(patience.seconds)
     try:
         state = State(hash_of(job.source), stat_of(job.source))
     except OSError:
@@ -282,7 +257,9 @@ def _report(summary: IngestSummary, *, strict: bool) -> None:
         )
     if not summary.added and not summary.unchanged:
         entries = read_quarantine(open_store(summary.store).files).values()
-        first = min((row for row in entries if row is not None), key=lambda row: row["source"])
+        given = set(map(source_key, summary.quarantined))
+        told = [row for row in entries if row is not None and row["source_key"] in given]
+        first = min(told, key=lambda row: row["source"])
         raise WorkError(
             f"None of the {len(summary.quarantined)} files came in; at least one is wanted, {see}. "
             f"The first is {Path(first['source']).name}: {first['detail']}"

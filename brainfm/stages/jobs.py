@@ -16,16 +16,23 @@ from functools import partial
 
 from brainfm import __version__
 from brainfm.errors import UsageError, WorkError
-from brainfm.recordings.files import read_recording
+from brainfm.recordings.files import identify, read_recording
 from brainfm.recordings.privacy import redact
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recording import Recording, Source, Stream
 from brainfm.recordings.state import UNKNOWN, State, hash_of, stat_of, times_of
 from brainfm.stages.assignments import Here, Job, Outcome, recall
 from brainfm.stages.patience import Patience
+from brainfm.store.schema import (
+    RECORDINGS,
+    hash_of_description,
+    read_json,
+    recording_id,
+    source_key,
+)
 from brainfm.store.write import (
-    clear_quarantine,
     is_held,
+    note_place,
     note_stat,
     remove_recording,
     write_quarantine,
@@ -66,14 +73,16 @@ def _bring_in(job: Job) -> Outcome:
         if known is not None:
             _note_times(job, known, state)
             return known
-        with job.here.patience.limit():
+        if _is_moved(job, state):
+            return Outcome(job.source.path, "unchanged")
+        with job.patience.limit():
             recording = read_recording(job.source, job.here.recipe, dates=job.here.dates)
     except UsageError:
         raise
     # Whatever a strange file makes a reader or a filter raise, the night's other files go on.
     except Exception as error:
         return set_aside(job, _as_refused(error), state)
-    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256, job.here.patience)
+    blocks = partial(_checked, recording.blocks, job.source, times, state.sha256, job.patience)
     return _write(job, replace(recording, blocks=blocks), state)
 
 
@@ -91,8 +100,7 @@ def _write(job: Job, recording: Recording, state: State) -> Outcome:
         return set_aside(job, error, state)
     for past in job.made:
         if past.result != entry.id:
-            remove_recording(job.here.store, past.result)
-    clear_quarantine(job.here.store, job.source.path)
+            remove_recording(job.here.store, past.result, run=job.here.run)
     return Outcome(job.source.path, "added")
 
 
@@ -101,12 +109,18 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
 
     What the store has of it is taken out only where it is known to be of a file that is no more: a
     mistaken recipe, or a disk that does not answer, takes nothing away.
+
+    Raises
+    ------
+    WorkError
+        If another ingest holds the store by now, and may have brought the source in.
     """
+    _check_held(job.here)
     state = UNKNOWN if _may_pass(error) else state
     if any(state == UNKNOWN or past.state.sha256 == state.sha256 for past in job.made):
         return Outcome(job.source.path, "kept", error.reason.value)
     for past in job.made:
-        remove_recording(job.here.store, past.result)
+        remove_recording(job.here.store, past.result, run=job.here.run)
     write_quarantine(
         job.here.store,
         job.source.path,
@@ -116,6 +130,7 @@ def set_aside(job: Job, error: Refused, state: State) -> Outcome:
         stat=state.stat,
         recipe_hash=job.here.hash,
         version=job.here.version,
+        run=job.here.run,
     )
     return Outcome(job.source.path, "quarantined", error.reason.value)
 
@@ -166,7 +181,33 @@ def _may_pass(error: Refused) -> bool:
 def _note_times(job: Job, known: Outcome, state: State) -> None:
     # The bytes are the same under other times: the next ingest need not read them.
     if known.state == "unchanged" and state.stat and state.stat != job.made[0].state.stat:
-        note_stat(job.here.store, job.made[0].result, state.stat)
+        note_stat(job.here.store, job.made[0].result, state.stat, run=job.here.run)
+
+
+def _is_moved(job: Job, state: State) -> bool:
+    """Whether the store has this path, as given, with these bytes from another folder; it is noted.
+
+    The id is that of path and bytes, so that a data set and its store may move together: reading it
+    again would give the same recording under the same name.
+    """
+    if job.made:
+        return False
+    who = vars(identify(job.source.path, job.here.recipe))
+    named = {key: who[key] for key in ("subject", "session", "task", "run")}
+    id = recording_id(**named, source=job.source.path, source_sha256=state.sha256)
+    wanted = {"dataset": job.here.recipe.name, "recipe_hash": job.here.hash}
+    try:
+        has = read_json(job.here.store / RECORDINGS / id / "zarr.json")["attributes"]
+        whole = has.get("described") in (None, hash_of_description(has))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    # With its own key it is of a worker that died before it could tell: it is read again.
+    moved = has.get("source_key") != source_key(job.source.path)
+    if not (moved and whole and wanted.items() <= has.items()):
+        return False
+    given = {"source": job.source.path, "source_stat": state.stat}
+    note_place(job.here.store, id, **given, run=job.here.run)
+    return True
 
 
 def _check_place(here: Here) -> None:
@@ -179,6 +220,10 @@ def _check_place(here: Here) -> None:
             f"A worker on {os.uname().nodename} does not see the store {here.store}; every worker needs "
             "the store and the sources under the same paths."
         )
+    _check_held(here)
+
+
+def _check_held(here: Here) -> None:
     if not is_held(here.store, here.run):
         raise WorkError(
             f"The ingest into {here.store} is over; what it left to its workers is not done."

@@ -15,10 +15,14 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recording import Stream
+
+MOST = 1e6
+"""Seconds of the longest limit, twelve days; the system's alarms know no much longer ones."""
 
 LENIENCE = 1.5
 """A worker ends itself when its alarm has not been heard for so many times the limit."""
@@ -38,20 +42,35 @@ class Patience:
         the limit.
     deadly
         whether the process may end itself, because another takes its place.
+    mark
+        file that is there while a reader is waited for, since when its time tells; so `waited` can
+        say whether a process died of that.
     """
 
     seconds: float
     deadly: bool
+    mark: Path | None = None
 
     @contextmanager
     def limit(self) -> Generator[None]:
         """Refuse the file, as `Reason.timed_out`, where the body takes longer."""
         last = _death(LENIENCE * self.seconds) if self.deadly else nullcontext()
         try:
-            with last, _alarm(self.seconds):
+            with self._marked(), last, _alarm(self.seconds):
                 yield
         except _Over as error:
             raise timed_out(self.seconds) from error
+
+    @contextmanager
+    def _marked(self) -> Generator[None]:
+        if self.mark is None:
+            yield
+            return
+        self.mark.touch()
+        try:
+            yield
+        finally:
+            self.mark.unlink(missing_ok=True)
 
     def watch(self, stream: Stream) -> Stream:
         """Hand on the blocks of a file as long as each comes in time."""
@@ -62,6 +81,21 @@ class Patience:
                 except StopIteration as end:
                     return end.value
             yield block
+
+
+def waited(mark: Path | None) -> float:
+    """Return for how many seconds a reader has been waited for by who left ``mark``; 0 for none."""
+    if mark is None:
+        return 0.0
+    now = mark.with_suffix(".now")
+    try:
+        begin = mark.stat().st_mtime
+        now.touch()  # what counts is the clock of the disk
+        return now.stat().st_mtime - begin
+    except FileNotFoundError:
+        return 0.0
+    finally:
+        now.unlink(missing_ok=True)
 
 
 def timed_out(seconds: float) -> Refused:

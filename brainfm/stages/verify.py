@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from brainfm.errors import WorkError
 from brainfm.progress import watched
 from brainfm.store.files import Unlisted
 from brainfm.store.read import Store, open_store, read_quarantine
-from brainfm.store.schema import RECORDINGS
-from brainfm.store.verify import verify_store
+from brainfm.store.schema import RECORDINGS, group_json
+from brainfm.store.verify import find_broken, verify_store
 
 
 def verify(store: Path) -> None:
-    """Check every recording of a store against its checksums, and that the quarantine can be read.
+    """Check every recording of a store against its checksums, and that all else can be read.
 
     Where a server lists no folders it says that the quarantine was not looked at.
 
@@ -27,7 +28,8 @@ def verify(store: Path) -> None:
     UsageError
         If there is no store.
     WorkError
-        If a recording, or an entry of the quarantine, is damaged; each is named.
+        If a recording, an entry of the quarantine, or what stands beside them is damaged; each is
+        named.
     """
     opened = open_store(store)
     checks = list(watched(verify_store(opened), "Recordings", len(opened.table)))
@@ -48,6 +50,11 @@ def verify(store: Path) -> None:
         told.append(
             f"{len(broken)} entries of the quarantine of {opened.path} cannot be read "
             f"({', '.join(broken)}); remove these files and ingest again."
+        )
+    if beside := find_broken(opened):
+        told.append(
+            f"Of {opened.path} {', '.join(beside)} is not as it was written; ingest again for a table, "
+            f"and write {json.dumps(group_json({}))} into such a file."
         )
     if told:
         raise WorkError(" ".join(told))

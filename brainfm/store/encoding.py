@@ -14,13 +14,15 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from jaxtyping import Int16 as Int16Counts
 
+from brainfm.recordings.spread import spread_samples
+
 LARGEST = 32767
 
 COARSEST = 1 / 64
 """The coarsest step that integers may have, as a share of the channel's robust amplitude."""
 
-LOOKED_AT = 1_000
-"""Samples of a shard, about, from which its amplitude is estimated."""
+LOOKED_AT = 1_024
+"""Samples of a shard from which its amplitude is estimated."""
 
 
 class TooCoarse(Exception):
@@ -78,7 +80,7 @@ class Int16(Encoding):
         if not np.isfinite(peak).all():
             raise NotFinite
         step = np.maximum(peak / np.float32(LARGEST), np.finfo(np.float32).tiny)
-        amplitude = robust_amplitude(signal[:, :: max(1, signal.shape[1] // LOOKED_AT)])
+        amplitude = robust_amplitude(signal[:, spread_samples(signal.shape[1], n=LOOKED_AT)])
         # A channel that is constant most of the time has no amplitude to compare with.
         if np.any((step > COARSEST * amplitude) & (amplitude > 0)):
             raise TooCoarse

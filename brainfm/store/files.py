@@ -6,7 +6,7 @@ import mmap
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 from brainfm.errors import UsageError, WorkError
 
+PARTIAL = ".partial"
+"""Folder, and begin of the names of folders, of what is being written or removed."""
+
 OPEN_FILES = 256
 """Files that stay mapped, which holds them open; systems allow a process 1024 or more."""
-
 
 REFUSALS = {*range(400, 500), 501} - {408, 429}
 """Answers of HTTP that mean no; the others of 400 and more mean not now."""
@@ -127,8 +129,22 @@ class LocalFiles(Files):
         return sorted(f.name for f in place.iterdir()) if place.is_dir() else []
 
     def size(self) -> int:
-        """Return the bytes of all files."""
-        return sum(f.stat().st_size for f in self.root.rglob("*") if f.is_file())
+        """Return the bytes of all files but those of recordings that are not whole yet."""
+        return sum(map(_size, _below(self.root)))
+
+
+def _below(root: Path) -> Iterator[str]:
+    """Yield the files of a store, of which an ingest may take some away meanwhile."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(PARTIAL)]
+        yield from (os.path.join(folder, name) for name in names)
+
+
+def _size(file: str) -> int:
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return 0
 
 
 class RemoteFiles(Files):

@@ -7,6 +7,9 @@ a rounding to 16 bit changes the fingerprint of less than one recording in a hun
 fills its last block, as EDF does, adds samples at the end; so the spans have one of few lengths, the
 longest that fits, and what is left after the last of them (less than a sixth) does not count. Another
 crop or another set of channels gives another fingerprint.
+
+A steady signal, of a generator or a phantom, has no course of energy: it is told by the checksum of what
+is stored, and its copy in another format is not found.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ SPANS = 32
 STEP = 0.5
 LENGTHS = 4
 """Lengths a span may have, for each doubling."""
+
+STEADY = 1e-3
+"""Deviation of the logarithms of energy below which a signal is steady; brains are above 0.1."""
 
 AT_ONCE = 4096
 """Samples that are summed in one go: they fit a processor's cache in double precision."""
@@ -53,22 +59,30 @@ class Fingerprint:
                 self._sum[:, span] += part.sum(axis=1)
                 self._squares[:, span] += np.vecdot(part, part)
 
-    def digest(self) -> str:
-        """Return the fingerprint of all that was taken, as 16 hexadecimal digits."""
+    def digest(self, checksum: str) -> str:
+        """Return the fingerprint of all that was taken, as 16 hexadecimal digits.
+
+        Parameters
+        ----------
+        checksum
+            of what is stored; it tells steady signals apart.
+        """
         lengths = np.diff(self._edges)
         mean = self._sum.sum(axis=1, keepdims=True) / max(1, lengths.sum())
         energy = np.maximum(self._squares - 2 * mean * self._sum + mean**2 * lengths, 0)
         whole = energy.sum(axis=1)
         share = energy[whole > 0] / whole[whole > 0, None] * lengths.sum()
         level = np.log(share.sum(axis=0) / lengths + 1e-12)
-        # A steady signal has no course to tell it by; without a floor its rounding errors would be one.
-        level = (level - level.mean()) / max(level.std(), 1e-3)
-        steps = np.floor(level / STEP + 0.5).astype("<i2")
-        return hashlib.sha256(f"{self.n_channels}:".encode() + steps.tobytes()).hexdigest()[:16]
+        if level.std() < STEADY:
+            course = checksum.encode()
+        else:
+            steps = np.floor((level - level.mean()) / level.std() / STEP + 0.5)
+            course = steps.astype("<i2").tobytes()
+        return hashlib.sha256(f"{self.n_channels}:".encode() + course).hexdigest()[:16]
 
 
 def fingerprint(signal: Float32[np.ndarray, "channel time"]) -> str:
-    """Return the fingerprint of a cleaned signal as 16 hexadecimal digits."""
+    """Return the fingerprint of a cleaned signal as 16 hexadecimal digits, a steady one's by its samples."""
     whole = Fingerprint(*signal.shape)
     whole.take(signal)
-    return whole.digest()
+    return whole.digest(hashlib.sha256(signal.tobytes()).hexdigest())

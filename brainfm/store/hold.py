@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import shutil
 from collections.abc import Generator
@@ -13,16 +14,16 @@ from uuid import uuid4
 
 from brainfm.disk import flush_folder
 from brainfm.errors import UsageError, WorkError
-from brainfm.store.files import LocalFiles, check_local
+from brainfm.store.files import PARTIAL, LocalFiles, check_local
 from brainfm.store.read import Store, list_entries, list_ids, open_store, read_root
 from brainfm.store.schema import (
     COLUMNS,
-    PARTIAL,
     QUARANTINE,
     RECORDINGS,
     VERSION,
     group_json,
     read_json,
+    whole_table,
     write_json,
 )
 
@@ -48,6 +49,18 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        _make_store(new, preprocessing, preprocessing_hash)
+        new.rename(path)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not path.is_dir():
+            raise
+        # Another ingest made it in this moment.
+        create_store(path, preprocessing, preprocessing_hash)
+
+
+def _make_store(new: Path, preprocessing: dict[str, Any], preprocessing_hash: str) -> None:
     for name in (RECORDINGS, QUARANTINE):
         (new / name).mkdir(parents=True)
         write_json(new / name / "zarr.json", group_json({}))
@@ -57,7 +70,6 @@ def create_store(path: Path, preprocessing: dict[str, Any], preprocessing_hash: 
         "preprocessing_hash": preprocessing_hash,
     }
     write_json(new / "zarr.json", group_json(root))
-    new.rename(path)
 
 
 def _words(preprocessing: dict[str, Any]) -> str:
@@ -109,10 +121,10 @@ def writing(path: Path) -> Generator[Held]:
 
 
 def _open(path: Path) -> Store:
-    """Open the store, without its table where folders were removed, or came, since it was made."""
+    """Open the store, without a table that is damaged or older than the folders that are there."""
     store = open_store(path)
-    listed = store.attributes.get("table")
-    if listed is None or sorted(listed["id"]) == list_ids(store.files):
+    listed = whole_table(store.attributes)
+    if listed is not None and sorted(listed["id"]) == list_ids(store.files):
         return store
     kept = {key: value for key, value in store.attributes.items() if key != "table"}
     return replace(store, attributes=kept)

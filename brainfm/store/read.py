@@ -28,6 +28,7 @@ from brainfm.store.schema import (
     annotations_of,
     entry_of,
     sensors_of,
+    whole_table,
 )
 from brainfm.store.signals import Signals, Wanted
 
@@ -57,6 +58,8 @@ def read_root(
     """Return the attributes of the root; a `UsageError` where it is no store that can be read."""
     try:
         text = files.read("zarr.json")
+    except PermissionError as error:
+        raise UsageError(f"The store {place} may not be read; ask for the permission.") from error
     except OSError as error:
         met = f" ({error})" if isinstance(place, str) else ", but something else" * place.exists()
         raise UsageError(f"There is no store at {place}{met}; {remedy}.") from error
@@ -81,12 +84,21 @@ def read_root(
 
 def list_entries(files: Files) -> list[dict[str, Any]]:
     """Return the attributes of every recording, sorted by id, from the recordings themselves."""
-    return [read_attributes(files, id) for id in list_ids(files)]
+    return [found for id in list_ids(files) if (found := _read_again(files, id)) is not None]
+
+
+def _read_again(files: Files, id: str) -> dict[str, Any] | None:
+    """Return what `read_attributes` does, None where an ingest took the recording out meanwhile."""
+    try:
+        return read_attributes(files, id)
+    except WorkError:
+        # It may have been replaced between its listing and this.
+        return read_attributes(files, id) if files.names(f"{RECORDINGS}/{id}") else None
 
 
 def list_ids(files: Files) -> list[str]:
     """Return the ids of the recordings that have a folder, sorted."""
-    return [n for n in files.names(RECORDINGS) if n != "zarr.json" and n[0] != "."]
+    return [n for n in files.names(RECORDINGS) if n.startswith("sub-")]
 
 
 def read_attributes(files: Files, id: str) -> dict[str, Any]:
@@ -142,8 +154,12 @@ class Store:
 
     def __getstate__(self) -> dict[str, Any]:
         # What was opened stays behind: a process that gets the store opens its own.
-        kept = {"path": self.path, "attributes": self.attributes, "files": self.files}
-        return {**kept, "_entries": {}}
+        return {
+            "path": self.path,
+            "attributes": self.attributes,
+            "files": self.files,
+            "_entries": {},
+        }
 
     def __len__(self) -> int:
         return len(self.table)
@@ -158,7 +174,7 @@ class Store:
         ``float32``), fingerprint, duplicate_of (id of the first recording with the same fingerprint, or
         None), and source_key, source_sha256, source_stat, recipe_hash.
         """
-        columns = self.attributes.get("table")
+        columns = whole_table(self.attributes)
         if columns is None:
             rows = list_entries(self.files)
             columns = {c: [row[c] for row in rows] for c in COLUMNS}
@@ -265,7 +281,6 @@ class Store:
 
     @contextmanager
     def _reading(self, *ids: str) -> Generator[None]:
-        """Say so where what cannot be read are recordings that the store does not have."""
         try:
             yield
         except (KeyError, WorkError):

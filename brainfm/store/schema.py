@@ -46,9 +46,11 @@ CHUNK_SECONDS = 4.0
 SHARD_BYTES = 32_000_000
 """Of float32: what writing a recording holds in memory a few times over."""
 
+LONGEST = 243
+"""Characters of an id before its hash; file systems take 255 in all."""
+
 RECORDINGS = "recordings"
 QUARANTINE = "quarantine"
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,20 @@ COLUMNS = tuple(f.name for f in fields(Entry) if f.name not in LONG)
 """The fields of `Entry` that stand in the table of the root."""
 
 
+_NUMBERS = ("sfreq", "n_times", "n_channels", "n_bad")
+
+
+def whole_table(attributes: dict[str, Any]) -> dict[str, list[Any]] | None:
+    """Return the table in a root's attributes, None where there is none or it is damaged."""
+    table = attributes.get("table")
+    if not isinstance(table, dict) or not all(isinstance(table.get(c), list) for c in COLUMNS):
+        return None
+    same = len({len(table[c]) for c in COLUMNS}) == 1
+    named = all(isinstance(value, str) for value in table["id"])
+    counted = all(isinstance(value, int | float) for c in _NUMBERS for value in table[c])
+    return table if same and named and counted else None
+
+
 def entry_attributes(entry: Entry) -> dict[str, Any]:
     """Return the attributes that hold ``entry``, with the hash of them."""
     attributes = asdict(entry)
@@ -153,6 +169,8 @@ def recording_id(
     """
     entities = (("sub", subject), ("ses", session), ("task", task), ("run", run))
     parts = [f"{key}-{_safe(value)}" for key, value in entities if value is not None]
+    if sum(map(len, parts)) > LONGEST:
+        parts = [part[:50] for part in parts]
     name = Path(os.path.normpath(source)).as_posix()
     tag = hashlib.sha256(f"{name}\0{source_sha256}".encode("utf-8", "surrogateescape")).hexdigest()
     return "_".join([*parts, tag[:8]])

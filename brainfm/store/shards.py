@@ -123,6 +123,22 @@ def array_metadata(
     }
 
 
+def scale_metadata(shape: tuple[int, int], *, layout: Layout = LAYOUT) -> dict[str, Any]:
+    """Return the ``zarr.json`` of the scale of a signal, of shape (shard, channel)."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": "float32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shape)}},
+        "chunk_key_encoding": key_encoding(layout),
+        "fill_value": "NaN",
+        "codecs": index_codecs(),
+        "attributes": {},
+        "dimension_names": ["shard", "channel"],
+    }
+
+
 def with_crc(data: bytes) -> bytes:
     """Return bytes followed by their crc32c, as zarr's codec of that name does."""
     return data + struct.pack("<I", google_crc32c.value(data))

@@ -17,8 +17,7 @@ from brainfm.store.schema import CHUNK_SECONDS, SHARD_BYTES, as_json
 from brainfm.store.shards import (
     LAYOUT,
     array_metadata,
-    index_codecs,
-    key_encoding,
+    scale_metadata,
     with_crc,
     write_shard,
 )
@@ -107,7 +106,8 @@ class SignalWriter:
         (self.folder / "signal" / "zarr.json").write_bytes(as_json(self._metadata()))
         if self._scales:
             _write_scale(self.folder / "scale", np.stack(self._scales))
-        return Written(self.encoding.dtype, self._checksum.text(), self._fingerprint.digest())
+        checksum = self._checksum.text()
+        return Written(self.encoding.dtype, checksum, self._fingerprint.digest(checksum))
 
     def _write_shard(self) -> None:
         try:
@@ -143,16 +143,6 @@ def _write_scale(folder: Path, scale: Float32[np.ndarray, "shard channel"]) -> N
     # Without parents: where a new ingest has swept this one's folder, nothing may come back.
     folder.mkdir()
     (folder / LAYOUT.key(0, 0)).write_bytes(with_crc(scale.astype("<f4").tobytes()))
-    metadata = {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(scale.shape),
-        "data_type": "float32",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(scale.shape)}},
-        "chunk_key_encoding": key_encoding(LAYOUT),
-        "fill_value": "NaN",
-        "codecs": index_codecs(),
-        "attributes": {},
-        "dimension_names": ["shard", "channel"],
-    }
+    n_shards, n_channels = scale.shape
+    metadata = scale_metadata((n_shards, n_channels))
     (folder / "zarr.json").write_bytes(as_json(metadata))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,16 @@ from brainfm.store.checksum import Checksum
 from brainfm.store.encoding import Encoded
 from brainfm.store.files import NoRanges, Unreached
 from brainfm.store.read import Store, open_store, read_attributes
-from brainfm.store.schema import COLUMNS, Entry, hash_of_description
+from brainfm.store.schema import (
+    COLUMNS,
+    QUARANTINE,
+    RECORDINGS,
+    Entry,
+    group_json,
+    hash_of_description,
+    whole_table,
+)
+from brainfm.store.shards import scale_metadata
 
 
 @dataclass(frozen=True)
@@ -30,16 +40,50 @@ class Check:
 
 
 def verify_store(store: Store) -> Iterator[Check]:
-    """Read every recording and compare it with its checksums and its row in the store's table."""
+    """Read every recording and compare it with its checksums and its row in the store's table.
+
+    Where something is wrong it is looked at again at the end, in the store as it is then: an ingest
+    may have replaced a recording while it was read, or taken it out.
+    """
+    wrong = []
+    for check in _checks(store, store.table["id"]):
+        if check.problem is None:
+            yield check
+        else:
+            wrong.append(check.id)
+    if wrong:
+        now = open_store(store.path)
+        there = set(now.table["id"])
+        yield from (Check(id, None) for id in wrong if id not in there)
+        yield from _checks(now, [id for id in wrong if id in there])
+
+
+def find_broken(store: Store) -> list[str]:
+    """Return what is not as it was written of the files that belong to no recording."""
+    keys = [f"{folder}/zarr.json" for folder in (RECORDINGS, QUARANTINE)]
+    broken = [key for key in keys if _json(store, key) != group_json({})]
+    if "table" in store.attributes and whole_table(store.attributes) is None:
+        broken.append("the table in zarr.json")
+    return broken
+
+
+def _json(store: Store, key: str) -> Any:
+    try:
+        return json.loads(store.files.read(key))
+    except (OSError, ValueError):
+        return None
+
+
+def _checks(store: Store, ids: Iterable[str]) -> Iterator[Check]:
     listed, lost = _listed(store), set(store.lost)
-    for id in store.table["id"]:
+    for id in ids:
         gone = "is listed, and its folder is not there" if id in lost else None
         yield Check(id, gone or _problem(store, id, listed.get(id, {})))
 
 
 def _listed(store: Store) -> dict[str, dict[str, Any]]:
     """Return the rows of the root's table by id; none where there is no table, as after a kill."""
-    columns = store.attributes.get("table")
+    columns = whole_table(store.attributes)
     if columns is None:
         return {}
     # The source's times may be renewed while this reads.
@@ -74,13 +118,19 @@ def _misdescribed(attributes: dict[str, Any]) -> str | None:
 def _mislisted(store: Store, attributes: dict[str, Any], row: dict[str, Any]) -> str | None:
     other = [column for column, value in row.items() if attributes[column] != value]
     # An ingest that began since may have replaced the recording.
-    if not other or open_store(store.path).attributes.get("table") != store.attributes["table"]:
+    if not other or open_store(store.path).attributes.get("table") != store.attributes.get("table"):
         return None
     return f"is listed with another {other[0]} than its zarr.json has"
 
 
 def _difference(store: Store, entry: Entry) -> str | None:
     signal = store.signals.signal(entry.id)
+    if signal.scale is not None:
+        shape = (len(signal.scale), entry.n_channels)
+        if _json(store, f"{RECORDINGS}/{entry.id}/scale/zarr.json") != scale_metadata(
+            shape, layout=signal.layout
+        ):
+            return "has a scale whose zarr.json is not what was written"
     if (signal.n_channels, signal.n_times) != (entry.n_channels, entry.n_times):
         return (
             f"has shape {(signal.n_channels, signal.n_times)}, written was "

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from brainfm.disk import flush
@@ -18,8 +19,8 @@ from brainfm.recordings.recording import (
     join_annotations,
 )
 from brainfm.store.encoding import ENCODINGS, Encoding, TooCoarse
+from brainfm.store.files import PARTIAL
 from brainfm.store.schema import (
-    PARTIAL,
     QUARANTINE,
     RECORDINGS,
     Entry,
@@ -27,6 +28,7 @@ from brainfm.store.schema import (
     as_json,
     entry_attributes,
     group_json,
+    hash_of_description,
     read_json,
     recording_id,
     sensors_to_json,
@@ -90,7 +92,7 @@ def write_recording(
         flush(temporary)
         final = path / RECORDINGS / entry.id
         if final.exists():
-            remove_recording(path, entry.id)
+            remove_recording(path, entry.id, run=run)
         temporary.rename(final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -112,20 +114,39 @@ def _write_signal(
     return writer.finish(), findings
 
 
-def remove_recording(path: Path, id: str) -> None:
+def remove_recording(path: Path, id: str, *, run: str = "") -> None:
     """Take a recording out of the store, at once."""
-    aside = path / f"{PARTIAL}.{uuid4().hex}"
+    aside = path / PARTIAL / run / uuid4().hex
     (path / RECORDINGS / id).rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def note_stat(path: Path, id: str, source_stat: str) -> None:
+def note_stat(path: Path, id: str, source_stat: str, *, run: str = "") -> None:
     """Note that the source of a recording has other times, but the bytes that it had."""
     file = path / RECORDINGS / id / "zarr.json"
     group = read_json(file)
     group["attributes"] |= {"source_stat": source_stat}
-    write_json(file, group)
+    _put_json(path, file, group, run=run)
     os.utime(path / RECORDINGS)  # the table has to be made anew
+
+
+def note_place(path: Path, id: str, *, source: str, source_stat: str, run: str = "") -> None:
+    """Note that the source of a recording lies elsewhere, by the same path as given."""
+    file = path / RECORDINGS / id / "zarr.json"
+    group = read_json(file)
+    attributes = group["attributes"]
+    attributes |= {"source_key": source_key(source), "source_stat": source_stat}
+    if "described" in attributes:
+        attributes["described"] = hash_of_description(attributes)
+    _put_json(path, file, group, run=run)
+    os.utime(path / RECORDINGS)  # the table has to be made anew
+
+
+def _put_json(path: Path, file: Path, value: Any, *, run: str) -> None:
+    """Write JSON whole or not at all, and not where another ingest has taken over."""
+    staged = path / PARTIAL / run / uuid4().hex
+    write_json(staged, value)
+    staged.replace(file)
 
 
 def write_quarantine(
@@ -138,6 +159,7 @@ def write_quarantine(
     recipe_hash: str,
     stat: str = "",
     version: str = "",
+    run: str = "",
 ) -> None:
     """Note that a source did not come in, why, and which version of brainfm said so."""
     value = {
@@ -150,12 +172,12 @@ def write_quarantine(
         "recipe_hash": recipe_hash,
         "version": version,
     }
-    write_json(path / QUARANTINE / f"{source_key(source)}.json", value)
+    _put_json(path, path / QUARANTINE / f"{value['source_key']}.json", value, run=run)
 
 
-def clear_quarantine(path: Path, source: str) -> None:
-    """Forget that a source did not come in."""
-    (path / QUARANTINE / f"{source_key(source)}.json").unlink(missing_ok=True)
+def clear_quarantine(path: Path, key: str) -> None:
+    """Forget that the source of that key did not come in."""
+    (path / QUARANTINE / f"{key}.json").unlink(missing_ok=True)
 
 
 def _entry(

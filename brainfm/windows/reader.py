@@ -77,6 +77,10 @@ class Selection:
             if chosen is not None:
                 wanted &= table[column].isin(chosen)
         wanted &= table["kinds"].map(lambda kinds: bool(set(kinds.split(",")) & set(self.kinds)))
+        if not len(table):
+            raise UsageError(
+                f"The store {self.store} has no recording; `brainfm status {self.store}` says why."
+            )
         if not wanted.any():
             raise UsageError(
                 f"No recording of {self.store} has sensors of the kinds {list(self.kinds)} "

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from brainfm.errors import UsageError
-from brainfm.recordings.recording import Sensors
+from brainfm.recordings.recording import KINDS, Sensors
 from brainfm.windows.derivations import channel_key, circuit_of
 from brainfm.windows.plan import Channel, Plan, join, keep
 
@@ -82,9 +82,18 @@ class OfKinds(View):
 
     kinds: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.kinds) - set(KINDS)):
+            raise UsageError(f"There are no sensor kinds {unknown}; known: {', '.join(KINDS)}.")
+
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
-        """Return rows of a single one each."""
+        """Return rows of a single one each, at least one."""
         rows = [i for i, kind in enumerate(sensors.kind) if kind in self.kinds]
+        if not rows:
+            raise UsageError(
+                f"{where} has no sensors of the kinds {list(self.kinds)} (it has "
+                f"{sorted(set(sensors.kind))}); leave it out, or name other kinds."
+            )
         matrix = np.eye(len(sensors), dtype=np.float32)[rows]
         return Plan(matrix, sensors.pick(rows), np.ones(len(rows), bool), 1.0)
 
@@ -151,9 +160,7 @@ class Bipolar(View):
 
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
         """Return rows of ones and minus ones."""
-        circuit = circuit_of(sensors, _usable(sensors, self.bads))
-        made = [circuit.derive(pair) for pair in self.pairs]
-        return cover(self, self.pairs, made, sensors=sensors, where=where)
+        return _derive(self, self.pairs, sensors=sensors, where=where)
 
 
 @dataclass(frozen=True)
@@ -180,8 +187,7 @@ class Tcp(View):
 
     def plan(self, sensors: Sensors, *, where: str = "The recording") -> Plan:
         """Return the plan of the montage's derivations."""
-        pairs = Bipolar(TCP[self.n_channels], self.min_coverage, self.bads)
-        return pairs.plan(sensors, where=where)
+        return _derive(self, TCP[self.n_channels], sensors=sensors, where=where)
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,12 @@ def check_wanted(view: View, names: Sequence[str], min_coverage: float) -> None:
     same = Counter(channel_key(name) for name in names)
     if not names or max(same.values()) > 1:
         raise UsageError(f"The view {kind} wants {list(names)}; give channels, each once.")
+
+
+def _derive(view: Bipolar | Tcp, pairs: Sequence[str], *, sensors: Sensors, where: str) -> Plan:
+    circuit = circuit_of(sensors, _usable(sensors, view.bads))
+    made = [circuit.derive(pair) for pair in pairs]
+    return cover(view, pairs, made, sensors=sensors, where=where)
 
 
 def _usable(sensors: Sensors, bads: Bads) -> dict[int, bool]:

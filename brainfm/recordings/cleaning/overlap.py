@@ -22,7 +22,8 @@ from scipy.fft import irfft, next_fast_len, rfft
 from brainfm.recordings.cleaning.filters import Filter
 
 FRAME_BYTES = 128_000_000
-"""A frame is not larger, unless the filter alone is."""
+"""A frame is not much larger, unless the filter alone is: the length that is fast to transform next
+may be a tenth above."""
 
 TWOS = 32
 """Long frames are a multiple of it: odd factors of a length make its transform slower."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from brainfm.recordings.quarantine import Reason, Refused
 
@@ -31,10 +31,10 @@ class Range:
 
 RANGES = {
     "eeg": Range(2e-7, 2e-5, 2e-3, "V"),
-    "mag": Range(1e-15, 5e-13, 2e-10, "T"),
-    "grad_axial": Range(1e-15, 5e-13, 2e-10, "T"),
-    "grad_planar": Range(2e-14, 1e-11, 1e-8, "T/m"),
-    "ref_meg": Range(1e-14, 5e-12, 2e-9, "T"),
+    "mag": Range(1e-15, 5e-13, 5e-11, "T"),
+    "grad_axial": Range(1e-15, 5e-13, 5e-11, "T"),
+    "grad_planar": Range(2e-14, 1e-11, 1e-9, "T/m"),
+    "ref_meg": Range(1e-14, 5e-12, 5e-10, "T"),
     "ecog": Range(5e-7, 5e-5, 5e-3, "V"),
     "seeg": Range(5e-7, 5e-5, 5e-3, "V"),
     "eog": Range(3e-7, 5e-5, 5e-3, "V"),
@@ -44,32 +44,79 @@ RANGES = {
 """What is plausible of each kind; ``misc`` may be anything."""
 
 
-def check_amplitude(
-    signal: Float[np.ndarray, "channel time"], kinds: Sequence[str]
-) -> dict[str, float]:
-    """Return the amplitude of each kind; raise `Refused`, with the factor found, where implausible.
+def amplitudes(signal: Float[np.ndarray, "channel time"]) -> Float[np.ndarray, " channel"]:
+    """Return half the span that holds the middle 68 % of each channel's samples.
 
-    The amplitude of a kind is the median over its channels of half the span that holds the middle
-    68 % of the samples, which is a Gaussian's standard deviation and cares nothing for artefacts.
+    It is a Gaussian's standard deviation and cares nothing for artefacts.
     """
-    found = {}
-    for kind in sorted(set(kinds) & set(RANGES)):
-        rows = signal[[k == kind for k in kinds]]
-        low, high = np.quantile(rows, [0.16, 0.84], axis=1)
-        found[kind] = float(np.median((high - low) / 2))
-        _check(found[kind], kind, RANGES[kind])
+    low, high = np.quantile(signal, [0.16, 0.84], axis=1)
+    return (high - low) / 2
+
+
+def check_amplitude(sizes: Float[np.ndarray, " channel"], kinds: Sequence[str]) -> dict[str, float]:
+    """Return the amplitude of each kind, the median of its channels.
+
+    Parameters
+    ----------
+    sizes
+        `amplitudes` of the channels.
+    kinds
+        of the channels.
+
+    Raises
+    ------
+    Refused
+        If a kind's amplitude is none that its sensors have, with the factor found; or if all kinds are flat.
+    """
+    found = {kind: float(np.median(sizes[rows])) for kind, rows in _by_kind(kinds).items()}
+    if found and not any(found.values()):
+        raise Refused(
+            Reason.flat, f"Most of its {' and '.join(found)} channels are flat; leave it out."
+        )
+    for kind, size in found.items():
+        if size and not _fits(size, kind):
+            raise _implausible(kind, size, {k: v for k, v in found.items() if k != kind})
     return found
 
 
-def _check(amplitude: float, kind: str, plausible: Range) -> None:
-    if amplitude == 0:
-        raise Refused(Reason.flat, f"Most of its {kind} channels are flat; leave it out.")
-    if plausible.least <= amplitude <= plausible.greatest:
-        return
-    power = 3 * round(np.log10(amplitude / plausible.usual) / 3)
-    raise Refused(
+def find_outside(sizes: Float[np.ndarray, " channel"], kinds: Sequence[str]) -> dict[int, str]:
+    """Return the channels whose amplitude no sensor of their kind has, with the reason.
+
+    Kinds of which the median channel is no better are passed over: `check_amplitude` refuses them.
+    """
+    found = {}
+    for kind, rows in _by_kind(kinds).items():
+        middle = np.median(sizes[rows])
+        if middle == 0 or _fits(middle, kind):
+            outside = [int(row) for row in rows if not _fits(sizes[row], kind)]
+            found |= {row: "amplitude" if sizes[row] else "flat" for row in outside}
+    return found
+
+
+def _by_kind(kinds: Sequence[str]) -> dict[str, Int[np.ndarray, " row"]]:
+    return {
+        kind: np.flatnonzero([k == kind for k in kinds])
+        for kind in sorted(set(kinds) & set(RANGES))
+    }
+
+
+def _fits(size: float, kind: str) -> bool:
+    return bool(RANGES[kind].least <= size <= RANGES[kind].greatest)
+
+
+def _implausible(kind: str, size: float, others: Mapping[str, float]) -> Refused:
+    """Return the refusal, with what mends the file: one factor for all, or to do without the kind."""
+    plausible = RANGES[kind]
+    power = 3 * round(np.log10(size / plausible.usual) / 3)
+    lost = [k for k, v in others.items() if _fits(v, k) and not _fits(v * 10.0**-power, k)]
+    remedy = (
+        f"as one unit_scale cannot mend this and leave its {' and '.join(lost)} as it is, take "
+        f"{kind} out of the recipe's kinds"
+        if lost
+        else f"set the recipe's unit_scale (1.0e{-power:+d}) and unit_reason if the unit is wrong"
+    )
+    return Refused(
         Reason.implausible_amplitude,
-        f"Its {kind} amplitude is {amplitude:.2g} {plausible.unit} where {plausible.least:g} to "
-        f"{plausible.greatest:g} {plausible.unit} are plausible, about 10^{power} times the usual; "
-        f"set the recipe's unit_scale (1e{-power}) if the unit is wrong.",
+        f"Its {kind} amplitude is {size:.2g} {plausible.unit} where {plausible.least:g} to "
+        f"{plausible.greatest:g} {plausible.unit} are plausible, about 10^{power} times the usual; {remedy}.",
     )

@@ -18,11 +18,12 @@ from brainfm.recordings.cleaning import clean, faults
 from brainfm.recordings.cleaning.bads import find_bads
 from brainfm.recordings.cleaning.filters import design_filters
 from brainfm.recordings.cleaning.overlap import convolve
-from brainfm.recordings.cleaning.plausible import check_amplitude
+from brainfm.recordings.cleaning.plausible import amplitudes, check_amplitude, find_outside
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Sensors, Stream, join_annotations
 from brainfm.recordings.samples import Samples, ScaledSamples, read_pieces, read_segments
+from brainfm.recordings.spread import spread_samples
 
 SEGMENT_SECONDS = 8.0
 SEGMENTS = 12
@@ -74,14 +75,14 @@ def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
     samples
         of the channels that ``sensors`` describes.
     sensors
-        what the channels are.
+        what the channels are, as they were recorded.
     recipe
         unit, reference, mains, band and sampling rate.
 
     Raises
     ------
     Refused
-        If a sample is not finite, an amplitude is implausible or a reference is not there.
+        If a sample is not finite, an amplitude is implausible, or a reference is not there or wrong.
     """
     if recipe.unit_scale != 1:
         samples = ScaledSamples(samples, recipe.unit_scale)
@@ -94,16 +95,17 @@ def clean_blocks(samples: Samples, sensors: Sensors, recipe: Recipe) -> Stream:
     amplitude = []
     pieces = map(against, _check(samples, sensors.kind, seen))
     n_times = clean.resampled_length(samples.n_times, samples.sfreq, to=recipe.sfreq)
-    every = max(n_times // AMPLITUDE_SAMPLES, 1)
+    looked_at = spread_samples(n_times, n=AMPLITUDE_SAMPLES)
     done = 0
     for block in convolve(
         pieces, filters, n_times=samples.n_times, n_out=n_times, n_channels=len(sensors)
     ):
         block += level.astype(np.float32)
-        amplitude.append(block[:, -done % every :: every].copy())
+        begin, end = np.searchsorted(looked_at, (done, done + block.shape[1]))
+        amplitude.append(block[:, looked_at[begin:end] - done])
         done += block.shape[1]
         yield block
-    sizes = check_amplitude(np.concatenate(amplitude, axis=1), sensors.kind)
+    sizes = amplitudes(np.concatenate(amplitude, axis=1))
     return _findings(first, seen, sensors, sizes, seconds=_second(samples) / samples.sfreq)
 
 
@@ -118,7 +120,17 @@ def look_first(samples: Samples, sensors: Sensors, recipe: Recipe) -> First:
     if line == "detect":
         line = clean.detect_line_freq(np.concatenate(segments), samples.sfreq)
     assert not isinstance(line, str)
-    return First(line, find_bads(segments, samples.sfreq, kinds=sensors.kind))
+    bads = find_bads(segments, samples.sfreq, kinds=sensors.kind)
+    return First(line, _find_astray(segments, sensors.kind) | bads)
+
+
+def _find_astray(
+    segments: Sequence[Float[np.ndarray, "channel segment"]], kinds: Sequence[str]
+) -> dict[int, str]:
+    """Return the channels of a wrong unit, which an average reference would spread over all."""
+    every = max(segments[0].shape[1] * len(segments) // AMPLITUDE_SAMPLES, 1)
+    sizes = np.median([amplitudes(segment[:, ::every]) for segment in segments], axis=0)
+    return {row: why for row, why in find_outside(sizes, kinds).items() if why != "flat"}
 
 
 def _check(
@@ -160,6 +172,13 @@ def _reference(
             "It holds derivations between two electrodes, which have their reference; "
             "leave the recipe's reference out.",
         )
+    against = {sensors.reference[i] or "one that is not known" for i in eeg}
+    if len(against) > 1:
+        raise Refused(
+            Reason.missing_reference,
+            f"Its EEG channels are measured against {', '.join(sorted(against))}, where a new reference "
+            "wants one for all; drop the others' channels, or leave the recipe's reference out.",
+        )
     if recipe.reference == "average":
         names = [sensors.names[i] for i in eeg if i not in bads and not sensors.bad[i]]
     else:
@@ -176,14 +195,20 @@ def _reference(
 
 
 def _findings(
-    first: First, seen: Faults, sensors: Sensors, amplitude: dict[str, float], *, seconds: float
+    first: First,
+    seen: Faults,
+    sensors: Sensors,
+    sizes: Float[np.ndarray, " channel"],
+    *,
+    seconds: float,
 ) -> Findings:
     """Say what was found; a channel that is flat most of the time is bad and not annotated."""
+    amplitude = check_amplitude(sizes, sensors.kind)
     flat, saturated = (np.concatenate(part, axis=1) for part in (seen.flat, seen.saturated))
     saturated |= seen.plateaus.find(saturated.shape[1])
     dead = np.flatnonzero(2 * flat.sum(axis=1) > flat.shape[1])
     flat[dead] = False
-    bads = first.bads | dict.fromkeys(dead.tolist(), "flat")
+    bads = find_outside(sizes, sensors.kind) | first.bads | dict.fromkeys(dead.tolist(), "flat")
     spans = [
         faults.annotate(found, name, names=sensors.names, seconds=seconds, least=least)
         for found, name, least in (

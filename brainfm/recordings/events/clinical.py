@@ -98,10 +98,12 @@ class SienaList(SideFile):
         """Return the seizures of the recording."""
         (file,) = files
         start, seconds = _start_and_length(recording)
+        blocks = list(_siena_blocks(file))
+        alone = len({name for name, _ in blocks}) == 1
         found = [
             self._seizure(texts, recording, file, start=start, seconds=seconds)
-            for name, texts in _siena_blocks(file)
-            if _is_named(recording, name)
+            for name, texts in blocks
+            if _is_named(recording, name, alone=alone)
         ]
         if not found:
             raise Refused(
@@ -122,8 +124,8 @@ class SienaList(SideFile):
         if not onset < end <= seconds + 1:
             raise meaningless(
                 file,
-                f"a seizure of it from {texts['start']} to {texts['end']}, {onset} to {end} s into its "
-                f"{seconds:g} s (say what is meant in the `corrections` of the recipe's SienaList)",
+                f"a seizure of it from {onset} to {end} s into its {seconds:g} s (say what is meant in "
+                "the `corrections` of the recipe's SienaList)",
             )
         return Event(float(onset), float(end - onset), SEIZURE)
 
@@ -170,12 +172,12 @@ def _start_and_length(recording: Path) -> tuple[int, float]:
 def _clock(text: str, file: Path, meant: dict[str, str]) -> int:
     found = _CLOCK.search(text)
     if found is None:
-        raise meaningless(file, f"{text.strip()!r} where a time such as 19.58.36 is wanted")
+        raise meaningless(file, "something else where a time such as 19.58.36 is wanted")
     if found[0] in meant:
         return _clock(meant[found[0]], file, {})
     hours, minutes, seconds = map(int, found.groups())
     if hours > 23 or minutes > 59 or seconds > 59:
-        raise meaningless(file, f"{found[0]!r} where a time of the day is wanted")
+        raise meaningless(file, "what is no time of the day where one is wanted")
     return 3600 * hours + 60 * minutes + seconds
 
 
@@ -195,11 +197,19 @@ def _siena_blocks(file: Path) -> Iterator[tuple[str | None, dict[str, str]]]:
         raise meaningless(file, "a seizure without a start or an end")
 
 
-def _is_named(recording: Path, listed: str | None) -> bool:
-    """Say whether a list means a recording: it has O for 0, and leaves numbers out where there is one."""
-    if listed is not None and listed.upper().replace("O", "0") == recording.name.upper().replace(
-        "O", "0"
-    ):
+def _is_named(recording: Path, listed: str | None, *, alone: bool) -> bool:
+    """Say whether a list means a recording: it has O for 0, and leaves numbers out where there is one.
+
+    ``alone`` says that the list is of one recording; one recording in the folder does not say so, since the
+    others may not have been fetched.
+    """
+    if listed is not None and _spelt(listed) == _spelt(recording.name):
         return True
+    if not alone:
+        return False
     beside = [p for p in recording.parent.iterdir() if p.suffix.lower() == ".edf"]
     return len(beside) == 1
+
+
+def _spelt(name: str) -> str:
+    return name.upper().replace("O", "0")

@@ -12,9 +12,11 @@ import numpy as np
 from brainfm.recordings.component import build
 from brainfm.recordings.events import clinical, tuh
 from brainfm.recordings.events.side import Event, SameStem, SideFile
+from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations, Source
+from brainfm.recordings.sensors.labels import normalise_name
 
 
 def attach_side_files(sources: Sequence[Source], recipe: Recipe) -> list[Source]:
@@ -48,7 +50,7 @@ def side_file(recipe: Recipe) -> SideFile | None:
 
 
 def read_labels(
-    path: str, recipe: Recipe, *, seconds: float, label: str | None
+    path: str, recipe: Recipe, scrubber: Scrubber, *, seconds: float, label: str | None
 ) -> tuple[Annotations, dict[str, Any]]:
     """Return the labels of a recording, and what there is to say of where they came from.
 
@@ -58,6 +60,8 @@ def read_labels(
         of the recording.
     recipe
         names the reader of the file beside it.
+    scrubber
+        takes people out of what the file says.
     seconds
         length of the recording.
     label
@@ -80,7 +84,7 @@ def read_labels(
             f"Its labels are missing: {type(reader).__name__} wants {reader.wanted(recording)} beside it; "
             "get the file, or take `labels` out of the recipe.",
         )
-    read = reader.read(recording, files)
+    read = [_scrub(one, scrubber) for one in reader.read(recording, files)]
     within = [_clip(one, seconds) for one in read if one.onset < seconds]
     facts = {
         "reader": type(reader).__name__,
@@ -90,6 +94,17 @@ def read_labels(
         "n_after_the_end": len(read) - len(within),
     }
     return _annotations(labels + within), {"labels": facts}
+
+
+def _scrub(label: Event, scrubber: Scrubber) -> Event:
+    channels = tuple(_scrub_channel(name, scrubber) for name in label.channels)
+    return replace(label, description=scrubber.text(label.description), channels=channels)
+
+
+def _scrub_channel(name: str, scrubber: Scrubber) -> str:
+    # What is no electrode may be anything: people write into such files by hand.
+    parts = name.split("-")
+    return "-".join(part if normalise_name(part) else scrubber.text(part) for part in parts)
 
 
 def _clip(label: Event, seconds: float) -> Event:

@@ -25,8 +25,11 @@ _Row = tuple[float, float, str, tuple[str, ...]]
 
 def read_annotations(
     raw: mne.io.BaseRaw, recipe: Recipe, scrubber: Scrubber, names: dict[str, str]
-) -> Annotations:
+) -> tuple[Annotations, dict[str, int]]:
     """Return the file's annotations and the events of its stimulus channels, in order of time.
+
+    Stimulus channels that change more than `FASTEST` times a second, on average, give no events; how many
+    changes were left out is returned beside, for the provenance.
 
     Parameters
     ----------
@@ -39,11 +42,13 @@ def read_annotations(
     names
         our name of each channel of the file, for annotations of single channels.
     """
-    rows = sorted([*_marks(raw, scrubber, names), *_stim_events(raw, recipe)])
+    events, left_out = _stim_events(raw, recipe)
+    rows = sorted([*_marks(raw, scrubber, names), *events])
     onset, duration, description, channels = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Annotations(
+    marks = Annotations(
         np.array(onset, float), np.array(duration, float), tuple(description), tuple(channels)
     )
+    return marks, {"stimulus_changes_left_out": left_out} if left_out else {}
 
 
 def _marks(raw: mne.io.BaseRaw, scrubber: Scrubber, names: dict[str, str]) -> Iterator[_Row]:
@@ -54,24 +59,27 @@ def _marks(raw: mne.io.BaseRaw, scrubber: Scrubber, names: dict[str, str]) -> It
         marks.onset, marks.duration, marks.description, marks.ch_names, strict=True
     ):
         start = float(onset) - shift
-        joined = description in _JOINS and start > 0
-        text = BOUNDARY if joined else scrubber.text(str(description))
+        joined = description in _JOINS
+        text = BOUNDARY if joined and start > 0 else scrubber.text(str(description))
         channels = tuple(names.get(name) or scrubber.label(name) for name in about)
-        yield start, float(duration), text, channels
+        # EEGLAB gives a join the length of what was cut out, which is not there any more.
+        yield start, 0.0 if joined else float(duration), text, channels
 
 
-def _stim_events(raw: mne.io.BaseRaw, recipe: Recipe) -> list[_Row]:
+def _stim_events(raw: mne.io.BaseRaw, recipe: Recipe) -> tuple[list[_Row], int]:
+    """Return the events of the stimulus channels, or none and how many there would be."""
     rows = mne.pick_types(raw.info, meg=False, stim=True)
     if not len(rows):
-        return []
+        return [], 0
     sfreq = raw.info["sfreq"]
     events = np.concatenate(list(_pieces(raw, rows)))
     if len(events) > FASTEST * max(raw.n_times / sfreq, 1):
-        return []
-    return [
+        return [], len(events)
+    named: list[_Row] = [
         (float(sample / sfreq), 0.0, recipe.events.get(int(code), str(code)), ())
         for sample, _, code in events
     ]
+    return named, 0
 
 
 def _pieces(raw: mne.io.BaseRaw, rows: np.ndarray) -> Iterator[np.ndarray]:

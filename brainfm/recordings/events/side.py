@@ -23,9 +23,9 @@ class Event:
     onset, duration
         seconds from the recording's start; 0 for a moment.
     description
-        the label as the file words it.
+        the label as the file words it; `brainfm.recordings.events.labels.read_labels` scrubs it.
     channels
-        the channels or derivations that it is about; none where it is about all.
+        the channels or derivations that it is about, likewise; none where it is about all.
     """
 
     onset: float
@@ -78,28 +78,30 @@ class SameStem(SideFile):
         return " or ".join(recording.stem + suffix for suffix in self.suffixes)
 
 
-def number(text: str, file: Path) -> float:
+def number(text: str, file: Path, line: int | None = None) -> float:
     """Return the number that a label file has where a time is wanted, at least 0."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise meaningless(file, f"{text.strip()!r} where a time in seconds is wanted")
+        raise meaningless(file, "something else where a time in seconds is wanted", line)
     return value
 
 
 def span(start: float, stop: float, description: str, channel: str, file: Path) -> Event:
     """Return the label from ``start`` to ``stop`` seconds; refuse one that ends before it begins."""
     if stop < start:
-        raise meaningless(file, f"a label {description!r} from {start:g} to {stop:g} s")
+        raise meaningless(file, f"a label from {start:g} to {stop:g} s")
     return Event(start, stop - start, description, (derivation(channel),) if channel else ())
 
 
-def meaningless(file: Path, met: str) -> Refused:
-    """Return the refusal of a label file."""
+def meaningless(file: Path, met: str, line: int | None = None) -> Refused:
+    """Return the refusal of a label file; what it says, which may name people, is not to be quoted."""
+    where = "" if line is None else f"in line {line} "
     return Refused(
-        Reason.bad_labels, f"Its label file {file.name} has {met}; get the original, or mend it."
+        Reason.bad_labels,
+        f"Its label file {file.name} has {where}{met}; get the original, or mend it.",
     )
 
 

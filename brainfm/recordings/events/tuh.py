@@ -40,20 +40,24 @@ class TuhCsv(SameStem):
     def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return one label a row."""
         (file,) = files
-        lines = [x for x in _lines(file) if not x.startswith("#")]
-        table = csv.DictReader(lines)
+        lines = [(i, x) for i, x in _lines(file) if not x.startswith("#")]
+        table = csv.DictReader(x for _, x in lines)
         columns = {"channel", "start_time", "stop_time", "label"}
         if not columns <= set(table.fieldnames or ()):
-            raise meaningless(file, f"the columns {table.fieldnames} and not {sorted(columns)}")
+            raise meaningless(file, f"other columns than {', '.join(sorted(columns))}")
+        rows = list(zip((line for line, _ in lines[1:]), table, strict=False))
+        for line, row in rows:
+            if any(row[column] is None for column in columns):
+                raise meaningless(file, "fewer columns than its first line names", line)
         return [
             span(
-                number(row["start_time"], file),
-                number(row["stop_time"], file),
+                number(row["start_time"], file, line),
+                number(row["stop_time"], file, line),
                 row["label"].strip(),
                 "" if row["channel"].strip() == ALL_CHANNELS else row["channel"],
                 file,
             )
-            for row in table
+            for line, row in rows
         ]
 
 
@@ -72,10 +76,14 @@ class TuhTse(SameStem):
     def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return one label a line."""
         (file,) = files
-        rows = [x.split() for x in _lines(file) if not x.startswith(("#", "version"))]
-        if bad := [row for row in rows if len(row) < 3]:
-            raise meaningless(file, f"the line {' '.join(bad[0])!r} and not start, stop and label")
-        return [span(number(a, file), number(b, file), what, "", file) for a, b, what, *_ in rows]
+        lines = [x for x in _lines(file) if not x[1].startswith(("#", "version"))]
+        return [self._label(i, text.split(), file) for i, text in lines]
+
+    def _label(self, line: int, parts: list[str], file: Path) -> Event:
+        if len(parts) < 3:
+            raise meaningless(file, "something else than start, stop and label", line)
+        start, stop = (number(part, file, line) for part in parts[:2])
+        return span(start, stop, parts[2], "", file)
 
 
 @dataclass(frozen=True)
@@ -93,20 +101,21 @@ class TuevRec(SameStem):
     def read(self, recording: Path, files: tuple[Path, ...]) -> list[Event]:
         """Return one label a line, about one derivation of the TCP montage."""
         (file,) = files
-        return [self._label(line, file) for line in _lines(file)]
+        return [self._label(i, text.split(","), file) for i, text in _lines(file)]
 
-    def _label(self, line: str, file: Path) -> Event:
-        parts = [number(part, file) for part in line.split(",")]
-        if len(parts) != 4 or int(parts[3]) not in REC_LABELS:
+    def _label(self, line: int, parts: list[str], file: Path) -> Event:
+        numbers = [number(part, file, line) for part in parts]
+        if len(numbers) != 4 or int(numbers[3]) not in REC_LABELS:
             raise meaningless(
-                file, f"the line {line!r} and not channel, start, stop and label 1 to 6"
+                file, "something else than channel, start, stop and label 1 to 6", line
             )
-        channel, start, stop, what = parts
+        channel, start, stop, what = numbers
         if channel >= len(REC_CHANNELS):
-            raise meaningless(file, f"the channel {channel:g} of {len(REC_CHANNELS)}")
+            raise meaningless(file, f"a channel that is none of its {len(REC_CHANNELS)}", line)
         return span(start, stop, REC_LABELS[int(what)], REC_CHANNELS[int(channel)], file)
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """Return the lines that are not empty, with their numbers from 1."""
     text = file.read_text(encoding="utf-8-sig", errors="replace")
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [(i, x.strip()) for i, x in enumerate(text.splitlines(), start=1) if x.strip()]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from brainfm.errors import UsageError
 from brainfm.recordings.component import build
 from brainfm.recordings.formats.bonn import BonnText
 from brainfm.recordings.formats.by_mne import ByMne
@@ -18,7 +21,7 @@ def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
     Raises
     ------
     UsageError
-        If there is no such class, or it is no `Reader`.
+        If there is no such class, it is no `Reader`, or its pattern is no regular expression.
     """
     if recipe.reader is None:
         return ()
@@ -30,6 +33,12 @@ def recipe_formats(recipe: Recipe) -> tuple[Format, ...]:
     }
     reader = build(recipe.reader, Reader, known)
     name = type(reader).__name__
+    try:
+        re.compile(reader.pattern)
+    except (re.error, TypeError) as error:
+        raise UsageError(
+            f"The pattern {reader.pattern!r} of the reader {name} is no regular expression: {error}."
+        ) from error
     return (
         Format(
             name,

@@ -157,7 +157,7 @@ def _check_ranges(rest: bytes, n_signals: int, labels: tuple[str, ...]) -> None:
         if label not in _ANNOTATIONS and (low[i] == high[i] or least[i] >= most[i]):
             raise Refused(
                 Reason.damaged,
-                f"The calibration of its signal {label!r} spans {low[i]:g} to {high[i]:g} "
+                f"The calibration of its signal {i + 1} spans {low[i]:g} to {high[i]:g} "
                 f"over the digital values {least[i]:g} to {most[i]:g}; get the original.",
             )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from jaxtyping import Float32, Float64, Int
+from mne.io.edf.edf import RawBDF, RawEDF
 
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.samples import RawSamples, Samples
@@ -116,27 +117,24 @@ def read_edf(raw: mne.io.BaseRaw, names: Sequence[str]) -> EdfSamples | None:
 
     MNE reads it where the wanted signals differ in rate or their numbers come out differently.
     """
-    path = Path(raw.filenames[0] or "")
-    if path.suffix.lower() not in _WIDTH:
+    if not isinstance(raw, RawEDF | RawBDF):
         return None
-    layout = _read_layout(path, [raw.ch_names.index(name) for name in names])
-    if layout is None or raw.n_times % layout.n_samples:
+    path, extras = Path(raw.filenames[0] or ""), raw._raw_extras[0]
+    layout = _read_layout(path, extras["sel"][[raw.ch_names.index(name) for name in names]])
+    if layout is None or layout.n_samples != extras["max_samp"] or raw.n_times % layout.n_samples:
         return None
     ours = EdfSamples(path, layout, sfreq=float(raw.info["sfreq"]), n_times=int(raw.n_times))
     return ours if _agree(ours, RawSamples(raw, names), layout.gain) else None
 
 
-def _read_layout(path: Path, wanted: list[int]) -> Layout | None:
-    """Return where signals stand; ``wanted`` counts them as MNE does, without annotations."""
+def _read_layout(path: Path, rows: Int[np.ndarray, " channel"]) -> Layout | None:
+    """Return where the signals ``rows`` of a file stand, None where they differ in rate."""
     with path.open("rb") as file:
         n_signals = int(file.read(256)[252:])
         fields = {k: [file.read(n) for _ in range(n_signals)] for k, n in _FIELDS.items()}
     samples = np.array(fields["samples"], dtype=int)
-    notes = [label.endswith(b"Annotations") for label in map(bytes.strip, fields["label"])]
-    rows = np.flatnonzero(~np.array(notes))
-    if not len(rows) > max(wanted) or len(set(samples[rows[wanted]])) > 1:
+    if len(set(samples[rows])) > 1:
         return None
-    rows = rows[wanted]
     low, high, least, most = (
         np.array(fields[k], dtype=float)[rows] for k in ("low", "high", "least", "most")
     )

@@ -10,13 +10,23 @@ from typing import BinaryIO
 from brainfm.recordings.quarantine import Reason, Refused
 
 _FILE_ID = 100  # FIFF.FIFF_FILE_ID, the first tag of every FIF file
-_REF_ROLE, _NEXT_FILE = 115, 2  # FIFF.FIFF_REF_ROLE, FIFF.FIFFV_ROLE_NEXT_FILE
-_REF_FILE_NAME = 118  # FIFF.FIFF_REF_FILE_NAME
+_REF_ROLE, _REF_FILE_NAME = 115, 118  # FIFF.FIFF_REF_ROLE, FIFF.FIFF_REF_FILE_NAME
+_PREVIOUS_FILE, _NEXT_FILE = 1, 2  # FIFF.FIFFV_ROLE_PREV_FILE, FIFF.FIFFV_ROLE_NEXT_FILE
 _TAG = struct.Struct(">iiii")  # kind, type, size in bytes, position of the next tag
 
 
 def check_fif(path: Path) -> None:
-    """Raise `Refused` unless the chain of tags ends inside the file."""
+    """Raise `Refused` unless the chain of tags ends inside the file and nothing goes before it."""
+    _check_end(path)
+    if _named(path, _PREVIOUS_FILE) is not None:
+        raise Refused(
+            Reason.incomplete,
+            "It is a later part of a recording, and no part here names it as the next; "
+            "get all parts, named as they were written.",
+        )
+
+
+def _check_end(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         position, first = 0, True
@@ -41,17 +51,22 @@ def check_fif(path: Path) -> None:
 
 def next_file(path: Path) -> Path | None:
     """Return the file that goes on where this one ends, None where it names none."""
-    role, following = None, None
+    return _named(path, _NEXT_FILE)
+
+
+def _named(path: Path, wanted: int) -> Path | None:
+    """Return the last file that this one names in a role, beside it, None where it names none."""
+    role, named = None, None
     with path.open("rb") as file:
         for kind, position, length in _tags(file):
             if kind == _REF_ROLE:
                 file.seek(position)
                 role = int.from_bytes(file.read(4), "big")
-            elif kind == _REF_FILE_NAME and role == _NEXT_FILE:
+            elif kind == _REF_FILE_NAME and role == wanted:
                 file.seek(position)
                 name = file.read(min(length, 4096)).decode("latin1")
-                following = path.with_name(Path(name).name)
-    return following
+                named = path.with_name(Path(name).name)
+    return named
 
 
 def _tags(file: BinaryIO) -> Iterator[tuple[int, int, int]]:

@@ -5,6 +5,7 @@ Every function takes the path of the recording and returns MNE's `Raw` without l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mne
@@ -14,14 +15,26 @@ from brainfm.recordings.formats.whole import ctf_trials
 from brainfm.recordings.quarantine import Reason, Refused
 
 
-def edf(path: Path) -> mne.io.BaseRaw:
-    """Open EDF or EDF+."""
-    return mne.io.read_raw_edf(path, verbose="ERROR")
+def edf(path: Path, *, without: Sequence[str] = ()) -> mne.io.BaseRaw:
+    """Open EDF or EDF+, ``without`` some of its signals."""
+    return _timed(
+        mne.io.read_raw_edf(path, exclude=without, exclude_after_unique=True, verbose="ERROR")
+    )
 
 
-def bdf(path: Path) -> mne.io.BaseRaw:
-    """Open BDF or BDF+."""
-    return mne.io.read_raw_bdf(path, verbose="ERROR")
+def bdf(path: Path, *, without: Sequence[str] = ()) -> mne.io.BaseRaw:
+    """Open BDF or BDF+, ``without`` some of its signals."""
+    return _timed(
+        mne.io.read_raw_bdf(path, exclude=without, exclude_after_unique=True, verbose="ERROR")
+    )
+
+
+def _timed(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+    """Set the rate by which samples are counted: where triggers are the fastest MNE names another."""
+    extras = raw._raw_extras[0]
+    with raw.info._unlock():
+        raw.info["sfreq"] = float(extras["max_samp"] / extras["record_length"][0])
+    return raw
 
 
 def gdf(path: Path) -> mne.io.BaseRaw:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -40,7 +41,7 @@ def open_raw(source: Source, form: Format | None) -> mne.io.BaseRaw:
     except Exception as error:
         raise unreadable(error) from error
     _check_parts(raw, source)
-    _cut_padding(raw)
+    cut_padding(raw)
     _check_gaps(raw)
     _check_end(raw)
     return raw
@@ -69,11 +70,14 @@ def unreadable(error: Exception) -> Refused:
 
 def _needs(form: Format, error: Exception) -> Refused:
     # MNE's own way to say that a package is not there is a RuntimeError.
-    if not isinstance(error, ImportError) and "package" not in str(error):
+    told = re.search(r"the (?:module|package) ([\w.-]+).* is needed", str(error), re.DOTALL)
+    name = error.name if isinstance(error, ImportError) else told and told[1]
+    if name is None:
         return unreadable(error)
     return Refused(
         Reason.needs_package,
-        f"{form.name} needs a package that is not installed; pip install 'brainfm[formats]'.",
+        f"{form.name} needs the package {name}, which cannot be imported here; install it "
+        "(pip install 'brainfm[formats]' has those of brainfm's own formats).",
     )
 
 
@@ -112,7 +116,7 @@ def _check_parts(raw: mne.io.BaseRaw, source: Source) -> None:
             )
 
 
-def _cut_padding(raw: mne.io.BaseRaw) -> None:
+def cut_padding(raw: mne.io.BaseRaw) -> None:
     """Leave out what MNE's export has filled up the last data record of an EDF file with, and marked."""
     shift = raw.first_time if raw.annotations.orig_time is not None else 0.0
     for i, mark in enumerate(raw.annotations):

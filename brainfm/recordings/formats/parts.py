@@ -16,7 +16,7 @@ from brainfm.recordings.formats.fif import next_file
 
 Parts = Callable[[Path], tuple[Path, ...]]
 
-_NAMED = re.compile(rb"^\s*(?:DataFile|MarkerFile|File)\s*=\s*(.+?)\s*$", re.MULTILINE)
+_NAMED = re.compile(rb"^\s*(?:DataFile|MarkerFile|File)[ \t]*=[ \t]*(\S.*?)\s*$", re.MULTILINE)
 _HEADER_BYTES = 20_000
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from brainfm.recordings.quarantine import Reason, Refused
 
-_VHDR = re.compile(r"^\s*(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_VHDR = re.compile(r"^\s*(\w+)[ \t]*=[ \t]*(.*?)\s*$", re.MULTILINE)
 _BYTES = {"INT_16": 2, "UINT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 _POSITION = re.compile(r"^Mk\d+=[^,\n]*,[^,\n]*,(\d+)", re.MULTILINE)
 
@@ -28,20 +28,24 @@ PAUSE = 0.5
 
 
 def check_brainvision(path: Path) -> None:
-    """Check the data against the channels, the samples that some headers state, and the last marker."""
+    """Check the data against the channels, the samples that some headers state, and the last marker.
+
+    Markers need not be there where the header names none.
+    """
     fields = dict(_VHDR.findall(_text(path)))
-    data, markers = (_beside(path, fields.get(key, "")) for key in ("DataFile", "MarkerFile"))
+    data, named = _beside(path, fields.get("DataFile", "")), fields.get("MarkerFile", "")
+    markers = _text(_beside(path, named)) if named else ""
     if fields.get("DataFormat", "").upper() != "BINARY":
         return
     frame = _whole(fields, "NumberOfChannels") * _BYTES.get(fields.get("BinaryFormat", ""), 0)
     if frame <= 0:
         raise Refused(
             Reason.damaged,
-            f"Its header names the BinaryFormat {fields.get('BinaryFormat', '')!r} and "
-            f"{fields.get('NumberOfChannels')} channels; get the original.",
+            f"Its header names no channels, or a BinaryFormat that is none of {', '.join(_BYTES)}; "
+            "get the original.",
         )
     samples, rest = divmod(data.stat().st_size, frame)
-    last = max(map(int, _POSITION.findall(_text(markers))), default=0)
+    last = max(map(int, _POSITION.findall(markers)), default=0)
     if rest or not samples or last > samples:
         raise _cut(data.stat().st_size, f"its last marker stands at sample {last}", samples)
     if "DataPoints" in fields:
@@ -213,7 +217,7 @@ def _beside(path: Path, name: str) -> Path:
     if not found.is_file():
         raise Refused(
             Reason.incomplete,
-            f"Its header names a {found.suffix or 'file'} that is not beside it; get all of its files.",
+            "Its header names a file that is not beside it; get all of its files.",
         )
     return found
 

@@ -5,14 +5,14 @@
    MNE calls axial gradiometers magnetometers.
 3. Elsewhere a name decides, by the rules of `brainfm.recordings.sensors.labels`.
 4. EGI's E1, E2, … are electrodes of the net whose size their number shows; E65, E129, E257 are its Cz.
-5. A1 and A2 are ears unless there is an A3: then they are contacts of a grid or a BioSemi cap.
+5. Letters that count on further than the template's (A1, A2, A3) are contacts of a grid, of a depth electrode
+   or of a BioSemi cap, by the rules of `brainfm.recordings.sensors.series`.
 6. A channel that the file has twice, sample by sample, is kept once.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -22,12 +22,9 @@ from mne.io.constants import FIFF
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Sensors
-from brainfm.recordings.sensors.labels import (
-    Label,
-    kind_by_word,
-    read_label,
-)
+from brainfm.recordings.sensors.labels import kind_by_word, read_label
 from brainfm.recordings.sensors.places import MEG, find_places
+from brainfm.recordings.sensors.series import find_contacts, find_net, is_vertex
 
 _PLANAR = ("NM_122", "VV_PLANAR_W", *(f"VV_PLANAR_T{i}" for i in range(1, 5)))
 _AXIAL = (
@@ -40,21 +37,13 @@ _COILS = {
 }
 _MNE_KINDS = ("eeg", "ref_meg", "ecog", "seeg", "eog", "ecg", "emg")
 
-_EGI = re.compile(r"E(\d+)")
-_THIRD_CONTACT = re.compile(r"(^|[ _$'])A(3|[4-9]|\d\d+)\b", re.IGNORECASE)
-_NETS = {
-    32: "GSN-HydroCel-32",
-    65: "GSN-HydroCel-65_1.0",
-    129: "GSN-HydroCel-129",
-    257: "GSN-HydroCel-257",
-}
-
 
 @dataclass(frozen=True)
 class _Channel:
     original: str
     name: str
     kind: str
+    electrodes: tuple[str, ...]
     reference: str | None
     mne: dict
 
@@ -89,11 +78,18 @@ def read_sensors(
     Refused
         If nothing is left, or two channels that differ come to the same name.
     """
-    montage = _net(info["ch_names"]) or recipe.montage
-    read = _reader(info["ch_names"], montage)
+    types = info.get_channel_types()
+    labels = [
+        name
+        for name, mne_type in zip(info["ch_names"], types, strict=True)
+        if mne_type == "eeg" and _may_be_scalp(name, recipe)
+    ]
+    net = find_net(labels) if recipe.montage == Recipe.montage else None
+    montage = net or recipe.montage
+    contacts = find_contacts(labels, montage)
     channels = [
-        _identify(channel, mne_type, recipe=recipe, typed=typed, read=read)
-        for channel, mne_type in zip(info["chs"], info.get_channel_types(), strict=True)
+        _identify(channel, mne_type, recipe=recipe, typed=typed, montage=montage, contacts=contacts)
+        for channel, mne_type in zip(info["chs"], types, strict=True)
     ]
     kept = [
         c
@@ -105,7 +101,12 @@ def read_sensors(
     kept = _without_copies(kept, are_copies)
     names, kinds = tuple(c.name for c in kept), tuple(c.kind for c in kept)
     places = find_places(
-        names, kinds, [c.mne for c in kept], info=info, montage=montage, framed=typed
+        [c.electrodes for c in kept],
+        kinds,
+        [c.mne for c in kept],
+        info=info,
+        montage=montage,
+        framed=typed,
     )
     sensors = Sensors(
         names=names,
@@ -119,24 +120,9 @@ def read_sensors(
     return sensors, tuple(c.original for c in kept)
 
 
-def _net(names: Sequence[str]) -> str | None:
-    """Return the template of EGI's net that E1, E2, … are of, None where they are not."""
-    numbers = {int(found[1]) for name in names if (found := _EGI.fullmatch(name))}
-    if len(numbers) < 16 or max(numbers) > max(_NETS):
-        return None
-    return next(net for size, net in _NETS.items() if max(numbers) <= size)
-
-
-def _reader(names: Sequence[str], montage: str) -> Callable[[str], Label | None]:
-    """Return what reads a label, knowing what the file's other labels are."""
-    contacts = any(_THIRD_CONTACT.search(name) for name in names)
-    vertex = next((f"E{size}" for size, net in _NETS.items() if net == montage and size > 32), None)
-
-    def read(label: str) -> Label | None:
-        found = read_label("Cz" if label == vertex else label, montage)
-        return None if contacts and found is not None and found.name in ("A1", "A2") else found
-
-    return read
+def _may_be_scalp(name: str, recipe: Recipe) -> bool:
+    typed = _matches(name, recipe.types)
+    return name not in recipe.rename and (typed is None or recipe.types[typed] == "eeg")
 
 
 def _identify(
@@ -145,18 +131,22 @@ def _identify(
     *,
     recipe: Recipe,
     typed: bool,
-    read: Callable[[str], Label | None],
+    montage: str,
+    contacts: Collection[str],
 ) -> _Channel:
     original = channel["ch_name"]
     renamed = recipe.rename.get(original, original)
-    label = read(renamed) if mne_type not in (*MEG, "grad") else None
+    unnamed = mne_type in (*MEG, "grad") or original in contacts
+    said = "Cz" if is_vertex(renamed, montage) else renamed
+    label = None if unnamed else read_label(said, montage)
     name = label.name if label is not None else renamed.strip()
     kind = _kind(channel, mne_type, typed=typed, electrode=label is not None, name=renamed)
     for key in (original, name):
         found = _matches(key, recipe.types)
         kind = recipe.types[found] if found is not None else kind
-    reference = label.reference if label is not None and kind == "eeg" else None
-    return _Channel(original, name, kind, reference, channel)
+    if label is None or kind != "eeg":
+        return _Channel(original, renamed.strip(), kind, (), None, channel)
+    return _Channel(original, name, kind, label.electrodes, label.reference, channel)
 
 
 def _kind(channel: dict, mne_type: str, *, typed: bool, electrode: bool, name: str) -> str:

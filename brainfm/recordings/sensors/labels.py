@@ -141,7 +141,7 @@ def template_positions(montage: str) -> dict[str, Float[np.ndarray, " xyz"]]:
         template = mne.channels.make_standard_montage(renamed if renamed in builtin else montage)
     except ValueError as error:
         raise UsageError(
-            f"The recipe names the montage {montage!r}; MNE's templates are {', '.join(builtin)}."
+            f"The montage {montage!r} is none of MNE's templates; they are {', '.join(builtin)}."
         ) from error
     info = mne.create_info(template.ch_names, 1.0, "eeg").set_montage(template)
     return {c["ch_name"]: np.array(c["loc"][:3], dtype=float) for c in info["chs"]}

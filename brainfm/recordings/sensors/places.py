@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from mne.io.constants import FIFF
 
-from brainfm.recordings.sensors.labels import read_label, template_positions
+from brainfm.recordings.sensors.labels import template_positions
 
 HEAD_RADIUS = 0.3
 """No sensor is further than this from the head's origin, in metres; more is a wrong unit."""
@@ -52,7 +52,7 @@ class Places:
 
 
 def find_places(
-    names: Sequence[str],
+    electrodes: Sequence[tuple[str, ...]],
     kinds: Sequence[str],
     channels: Sequence[dict],
     *,
@@ -64,8 +64,11 @@ def find_places(
 
     Parameters
     ----------
-    names, kinds
-        of the sensors, in our vocabulary.
+    electrodes
+        of the scalp that each sensor measures between, in the template's names: one, two of a derivation,
+        none where it measures something else or its place has no name.
+    kinds
+        of the sensors.
     channels
         MNE's description of each.
     info
@@ -75,19 +78,19 @@ def find_places(
     framed
         True where the format states the frame of its positions.
     """
-    n = len(names)
+    n = len(kinds)
     position, orientation = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
     source = ["none"] * n
-    given = _given(names, kinds, channels, montage) if framed or _has_fiducials(info) else {}
-    for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+    given = _given(electrodes, kinds, channels, montage) if framed or _has_fiducials(info) else {}
+    for i, kind in enumerate(kinds):
         if kind in MEG:
             coil = _coil(channels[i], info["dev_head_t"])
             if coil is not None:
                 (position[i], orientation[i]), source[i] = coil, "file"
         elif i in given:
             position[i], source[i] = given[i], "file"
-        elif kind == "eeg":
-            position[i], source[i] = _template(name, montage)
+        else:
+            position[i], source[i] = _template(electrodes[i], montage)
     return Places(position, orientation, tuple(source))
 
 
@@ -96,7 +99,10 @@ def _has_fiducials(info: mne.Info) -> bool:
 
 
 def _given(
-    names: Sequence[str], kinds: Sequence[str], channels: Sequence[dict], montage: str
+    electrodes: Sequence[tuple[str, ...]],
+    kinds: Sequence[str],
+    channels: Sequence[dict],
+    montage: str,
 ) -> dict[int, Float[np.ndarray, " xyz"]]:
     """Return the electrodes' positions of the file, none at all where they cannot be a head's."""
     found = {
@@ -110,15 +116,16 @@ def _given(
         if np.isfinite(point).all() and 0 < np.linalg.norm(point) < HEAD_RADIUS
     }
     known = template_positions(montage)
-    away = [np.linalg.norm(p - known[names[i]]) for i, p in found.items() if names[i] in known]
+    named = [(point, electrodes[i]) for i, point in found.items() if len(electrodes[i]) == 1]
+    away = [np.linalg.norm(point - known[e]) for point, (e,) in named if e in known]
     return {} if away and np.median(away) > ASTRAY else found
 
 
-def _template(name: str, montage: str) -> tuple[Float[np.ndarray, " xyz"], str]:
-    label = read_label(name, montage)
-    if label is None:
+def _template(electrodes: Sequence[str], montage: str) -> tuple[Float[np.ndarray, " xyz"], str]:
+    known = template_positions(montage)
+    if not electrodes or not known.keys() >= set(electrodes):
         return np.full(3, np.nan), "none"
-    points = np.stack([template_positions(montage)[e] for e in label.electrodes])
+    points = np.stack([known[e] for e in electrodes])
     return points.mean(axis=0), "template" if len(points) == 1 else "midpoint"
 
 
