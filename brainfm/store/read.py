@@ -154,12 +154,8 @@ class Store:
 
     def __getstate__(self) -> dict[str, Any]:
         # What was opened stays behind: a process that gets the store opens its own.
-        return {
-            "path": self.path,
-            "attributes": self.attributes,
-            "files": self.files,
-            "_entries": {},
-        }
+        kept = {"path": self.path, "attributes": self.attributes, "files": self.files}
+        return {**kept, "_entries": {}}
 
     def __len__(self) -> int:
         return len(self.table)
@@ -269,8 +265,7 @@ class Store:
             If something of it is missing or damaged.
         """
         with self._reading(id):
-            n_channels = self.signals.signal(id).n_channels
-        out = np.empty((n_channels, max(0, stop - start)), np.float32)
+            out = np.empty((self.signals.signal(id).n_channels, max(0, stop - start)), np.float32)
         self.read_into([Wanted(id, start, stop, slice(None), out)])
         return out
 
