@@ -5,13 +5,15 @@ Real EEG of the sample in this repository is strung together to recordings of a 
 files that braindecode reads. Windows begin at any sample. Everything is warm from the file cache and read
 by one process; each row is the best of several rounds, taken in turns, since machines are noisy.
 brainfm's rows are of a process that has read enough to have compiled its decoder, except for the one that
-says so.
+says so. A row of `--many` recordings, which are links to the others, says what their number costs alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -136,6 +138,25 @@ def ours(places: dict[str, Path], windows: RandomWindows, n: int) -> Iterator[Pr
         )
 
 
+def many(path: Path, n: int, like: RandomWindows) -> Program:
+    """Read a store of many recordings, each a link to one of the store's."""
+    root, made = json.loads((path / "zarr.json").read_text()), path.with_name("many.zarr")
+    table = root["attributes"]["table"]
+    which = [i % len(table["id"]) for i in range(n)]
+    names = [f"{i:06}_{table['id'][j]}" for i, j in enumerate(which)]
+    for name, j in zip(names, which, strict=True):
+        folder = path / "recordings" / table["id"][j]
+        shutil.copytree(folder, made / "recordings" / name, copy_function=os.link)
+    columns = {column: [values[j] for j in which] for column, values in table.items()}
+    root["attributes"]["table"] = columns | {"id": names}
+    (made / "zarr.json").write_text(json.dumps(root))
+    windows, reader = replace(like, table=open_store(made).table), WindowReader(made, ("eeg",))
+    reader.plans(names)
+    batches = [windows.at(step) for step in range(1000)]
+    name = f"brainfm int16: Batch, of {n:,} recordings"
+    return Program(name, lambda b: reader.read(b, SFREQ), batches)
+
+
 def uncompiled(reader: WindowReader, batch: list[Place]) -> object:
     with mock.patch.object(decoding_compiled, "WORTH_COMPILING", np.inf):
         return reader.read(batch, SFREQ)
@@ -211,6 +232,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a window")
     parser.add_argument("--batch-size", type=int, default=32, help="windows a batch")
     parser.add_argument("--recordings", type=int, default=12)
+    parser.add_argument("--many", type=int, default=2000, help="recordings of the row of many")
     parser.add_argument("--length", type=float, default=1000.0, help="seconds a recording")
     parser.add_argument("--limit", type=float, default=1.0, help="seconds a row and round")
     parser.add_argument("--rounds", type=int, default=4)
@@ -224,6 +246,7 @@ def main() -> None:
         batches = [windows.at(step) for step in range(1000)]
         programs = [
             *ours(places, windows, 1000),
+            many(places["int16.zarr"], given.many, windows),
             *memmaps(places, batches),
             *others(places["int16.zarr"], batches),
         ]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
+import shutil
 import struct
 import threading
 import tracemalloc
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import google_crc32c
@@ -31,15 +36,18 @@ from brainfm.recordings.files import read_recording
 from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Findings, Recording, Sensors, join_annotations
+from brainfm.stages.status import status, summarise
+from brainfm.stages.verify import verify
 from brainfm.store import open_store
 from brainfm.store.decoding import Stretch, decode
 from brainfm.store.decoding_compiled import decoder
 from brainfm.store.encoding import Float32s, Int16, TooCoarse, robust_amplitude
+from brainfm.store.files import LocalFiles, Span
 from brainfm.store.fingerprint import Fingerprint, fingerprint
 from brainfm.store.hold import create_store, writing
 from brainfm.store.schema import Entry, hash_of_description
 from brainfm.store.shards import Damaged
-from brainfm.store.signals import Signals
+from brainfm.store.signals import Signals, Wanted
 from brainfm.store.verify import verify_store
 from brainfm.store.write import note_stat, write_recording
 
@@ -540,6 +548,63 @@ def test_a_changed_row_of_the_table_is_damage(tmp_path: Path) -> None:
     assert found == open_store(path).table["id"][:1].tolist()
 
 
+# ------------------------------------------------------------------ many recordings
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_files_beyond_those_that_stay_mapped_are_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, maps = tmp_path / "s.zarr", []
+    ids = [e.id for e in fill(path, *(recording(noise(seed=seed)) for seed in range(3)))]
+    wanted = [open_store(path).read(id, 77, 4321) for id in ids]
+    real = mmap.mmap
+    monkeypatch.setattr(mmap, "mmap", lambda *a, **k: maps.append(a) or real(*a, **k))
+    monkeypatch.setattr("brainfm.store.files.OPEN_FILES", 2)
+    store = open_store(path)
+    for _ in range(5):
+        for id, signal in zip(ids, wanted, strict=True):
+            np.testing.assert_array_equal(store.read(id, 77, 4321), signal)
+    assert len(maps) == 2
+    monkeypatch.setattr("brainfm.store.files.OPEN_FILES", 0)
+    for end in (-1, 30, 0):
+        edit(path / "recordings" / ids[0] / "signal" / "c.0.0", lambda d, end=end: d[:end])
+        with pytest.raises(WorkError, match=f"{ids[0]} of the store is damaged"):
+            open_store(path).read(ids[0], 0, 1000)
+
+
+class OneForAll(LocalFiles):
+    """Files of a store of one recording, which it gives for every other; counts indices."""
+
+    n_indices = 0
+
+    @cached_property
+    def only(self) -> str:
+        """Name of the recording."""
+        return next(iter(set(self.names("recordings")) - {"zarr.json"}))
+
+    def _real(self, key: str) -> str:
+        parts = key.split("/")
+        return "/".join((parts[0], self.only, *parts[2:]))
+
+    def read(self, key: str) -> bytes:
+        return super().read(self._real(key))
+
+    def fetch(self, spans: Sequence[Span]) -> list[bytes | memoryview]:
+        self.n_indices += sum(span.start < 0 for span in spans)
+        return super().fetch([span._replace(key=self._real(span.key)) for span in spans])
+
+
+def test_the_indices_of_thousands_of_recordings_are_read_once(tmp_path: Path) -> None:
+    fill(tmp_path / "s.zarr", recording(noise(1, 400)))
+    files = OneForAll(tmp_path / "s.zarr")
+    signals, out = Signals(files), np.empty((1, 9), np.float32)
+    for _ in range(2):
+        for id in range(5000):
+            signals.read([Wanted(str(id), 0, 9, slice(None), out)])
+    assert files.n_indices == 5000
+
+
 # ------------------------------------------------------------------ elsewhere
 
 
@@ -575,13 +640,20 @@ class NoRanges(Ranges):
     ranged = False
 
 
+@contextmanager
+def serving(handler: type[Ranges], folder: Path) -> Iterator[str]:
+    """Serve the store in a folder; yield its URL."""
+    made = partial(handler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), made) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/s.zarr"
+        running.shutdown()
+
+
 @pytest.fixture(params=[Ranges, NoRanges])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, bool]]:
-    handler = partial(request.param, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/s.zarr", request.param.ranged
-        running.shutdown()
+    with serving(request.param, tmp_path) as url:
+        yield url, request.param.ranged
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -610,6 +682,92 @@ def test_a_store_is_read_over_http(tmp_path: Path, server: tuple[str, bool]) -> 
     assert [check.problem for check in verify_store(far)] == [None, None]
     with pytest.raises(UsageError, match="There is no store"):
         open_store(url + "x")
+
+
+def unlisted(code: int) -> type[Ranges]:
+    """Return a server that answers so where a folder is wanted, and notes which; 200 is a page."""
+
+    class Unlisting(Ranges):
+        folders: ClassVar[list[str]] = []
+
+        def list_directory(self, path: str) -> BytesIO | None:  # ty: ignore[invalid-method-override]
+            self.folders.append(path)
+            if code != 200:
+                self.send_error(code)
+                return None
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            return BytesIO(b"<a href='/about'>Nothing to see</a>")
+
+    return Unlisting
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("code", [200, 403, 404, 405])
+def test_a_server_may_list_no_folders(
+    tmp_path: Path, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from brainfm.evaluation.report.ingested import _quarantined
+    from brainfm.windows.reader import WindowReader
+    from brainfm.windows.sampler import RandomWindows
+
+    path, handler = tmp_path / "s.zarr", unlisted(code)
+    entries = fill(path, recording(noise()), recording(noise(seed=1)))
+    local, places = open_store(path), RandomWindows(open_store(path).table, 5.0, 8, 0).at(0)
+    with serving(handler, tmp_path) as url:
+        batches = [WindowReader(place, ("eeg",)).read(places, 100.0) for place in (url, path)]
+        np.testing.assert_array_equal(batches[0].signal, batches[1].signal)
+        far = open_store(url)
+        assert far.sensors(entries[0].id).names == local.sensors(entries[0].id).names
+        assert handler.folders == []  # nothing that is there needs one
+        for wrong in ("nobody", "", ".", "../recordings"):
+            with pytest.raises(UsageError, match="has no recording"):
+                far.read(wrong, 0, 1)
+            with pytest.raises(UsageError, match="has no recording"):
+                far.sensors(wrong)
+        for unknown in (lambda: far.n_bytes, lambda: far.quarantined):
+            with pytest.raises(WorkError, match="lists no folders"):
+                unknown()
+        assert _quarantined(far) == (("–", "unknown", "the store's server lists no folders"),)
+        verify(Path(url))
+        assert "quarantine was not looked at" in capsys.readouterr().out
+        status(Path(url))
+        assert capsys.readouterr().out.count("unknown") == 2
+        said = summarise(far)
+        assert said["quarantined"] is said["lost"] is None
+        (path / "recordings" / entries[0].id / "signal" / "c.0.0").unlink()
+        shutil.rmtree(path / "recordings" / entries[1].id)
+        assert None not in [check.problem for check in verify_store(open_store(url))]
+        with pytest.raises(WorkError, match=f"{entries[0].id} of the store is damaged"):
+            far.read(entries[0].id, 0, 5000)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_server_that_fails_says_nothing_of_the_store(tmp_path: Path) -> None:
+    class Failing(Ranges):
+        def do_GET(self) -> None:
+            if "signal" not in self.path:
+                return super().do_GET()
+            return self.send_error(503)
+
+    class Forbidding(Ranges):
+        def do_GET(self) -> None:
+            self.send_error(403)
+
+    (entry,) = fill(tmp_path / "s.zarr", recording(noise()))
+    with serving(Failing, tmp_path) as url:
+        far = open_store(url)
+        for reading in (lambda: far.read(entry.id, 0, 9), lambda: list(verify_store(far))):
+            with pytest.raises(WorkError, match=r"cannot be reached.*503"):
+                reading()
+    with pytest.raises(WorkError, match=r"cannot be reached.*Connect"):
+        open_store(url)
+    with (
+        serving(Forbidding, tmp_path) as url,
+        pytest.raises(UsageError, match=r"no store at.*403"),
+    ):
+        open_store(url)
 
 
 @pytest.mark.usefixtures("small_shards")

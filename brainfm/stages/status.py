@@ -9,22 +9,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from brainfm.recordings.sources import is_there
+from brainfm.store.files import Unlisted
 from brainfm.store.read import Store, open_store
 
 LISTED = 500
 """Lines of each list that a terminal is given."""
+
+UNKNOWN = "unknown: the store's server lists no folders"
 
 
 def status(store: Path, *, json: bool = False) -> None:
     """Print what a store holds: recordings, subjects, hours, sensors, size, duplicates, quarantine.
 
     Sources that are gone are listed, too; a relative path counts from the folder of the call. So are
-    recordings whose folder was removed: the next ingest of their sources brings them in again.
+    recordings whose folder was removed: the next ingest of their sources brings them in again. What a
+    server that lists no folders does not tell is said to be unknown, null in JSON.
 
     Parameters
     ----------
@@ -56,27 +61,44 @@ def summarise(store: Store) -> dict[str, Any]:
     columns = ["id", "source", "subject", "session", "run", "hours", "n_channels", "kinds", "sfreq"]
     table = store.table.assign(hours=store.table.seconds / 3600)[[*columns, "duplicate_of"]]
     recordings = table.to_dict("records")
-    quarantined = store.quarantined[["source", "reason", "detail"]].to_dict("records")
+    refused = _refused(store)
+    told = None if refused is None else refused[["source", "reason", "detail"]].to_dict("records")
     return {
         "hours": float(table.hours.sum()),
         "recordings": recordings,
-        "lost": store.lost,
-        "quarantined": quarantined,
+        "lost": None if refused is None else store.lost,
+        "quarantined": told,
         "vanished": list(find_vanished(store)),
     }
 
 
 def find_vanished(store: Store) -> dict[str, str]:
     """Return the sources that are not there any more, with the recording's id or the reason code."""
-    had = dict(zip(store.quarantined.source, store.quarantined.reason, strict=True))
+    refused = _refused(store)
+    had = {} if refused is None else dict(zip(refused.source, refused.reason, strict=True))
     had |= dict(zip(store.table.source, store.table.id, strict=True))
     return {source: what for source, what in had.items() if not is_there(source)}
+
+
+def _refused(store: Store) -> pd.DataFrame | None:
+    """Return what did not come in, None where the store's server lists no folders."""
+    try:
+        return store.quarantined
+    except Unlisted:
+        return None
+
+
+def _size(store: Store) -> str:
+    try:
+        return f"{store.n_bytes / 1e6:,.1f} MB"
+    except Unlisted:
+        return UNKNOWN
 
 
 def _overview(store: Store) -> Table:
     table = store.table
     shown = Table(title=str(store.path), show_header=False, title_justify="left")
-    n_channels = sorted(set(table.n_channels))
+    n_channels, refused = sorted(set(table.n_channels)), _refused(store)
     rows = {
         "recordings": f"{len(table):,}",
         "subjects": f"{len(table[['dataset', 'subject']].drop_duplicates()):,}",
@@ -85,9 +107,9 @@ def _overview(store: Store) -> Table:
         "sampling rate": f"{_span(sorted(set(table.sfreq)))} Hz",
         "encoding": ", ".join(f"{n:,} {dtype}" for dtype, n in Counter(table.dtype).items()),
         "bad channels": f"{table.n_bad.sum():,} in {(table.n_bad > 0).sum():,} recordings",
-        "size": f"{store.n_bytes / 1e6:,.1f} MB",
+        "size": _size(store),
         "duplicates": f"{table.duplicate_of.notna().sum():,}",
-        "quarantined": f"{len(store.quarantined):,} files",
+        "quarantined": UNKNOWN if refused is None else f"{len(refused):,} files",
     }
     for name, value in rows.items():
         shown.add_row(name, value)
@@ -105,8 +127,9 @@ def _lost(store: Store) -> Table:
 
 
 def _quarantine(store: Store) -> Table:
-    columns = ["source", "reason", "detail"]
-    return _listing("quarantined", columns, store.quarantined[columns].itertuples(index=False))
+    columns, refused = ["source", "reason", "detail"], _refused(store)
+    rows = () if refused is None else refused[columns].itertuples(index=False)
+    return _listing("quarantined", columns, rows)
 
 
 def _vanished(store: Store) -> Table:

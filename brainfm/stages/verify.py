@@ -7,13 +7,16 @@ from pathlib import Path
 
 from brainfm.errors import WorkError
 from brainfm.progress import watched
-from brainfm.store.read import open_store, read_quarantine
+from brainfm.store.files import Unlisted
+from brainfm.store.read import Store, open_store, read_quarantine
 from brainfm.store.schema import RECORDINGS, group_json
 from brainfm.store.verify import find_broken, verify_store
 
 
 def verify(store: Path) -> None:
     """Check every recording of a store against its checksums, and that all else can be read.
+
+    Where a server lists no folders it says that the quarantine was not looked at.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def verify(store: Path) -> None:
     damaged = [check for check in checks if check.problem is not None]
     for check in damaged:
         print(f"{check.id} {check.problem}")
-    broken = [key for key, row in read_quarantine(opened.files).items() if row is None]
+    broken = _broken(opened)
     for key in broken:
         print(f"{key} cannot be read")
     told = []
@@ -56,3 +59,12 @@ def verify(store: Path) -> None:
     if told:
         raise WorkError(" ".join(told))
     print(f"{opened.path}: {len(checks)} recordings, every one as it was written")
+
+
+def _broken(store: Store) -> list[str]:
+    """Return the entries of the quarantine that cannot be read."""
+    try:
+        return [key for key, row in read_quarantine(store.files).items() if row is None]
+    except Unlisted:
+        print(f"The server of {store.path} lists no folders: its quarantine was not looked at")
+        return []

@@ -6,8 +6,9 @@ import mmap
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,10 @@ PARTIAL = ".partial"
 """Folder, and begin of the names of folders, of what is being written or removed."""
 
 OPEN_FILES = 256
-"""Files that are held open for reading; systems allow a process 1024 or more."""
+"""Files that stay mapped, which holds them open; systems allow a process 1024 or more."""
+
+REFUSALS = {*range(400, 500), 501} - {408, 429}
+"""Answers of HTTP that mean no; the others of 400 and more mean not now."""
 
 
 class Span(NamedTuple):
@@ -41,6 +45,14 @@ class NoRanges(WorkError):
     """A server sends whole files where a part of one is wanted."""
 
 
+class Unlisted(WorkError):
+    """A server gives files, and does not say what a folder holds."""
+
+
+class Unreached(WorkError):
+    """A server cannot be reached, or fails to answer."""
+
+
 class Files(ABC):
     """What reading a store needs of the place where it is."""
 
@@ -54,15 +66,15 @@ class Files(ABC):
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted; none where there is no folder."""
+        """Return the names in a folder, sorted; none where there is no folder, `Unlisted` if unknown."""
 
     @abstractmethod
     def size(self) -> int:
-        """Return the bytes of all files."""
+        """Return the bytes of all files; `Unlisted` if unknown."""
 
 
 class LocalFiles(Files):
-    """Files of this machine, mapped into memory.
+    """Files of this machine: the first `OPEN_FILES` are mapped into memory, others read in parts.
 
     Parameters
     ----------
@@ -72,13 +84,13 @@ class LocalFiles(Files):
 
     def __init__(self, root: Path):
         self.root = root
-        self._map: Callable[[str], memoryview] = lru_cache(OPEN_FILES)(self._open)
+        self._maps: dict[str, memoryview] = {}
 
     def __reduce__(self) -> tuple[type[LocalFiles], tuple[Path]]:
         # Maps stay behind: a process that gets the store opens its own.
         return type(self), (self.root,)
 
-    def _open(self, key: str) -> memoryview:
+    def _map(self, key: str) -> memoryview:
         with open(self.root / key, "rb") as file:
             if not file.seek(0, 2):
                 return memoryview(b"")  # there is nothing that could be mapped
@@ -88,9 +100,28 @@ class LocalFiles(Files):
         """Return a whole file."""
         return (self.root / key).read_bytes()
 
-    def fetch(self, spans: Sequence[Span]) -> list[memoryview]:
-        """Return views of the mapped files: nothing is copied."""
-        return [self._map(s.key)[s.start : s.stop or None] for s in spans]
+    def fetch(self, spans: Sequence[Span]) -> list[bytes | memoryview]:
+        """Return the bytes of every span: of the mapped files views, for which nothing is copied."""
+        return [self._part(span) for span in spans]
+
+    def _part(self, span: Span) -> bytes | memoryview:
+        mapped = self._maps.get(span.key)
+        if mapped is None:
+            # Windows at random places of many recordings would map nearly every file anew, which
+            # takes four times as long as reading what one of them wants.
+            if len(self._maps) >= OPEN_FILES:
+                return self._read_part(span)
+            mapped = self._maps[span.key] = self._map(span.key)
+        return mapped[span.start : span.stop or None]
+
+    def _read_part(self, span: Span) -> bytes:
+        file = os.open(os.path.join(self.root, span.key), os.O_RDONLY)
+        try:
+            size = os.fstat(file).st_size if span.start < 0 else 0
+            start = max(size + span.start, 0)
+            return os.pread(file, (span.stop or size) - start, start)
+        finally:
+            os.close(file)
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted."""
@@ -147,8 +178,9 @@ class RemoteFiles(Files):
         return type(self), (self.url,)
 
     def read(self, key: str) -> bytes:
-        """Return a whole file."""
-        return self._system.cat_file(self._path(key))
+        """Return a whole file; an `OSError` where the server gives none, `Unreached` if it fails."""
+        with self._asking():
+            return self._system.cat_file(self._path(key))
 
     def fetch(self, spans: Sequence[Span]) -> list[bytes]:
         """Return the bytes of every span.
@@ -157,10 +189,13 @@ class RemoteFiles(Files):
         ------
         NoRanges
             If the server answers a request for a span with something else.
+        Unreached
+            If it does not answer.
         """
         paths = [self._path(s.key) for s in spans]
         starts, stops = [s.start for s in spans], [s.stop or None for s in spans]
-        found: list[bytes] = self._system.cat_ranges(paths, starts, stops, on_error="raise")
+        with self._asking():
+            found: list[bytes] = self._system.cat_ranges(paths, starts, stops, on_error="raise")
         for span, data in zip(spans, found, strict=True):
             if len(data) > span.stop - span.start:
                 raise NoRanges(
@@ -170,16 +205,47 @@ class RemoteFiles(Files):
         return found
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted."""
+        """Return the names in a folder, sorted; `Unlisted` where the server lists none at all."""
+        if not self._lists:
+            raise Unlisted(
+                f"The server of {self.url} lists no folders, and what the store holds beside its table "
+                "is unknown; use one that lists them, or copy the store here."
+            )
+        return self._list(folder)
+
+    def size(self) -> int:
+        """Return the bytes of all files; `Unlisted` where the server lists none."""
+        self.names("")
+        with self._asking():
+            return int(self._system.du(self._root))
+
+    @cached_property
+    def _lists(self) -> bool:
+        # What else a server may send for a folder, such as a page of its own, names no such file.
+        return "zarr.json" in self._list("")
+
+    def _list(self, folder: str) -> list[str]:
         try:
-            found: list[Any] = self._system.ls(self._path(folder), detail=False)
-        except FileNotFoundError:
+            with self._asking():
+                found: list[Any] = self._system.ls(self._path(folder), detail=False)
+        except OSError:
             return []
         return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in found)
 
-    def size(self) -> int:
-        """Return the bytes of all files."""
-        return int(self._system.du(self._root))
+    @contextmanager
+    def _asking(self) -> Generator[None]:
+        """Tell a server that refuses, an `OSError`, from one that fails, whatever fsspec makes of it."""
+        try:
+            yield
+        except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError):
+            raise
+        except Exception as error:
+            if getattr(error, "status", None) in REFUSALS:
+                raise OSError(str(error)) from error
+            raise Unreached(
+                f"{self.url} cannot be reached ({type(error).__name__}: {error}); see that its server "
+                "answers, and call again."
+            ) from error
 
     def _path(self, key: str) -> str:
         return f"{self._root.rstrip('/')}/{key}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxtyping import Float32
 
 from brainfm.errors import UsageError, WorkError
 from brainfm.recordings.recording import Annotations, Sensors
-from brainfm.store.files import Files, RemoteFiles, as_url, files_at
+from brainfm.store.files import Files, Unlisted, as_url, files_at
 from brainfm.store.schema import (
     COLUMNS,
     QUARANTINE,
@@ -29,7 +30,7 @@ from brainfm.store.schema import (
     sensors_of,
     whole_table,
 )
-from brainfm.store.signals import Signal, Signals, Wanted
+from brainfm.store.signals import Signals, Wanted
 
 
 def open_store(path: Path | str) -> Store:
@@ -43,7 +44,7 @@ def open_store(path: Path | str) -> Store:
     Raises
     ------
     UsageError
-        If there is no store, or another version of brainfm wrote it.
+        If there is no store, or another version of brainfm wrote it. `Unreached` if no server answers.
     """
     url = as_url(path)
     place = Path(path) if url is None else url
@@ -60,7 +61,7 @@ def read_root(
     except PermissionError as error:
         raise UsageError(f"The store {place} may not be read; ask for the permission.") from error
     except OSError as error:
-        met = ", but something else" if isinstance(place, Path) and place.exists() else ""
+        met = f" ({error})" if isinstance(place, str) else ", but something else" * place.exists()
         raise UsageError(f"There is no store at {place}{met}; {remedy}.") from error
     try:
         attributes = json.loads(text)["attributes"]
@@ -166,9 +167,8 @@ class Store:
         Columns: id, dataset (name of the recipe), people_of (name under which the data set shares its
         people's codes, its own where it does not, empty where the ingest did not say), subject, session,
         run, task, source, sfreq (Hz), n_times, seconds, n_channels, n_bad, kinds, dtype (``int16`` or
-        ``float32``), fingerprint,
-        duplicate_of (id of the first recording with the same fingerprint, or None), and source_key,
-        source_sha256, source_stat, recipe_hash.
+        ``float32``), fingerprint, duplicate_of (id of the first recording with the same fingerprint, or
+        None), and source_key, source_sha256, source_stat, recipe_hash.
         """
         columns = whole_table(self.attributes)
         if columns is None:
@@ -209,7 +209,7 @@ class Store:
         Raises
         ------
         WorkError
-            If an entry cannot be read; it is named.
+            If an entry cannot be read; it is named. `Unlisted` where a server lists no folders.
         """
         entries = read_quarantine(self.files)
         for key, row in entries.items():
@@ -223,11 +223,11 @@ class Store:
 
     @property
     def lost(self) -> list[str]:
-        """Ids that the table lists and that have no folder any more."""
-        there = list_ids(self.files)
-        if not there and isinstance(self.files, RemoteFiles):
-            return []  # a server that lists no folders
-        return sorted(set(self.table["id"]) - set(there))
+        """Ids that the table lists and that have no folder any more; none where that is unknown."""
+        try:
+            return sorted(set(self.table["id"]) - set(list_ids(self.files)))
+        except Unlisted:
+            return []
 
     @property
     def n_bytes(self) -> int:
@@ -242,8 +242,8 @@ class Store:
     def entry(self, id: str) -> Entry:
         """Return all that is known of a recording."""
         if id not in self._entries:
-            self._check(id)
-            self._entries[id] = entry_of(read_attributes(self.files, id))
+            with self._reading(id):
+                self._entries[id] = entry_of(read_attributes(self.files, id))
         return self._entries[id]
 
     def sensors(self, id: str) -> Sensors:
@@ -264,28 +264,31 @@ class Store:
         WorkError
             If something of it is missing or damaged.
         """
-        out = np.empty((self._signal(id).n_channels, max(0, stop - start)), np.float32)
+        with self._reading(id):
+            out = np.empty((self.signals.signal(id).n_channels, max(0, stop - start)), np.float32)
         self.read_into([Wanted(id, start, stop, slice(None), out)])
         return out
 
     def read_into(self, windows: Sequence[Wanted]) -> None:
         """Fill the arrays of many windows; errors as of `read`."""
-        try:
+        with self._reading(*(wanted.id for wanted in windows)):
             self.signals.read(windows)
-        except WorkError:
-            for wanted in windows:
-                self._check(wanted.id)
-            raise
 
-    def _signal(self, id: str) -> Signal:
+    @contextmanager
+    def _reading(self, *ids: str) -> Generator[None]:
         try:
-            return self.signals.signal(id)
-        except WorkError:
-            self._check(id)
+            yield
+        except (KeyError, WorkError):
+            for id in ids:
+                self._check(id)
             raise
 
     def _check(self, id: str) -> None:
-        if not id or Path(id).name != id or not self.files.names(f"{RECORDINGS}/{id}"):
+        try:
+            there = Path(id).name == id and self.files.names(f"{RECORDINGS}/{id}")
+        except Unlisted:
+            there = id in set(self.table["id"])
+        if not id or not there:
             raise UsageError(f"The store {self.path} has no recording {id!r}.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from brainfm.store.checksum import Checksum
 from brainfm.store.encoding import Encoded
-from brainfm.store.files import NoRanges
+from brainfm.store.files import NoRanges, Unreached
 from brainfm.store.read import Store, open_store, read_attributes
 from brainfm.store.schema import (
     COLUMNS,
@@ -102,7 +102,7 @@ def _problem(store: Store, id: str, row: dict[str, Any]) -> str | None:
             or _mislisted(store, attributes, row)
             or _difference(store, entry)
         )
-    except NoRanges:  # says nothing of the recording
+    except (NoRanges, Unreached):  # says nothing of the recording
         raise
     except Exception as error:
         return f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"

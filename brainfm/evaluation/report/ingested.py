@@ -24,6 +24,7 @@ from brainfm.evaluation.report.spectra import (
 )
 from brainfm.recordings.recording import Sensors
 from brainfm.store import Store, open_store
+from brainfm.store.files import Unlisted
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,10 @@ def _word(value: Any) -> str:
 
 
 def _quarantined(store: Store) -> tuple[tuple[str, str, str], ...]:
-    table = store.quarantined
+    try:
+        table = store.quarantined
+    except Unlisted:
+        return (("–", "unknown", "the store's server lists no folders"),)
     rows = table[["source", "reason", "detail"]].itertuples(index=False)
     return tuple((_word(a), _word(b), _word(c)) for a, b, c in rows)
 
