@@ -21,6 +21,7 @@ from brainfm.recordings.quarantine import Reason, Refused
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import consume
 from brainfm.recordings.sources import find_sources
+from brainfm.recordings.state import hash_of
 
 
 def as_mne_bids(root):
@@ -319,3 +320,16 @@ def test_a_row_is_of_the_channel_that_bears_its_name(table, found):
     raw = mne.io.RawArray(np.zeros((5, 10)), info, verbose="ERROR")
     rows = match_rows(raw, [{"name": name} for name in table], Recipe(rename={"chan 1": "Cz"}))
     assert {channel: row["name"] for channel, row in rows.items()} == found
+
+
+def test_who_joins_a_data_set_changes_nobody_else(root):
+    (source,) = find_sources([str(root)])
+    table, before = root / "participants.tsv", hash_of(source)
+    text = table.read_text().rstrip("\n")
+    head, own = text.splitlines()
+    table.write_text(f"{text}\nsub-070" + own[len("sub-07") :] + "\n")
+    assert hash_of(source) == before
+    table.write_text(f"{head}\n{own}9\n")
+    assert hash_of(source) != before
+    table.write_text(f"{head}\n")
+    assert hash_of(source) != before

@@ -12,7 +12,9 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from brainfm.recordings.bids.sidecars import PARTICIPANTS, entities, named_path
 from brainfm.recordings.recording import Source
 
 SETTLED_SECONDS = 2.0
@@ -59,7 +61,7 @@ def stat_of(source: Source) -> str:
 
 
 def hash_of(source: Source) -> str:
-    """Return the hash of the bytes of all files.
+    """Return the hash of the bytes of all files; of a table of participants, of its own row.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def hash_of(source: Source) -> str:
         return _hash_file(source.files[0])
     folder = os.path.dirname(source.path if os.path.exists(source.path) else source.files[0])
     return _digest(
-        f"{os.path.relpath(file, folder)} {_hash_file(file)}" for file in sorted(source.files)
+        f"{os.path.relpath(file, folder)} {_hash_part(file, source.path)}"
+        for file in sorted(source.files)
     )
 
 
@@ -92,6 +95,18 @@ def _hash_file(file: str) -> str:
         )  # says whether it may be looked into; opening says only that it is a folder
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _hash_part(file: str, recording: str) -> str:
+    # Who joins a data set is no news of the others.
+    if os.path.basename(file) != PARTICIPANTS:
+        return _hash_file(file)
+    named = named_path(Path(recording))
+    who = "" if named is None else f"sub-{entities(named.name).get('sub')}"
+    with open(file, "rb") as opened:
+        head, *rows = opened.read().splitlines() or [b""]
+    own = [row for row in rows if who.encode() in (part.strip(b' "') for part in row.split(b"\t"))]
+    return hashlib.sha256(b"\n".join([head, *own])).hexdigest()
 
 
 def _digest(lines: Iterable[str]) -> str:

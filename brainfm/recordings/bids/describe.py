@@ -14,7 +14,13 @@ from brainfm.recordings.bids.channels import take_channels
 from brainfm.recordings.bids.contents import number, read_json, read_table
 from brainfm.recordings.bids.events import keep_inside, read_events
 from brainfm.recordings.bids.places import set_places
-from brainfm.recordings.bids.sidecars import Sidecars, entities, find_sidecars, named_path
+from brainfm.recordings.bids.sidecars import (
+    PARTICIPANTS,
+    Sidecars,
+    entities,
+    find_sidecars,
+    named_path,
+)
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recipe import Recipe
 from brainfm.recordings.recording import Annotations
@@ -80,7 +86,7 @@ def _reference(data: dict[str, Any]) -> str | None:
 def _participant(path: Path, sidecars: Sidecars) -> dict[str, Any]:
     """Return age and sex, and nothing else: other columns may hold anything."""
     subject = f"sub-{entities((named_path(path) or path).name).get('sub', '')}"
-    for row in read_table(sidecars, "participants.tsv", "participant_id"):
+    for row in read_table(sidecars, PARTICIPANTS, "participant_id"):
         if row["participant_id"] == subject:
             age, sex = number(row.get("age", "")), row.get("sex", "").upper()[:1]
             # The ages of the very old are few enough to tell who they are.

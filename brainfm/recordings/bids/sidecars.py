@@ -14,8 +14,10 @@ from pathlib import Path
 ROOT = "dataset_description.json"
 """The file by which a BIDS root is known."""
 
+PARTICIPANTS = "participants.tsv"
+
 WANTED = ("channels.tsv", "events.tsv", "events.json", "electrodes.tsv", "coordsystem.json")
-"""Suffixes of the files that are read, beside ``participants.tsv`` and the recording's own JSON."""
+"""Suffixes of the files that are read, beside `PARTICIPANTS` and the recording's own JSON."""
 
 _NAME = re.compile(r"(?:.*_)?(eeg|meg|ieeg)$")
 _FOLDER = re.compile(r".*_(eeg|meg|ieeg)$")
@@ -72,8 +74,8 @@ def find_sidecars(path: Path, listed: Listing = list_sidecars) -> Sidecars:
             found[suffix] = files
             # Positions name their coordinate system, which their coordsystem.json is then of.
             mine |= entities(files[0].name)
-    if (root / "participants.tsv").is_file():
-        found["participants.tsv"] = (root / "participants.tsv",)
+    if (root / PARTICIPANTS).is_file():
+        found[PARTICIPANTS] = (root / PARTICIPANTS,)
     return found
 
 
