@@ -349,7 +349,9 @@ def test_a_folder_of_the_name_of_a_configuration_is_not_meant(
     with pytest.raises(SystemExit) as end:
         main(["pretrain", "--model", "tfm", "--data.store", "s", "--out", "tfm", "--print_config"])
     assert end.value.code == 0
-    refused(capsys, ["ingest", "eegmat", "--recipe", "eegmat", "--store", "s.zarr"], "'eegmat'")
+    refused(
+        capsys, ["ingest", "eegmat", "--recipe", "eegmat", "--store", "s.zarr"], "The folder eegmat"
+    )
 
 
 # ------------------------------------------------------------------ checkpoints and stores
