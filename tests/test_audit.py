@@ -18,14 +18,14 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from test_overlap import TRAIN, call
+from test_overlap import TRAIN, call, overlap
 
 from brainfm.backbones import PatchTransformer
 from brainfm.card import data_of, join_seen, with_labels
 from brainfm.cli import main
 from brainfm.errors import UsageError, WorkError
 from brainfm.evaluation import RecordingLabels, ValidationSearch, audit
-from brainfm.evaluation.overlap import histories_of, overlap
+from brainfm.evaluation.overlap import histories_of
 from brainfm.evaluation.task import Task
 from brainfm.learning import Finetuned
 from brainfm.stages.evaluate import evaluate

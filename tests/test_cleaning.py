@@ -18,7 +18,7 @@ from brainfm.recordings.cleaning.bads import find_bads
 from brainfm.recordings.cleaning.filters import Filter, design_filters
 from brainfm.recordings.cleaning.overlap import convolve, plan_frames
 from brainfm.recordings.cleaning.plausible import RANGES, amplitudes, check_amplitude
-from brainfm.recordings.cleaning.stream import clean_blocks
+from brainfm.recordings.cleaning.stream import clean_blocks, look_first
 from brainfm.recordings.files import read_recording
 from brainfm.recordings.formats.edf_samples import EdfSamples, read_edf
 from brainfm.recordings.quarantine import Reason, Refused
@@ -826,6 +826,15 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-9000])
     with pytest.raises(Refused):
         recording.load()
+
+
+def test_a_rhythm_that_meets_the_samples_looked_at_is_no_channel_of_another_unit():
+    rng, time = np.random.default_rng(0), np.arange(120 * 256)
+    signal = 2e-5 * rng.standard_normal((8, len(time)))
+    # Each 24th sample of it is met at one phase.
+    signal[3] = 2e-5 * np.sin(2 * np.pi * time / 24) + 1e-9 * rng.standard_normal(len(time))
+    samples = Held(signal.astype(np.float32), 256.0)
+    assert look_first(samples, montage(8), Recipe()).bads == {}
 
 
 # Memory

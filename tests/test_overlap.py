@@ -13,13 +13,18 @@ import yaml
 
 from brainfm.card import join_seen, seen_of
 from brainfm.cli import main
-from brainfm.evaluation.overlap import Examined, Seen, overlap
+from brainfm.evaluation.overlap import Examined, Seen
 from brainfm.recordings.recipe import load_recipe
 from brainfm.store.read import open_store
 from brainfm.weights import load_card
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TUH = ("tuab", "tuar", "tueg", "tuev", "tusl")
+
+
+def overlap(card: dict[str, Any] | None, rows: pd.DataFrame) -> str:
+    """Return the status of rows that are tested after a pretraining, if there was one."""
+    return "clean" if card is None else Seen(card).overlap(Examined(rows))
 
 
 @pytest.mark.parametrize(

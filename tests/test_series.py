@@ -11,13 +11,13 @@ from conftest import ROOT
 from jaxtyping import Float
 from test_contracts import assert_round_trip
 from test_finetuned import same, state
+from test_overlap import overlap
 from torch import Tensor, nn
 
 from brainfm.backbones import SeriesBackbone, SeriesEmbedder
 from brainfm.cli import main
 from brainfm.errors import UsageError
 from brainfm.evaluation import RecordingLabels, Task
-from brainfm.evaluation.overlap import overlap
 from brainfm.heads import StampHead
 from brainfm.learning import Finetuned, Train
 from brainfm.stages.adopt import adopt

@@ -120,7 +120,18 @@ class Seen:
         return sorted({person.subject for same, person in self._compared(tested) if same})
 
     def overlap(self, tested: Examined) -> Status:
-        """Compare with what is tested, see `overlap`."""
+        """Compare with what is tested.
+
+        A recording counts as seen by its content's fingerprint, and also by its subject: other recordings of
+        the same person leak as well, see `people`.
+
+        Returns
+        -------
+        status
+            ``"clean"``; ``"seen-labelled"`` where training has seen the label of a test recording, or of any
+            recording of a test subject; ``"seen-unlabelled"`` where it has seen them without; ``"unknown"``
+            where the card does not say, or not whether with labels, or codes of people cannot be compared.
+        """
         if self.has(tested):
             if self.labelled is None:
                 return "unknown"
@@ -134,30 +145,6 @@ class Seen:
             (p.shares_codes(q), p) for p in tested.people for q in self.by_code.get(p.subject, ())
         ]
         return [(same, person) for same, person in pairs if same is not False]
-
-
-def overlap(pretraining: Mapping[str, Any] | None, rows: pd.DataFrame) -> Status:
-    """Compare what a checkpoint was pretrained on with what it is tested on.
-
-    A recording counts as seen by its content's fingerprint, and also by its subject: other recordings of
-    the same person leak as well, see `Seen.people`.
-
-    Parameters
-    ----------
-    pretraining
-        the model card's ``data``, see `brainfm.card.join_seen`; None for an estimator without
-        pretraining.
-    rows
-        the test windows or recordings, see `Examined`.
-
-    Returns
-    -------
-    status
-        ``"clean"``; ``"seen-labelled"`` where training has seen the label of a test recording, or of any
-        recording of a test subject; ``"seen-unlabelled"`` where it has seen them without; ``"unknown"``
-        where the card does not say, or not whether with labels, or the codes of people cannot be compared.
-    """
-    return "clean" if pretraining is None else Seen(pretraining).overlap(Examined(rows))
 
 
 @dataclass(frozen=True)
@@ -205,7 +192,7 @@ def histories_of(estimator: BaseEstimator) -> list[Mapping[str, Any]]:
 
 
 def worst_overlap(histories: Iterable[Seen], tested: Examined) -> Status:
-    """Return the worst `overlap` of several histories, such as of checkpoints that vote; clean of none."""
+    """Return the worst `Seen.overlap` of several histories, as of checkpoints that vote; clean of none."""
     found = {history.overlap(tested) for history in histories}
     return next((status for status in WORST if status in found), "clean")
 

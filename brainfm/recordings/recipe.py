@@ -6,7 +6,9 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +186,13 @@ def load_recipe(path: Path) -> Recipe:
         return Recipe(**{key: checked(key, value) for key, value in given.items()})
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def find_pattern(name: str, patterns: Collection[str]) -> str | None:
+    """Return which of a recipe's names and patterns (``*``) is a channel's; a name before any pattern."""
+    if name in patterns:
+        return name
+    return next((p for p in patterns if "*" in p and fnmatchcase(name, p)), None)
 
 
 def _check_band(recipe: Recipe) -> None:

@@ -92,7 +92,7 @@ def _hash_file(file: str) -> str:
     if os.path.isdir(file):
         os.listdir(
             file
-        )  # says whether it may be looked into; opening says only that it is a folder
+        )  # says that it may not be looked into, where opening says that it is a folder
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

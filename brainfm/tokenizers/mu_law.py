@@ -19,10 +19,10 @@ from brainfm.errors import UsageError
 from brainfm.tokenizers.by_channel import tokens_by_channel
 
 MU = 255
-LAWS = ("staged", "full", "none")
+Law = Literal["staged", "full", "none"]
 
 
-def compress(x: Float[Tensor, "*shape"], law: str = "staged") -> Float[Tensor, "*shape"]:
+def compress(x: Float[Tensor, "*shape"], law: Law = "staged") -> Float[Tensor, "*shape"]:
     """Return sgn(x) ln(1 + 255 |x|) / ln 256; where staged, only beyond ±1, where it is continuous."""
     if law == "none":
         return x
@@ -30,7 +30,7 @@ def compress(x: Float[Tensor, "*shape"], law: str = "staged") -> Float[Tensor, "
     return torch.where(x.abs() <= 1, x, curved) if law == "staged" else curved
 
 
-def expand(y: Float[Tensor, "*shape"], law: str = "staged") -> Float[Tensor, "*shape"]:
+def expand(y: Float[Tensor, "*shape"], law: Law = "staged") -> Float[Tensor, "*shape"]:
     """Invert `compress`."""
     if law == "none":
         return y
@@ -66,7 +66,7 @@ class MuLawPatches(SignalTokenizer):
         self,
         patch: int = 200,
         *,
-        law: Literal["staged", "full", "none"] = "staged",
+        law: Law = "staged",
         volt: float = 1e4,
         tesla: float = 1e11,
         tesla_per_metre: float = 1e10,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import mne
 
 from brainfm.recordings.bids.contents import Row
-from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recipe import Recipe, find_pattern
 from brainfm.recordings.sensors.labels import normalise_name
 
 
@@ -39,11 +38,8 @@ def match_rows(raw: mne.io.BaseRaw, table: Sequence[Row], recipe: Recipe) -> dic
 
 def is_typed(channel: str, recipe: Recipe) -> bool:
     """Say whether the recipe's types name a channel, or a pattern of theirs matches it."""
-    return any(
-        name == key or ("*" in key and fnmatchcase(name, key))
-        for name in (channel, _name(channel, recipe))
-        for key in recipe.types
-    )
+    names = (channel, _name(channel, recipe))
+    return any(find_pattern(name, recipe.types) is not None for name in names)
 
 
 def _name(channel: str, recipe: Recipe) -> str:

@@ -128,8 +128,9 @@ def _find_astray(
     segments: Sequence[Float[np.ndarray, "channel segment"]], kinds: Sequence[str]
 ) -> dict[int, str]:
     """Return the channels of a wrong unit, which an average reference would spread over all."""
-    every = max(segments[0].shape[1] * len(segments) // AMPLITUDE_SAMPLES, 1)
-    sizes = np.median([amplitudes(segment[:, ::every]) for segment in segments], axis=0)
+    n_times = segments[0].shape[1]
+    looked_at = spread_samples(n_times, n=-(-AMPLITUDE_SAMPLES // len(segments)))
+    sizes = np.median([amplitudes(segment[:, looked_at]) for segment in segments], axis=0)
     return {row: why for row, why in find_outside(sizes, kinds).items() if why != "flat"}
 
 

@@ -10,15 +10,13 @@ import numpy as np
 from brainfm.recordings.formats.opening import quiet
 from brainfm.recordings.privacy import Scrubber
 from brainfm.recordings.recipe import Recipe
-from brainfm.recordings.recording import BOUNDARY, Annotations
+from brainfm.recordings.recording import BOUNDARY, JOINS, Annotations
 
 PIECE = 2_000_000
 """Samples of the stimulus channels that are read at once."""
 
 FASTEST = 20.0
 """Changes a second, on average, above which a stimulus channel holds no triggers but a signal."""
-
-_JOINS = ("boundary", "New Segment/")
 
 _Row = tuple[float, float, str, tuple[str, ...]]
 
@@ -59,7 +57,7 @@ def _marks(raw: mne.io.BaseRaw, scrubber: Scrubber, names: dict[str, str]) -> It
         marks.onset, marks.duration, marks.description, marks.ch_names, strict=True
     ):
         start = float(onset) - shift
-        joined = description in _JOINS
+        joined = description in JOINS
         text = BOUNDARY if joined and start > 0 else scrubber.text(str(description))
         channels = tuple(names.get(name) or scrubber.label(name) for name in about)
         # EEGLAB gives a join the length of what was cut out, which is not there any more.

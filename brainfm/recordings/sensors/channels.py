@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import mne
 from mne.io.constants import FIFF
 
 from brainfm.recordings.quarantine import Reason, Refused
-from brainfm.recordings.recipe import Recipe
+from brainfm.recordings.recipe import Recipe, find_pattern
 from brainfm.recordings.recording import Sensors
 from brainfm.recordings.sensors.labels import kind_by_word, read_label
 from brainfm.recordings.sensors.places import MEG, find_places
@@ -95,7 +94,7 @@ def read_sensors(
         c
         for c in channels
         if c.kind in recipe.kinds
-        and not any(_matches(name, recipe.drop) for name in (c.original, c.name))
+        and not any(find_pattern(name, recipe.drop) for name in (c.original, c.name))
     ]
     _refuse_none(kept, info["ch_names"], recipe)
     kept = _without_copies(kept, are_copies)
@@ -121,7 +120,7 @@ def read_sensors(
 
 
 def _may_be_scalp(name: str, recipe: Recipe) -> bool:
-    typed = _matches(name, recipe.types)
+    typed = find_pattern(name, recipe.types)
     return name not in recipe.rename and (typed is None or recipe.types[typed] == "eeg")
 
 
@@ -142,7 +141,7 @@ def _identify(
     name = label.name if label is not None else renamed.strip()
     kind = _kind(channel, mne_type, typed=typed, electrode=label is not None, name=renamed)
     for key in (original, name):
-        found = _matches(key, recipe.types)
+        found = find_pattern(key, recipe.types)
         kind = recipe.types[found] if found is not None else kind
     if label is None or kind != "eeg":
         return _Channel(original, renamed.strip(), kind, (), None, channel)
@@ -165,13 +164,6 @@ def _coil_kind(channel: dict) -> str:
     # CTF's software compensation stands in the upper half.
     coil = int(channel["coil_type"]) & 0xFFFF
     return _COILS.get(coil, "grad_planar" if planar else "mag")
-
-
-def _matches(name: str, patterns: Sequence[str] | dict[str, str]) -> str | None:
-    """Return the first of names or patterns (``*``) that is or matches ``name``."""
-    if name in patterns:
-        return name
-    return next((p for p in patterns if "*" in p and fnmatchcase(name, p)), None)
 
 
 def _refuse_none(kept: Sequence[_Channel], in_file: list[str], recipe: Recipe) -> None:
